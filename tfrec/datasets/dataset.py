@@ -1,6 +1,7 @@
 """The validated tables that everything else is computed from."""
 
 from dataclasses import dataclass, field
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,11 @@ class Roles:
     numeric: tuple[str, ...] = ()
     vector: tuple[str, ...] = ()
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """All of them, in the order text, categorical, numeric, vector."""
+        return self.text + self.categorical + self.numeric + self.vector
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -22,14 +28,19 @@ class Dataset:
 
     Attributes:
         name: Shown to people.
-        interactions: In the order of the source. `user_id` and `item_id` are categoricals whose codes (int32) are
-            the row numbers in `users` and `items`; `timestamp` is int64 or float64, seconds where the source has
-            times, a position otherwise; `event` (categorical), `label` and `value` (float32) where there are such.
+        interactions: In the order of the source. `user_id` and `item_id` are categoricals whose codes are the row
+            numbers in `users` and `items` (`user_codes` and `item_codes` give them as int32); `timestamp` is int64 or
+            float64, seconds where the source has times, a position otherwise; `event` (categorical with nulls),
+            `label` (float32) and `value` (float32 with NaN) where there are such; then the columns of
+            `interaction_roles`, as in `items`.
         items: `item_id` (string, unique) and the columns of `item_roles`: text is string without nulls, categorical
-            is string with nulls, numeric is float32 with NaN, vector is one float32 array of fixed length a row.
+            is string with nulls, numeric is float32 with NaN, vector is one float32 array of fixed length a row
+            (zeros where it is missing).
         users: `user_id` (string, unique) and the columns of `user_roles`. Every user of the interactions is here.
         title: The text column of `items` to show to people, or None.
         notes: What validation counted (dropped rows, unknown items), one sentence each, for the user to read.
+        shared_clock: Whether timestamps of different users can be compared. False: they are positions within each
+            user's own history, and only order it.
     """
 
     name: str
@@ -38,8 +49,10 @@ class Dataset:
     users: pd.DataFrame
     item_roles: Roles = Roles()
     user_roles: Roles = Roles()
+    interaction_roles: Roles = Roles()
     title: str | None = None
     notes: tuple[str, ...] = field(default=())
+    shared_clock: bool = True
 
     @property
     def num_items(self) -> int:
@@ -48,6 +61,16 @@ class Dataset:
     @property
     def num_users(self) -> int:
         return len(self.users)
+
+    @property
+    def user_codes(self) -> np.ndarray:
+        """The user of each interaction, int32 [num_interactions]."""
+        return self.interactions["user_id"].cat.codes.to_numpy(np.int32)
+
+    @property
+    def item_codes(self) -> np.ndarray:
+        """The item of each interaction, int32 [num_interactions]."""
+        return self.interactions["item_id"].cat.codes.to_numpy(np.int32)
 
 
 @dataclass(frozen=True)
@@ -59,10 +82,41 @@ class Ragged:
     Attributes:
         values: int32 [total]
         offsets: int64 [num_rows + 1]
+
+    Example:
+        >>> rows = Ragged.from_lengths(np.array([5, 6, 7], np.int32), np.array([2, 0, 1]))
+        >>> rows[2]
+        array([7], dtype=int32)
     """
 
     values: np.ndarray
     offsets: np.ndarray
+
+    @classmethod
+    def from_lengths(cls, values: np.ndarray, lengths: np.ndarray) -> Self:
+        """Cuts `values` into rows of the given lengths, which add up to it."""
+        return cls(values, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Entries of each row, int64 [num_rows]."""
+        return np.diff(self.offsets)
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The row that each value is in, int64 [total]."""
+        return np.repeat(np.arange(len(self)), self.lengths)
+
+    def where(self, keep: np.ndarray) -> Self:
+        """The same rows with only the values that the mask (bool [total]) keeps."""
+        return type(self).from_lengths(self.values[keep], np.bincount(self.rows[keep], minlength=len(self)))
+
+    def take(self, rows: np.ndarray) -> Self:
+        """Only these rows (numbers or a mask), in this order."""
+        starts, lengths = self.offsets[:-1][rows], self.lengths[rows]
+        taken = type(self).from_lengths(np.empty(0, self.values.dtype), lengths)
+        positions = np.arange(lengths.sum()) + np.repeat(starts - taken.offsets[:-1], lengths)
+        return type(self)(self.values[positions], taken.offsets)
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -1,0 +1,23 @@
+"""Files → `Dataset` → `Split`."""
+
+from pathlib import Path
+
+from tfrec.config import DataConfig
+from tfrec.datasets.dataset import Dataset, EvaluationSet, Ragged, Roles, Split
+from tfrec.datasets.movielens import load_movielens
+from tfrec.datasets.splits import split_dataset
+
+__all__ = ["Dataset", "EvaluationSet", "Ragged", "Roles", "Split", "load_dataset", "split_dataset"]
+
+
+def load_dataset(config: DataConfig, data_root: Path) -> Dataset:
+    """Loads and validates what `config` describes.
+
+    Args:
+        config: A known data set, or the user's own tables.
+        data_root: Where known data sets are looked for, and downloaded to.
+
+    Raises:
+        InputError: Something is missing or not valid; the message names file, column and row, and the remedy.
+    """
+    return load_movielens(config.source, data_root)

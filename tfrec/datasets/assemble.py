@@ -1,0 +1,124 @@
+"""Puts interactions, items and users together: ids become row numbers."""
+
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tfrec.datasets.dataset import Dataset, Roles
+from tfrec.errors import InputError
+
+
+def assemble(
+    name: str,
+    interactions: pa.Table,
+    items: pd.DataFrame | None = None,
+    users: pd.DataFrame | None = None,
+    *,
+    item_roles: Roles = Roles(),  # noqa: B008 (frozen)
+    user_roles: Roles = Roles(),  # noqa: B008
+    interaction_roles: Roles = Roles(),  # noqa: B008
+    unknown_items: Literal["error", "keep", "drop"] = "drop",
+    title: str | None = None,
+    notes: tuple[str, ...] = (),
+    shared_clock: bool = True,
+) -> Dataset:
+    """Makes a `Dataset` of tables whose values are valid already.
+
+    Args:
+        interactions: `user_id` and `item_id` (strings, or dictionaries of strings), `timestamp` (int64 or float64),
+            and what else there is, in the order of the source.
+        items: The catalogue. None: the items of the interactions, in order of appearance.
+        users: None: the users of the interactions, in order of appearance. Users that it lacks are added.
+        unknown_items: What to do with interactions whose item `items` lacks.
+
+    Raises:
+        InputError: An item is unknown and `unknown_items` is "error", or no interaction is left.
+    """
+    item_codes, item_ids = _encode(interactions["item_id"])
+    if items is None:
+        items = pd.DataFrame({"item_id": _used(item_codes, item_ids)})
+    unknown = (_rows_of(item_ids, items["item_id"]) < 0)[item_codes]
+    if unknown.any():
+        ids = _used(item_codes[unknown], item_ids)
+        notes += (_settle_unknown(unknown_items, int(unknown.sum()), len(unknown), ids),)
+        if unknown_items == "keep":
+            items = pd.concat([items, _blank_rows("item_id", ids, items, item_roles)], ignore_index=True)
+        else:
+            interactions = interactions.filter(pa.array(~unknown))
+            item_codes = item_codes[~unknown]
+
+    user_codes, user_ids = _encode(interactions["user_id"])
+    seen_users = _used(user_codes, user_ids)
+    if users is None:
+        users = pd.DataFrame({"user_id": seen_users})
+    missing = seen_users[~seen_users.isin(users["user_id"])]
+    if len(missing):
+        users = pd.concat([users, _blank_rows("user_id", missing, users, user_roles)], ignore_index=True)
+        notes += (f"{len(missing):,} users of the interactions are not in the users table: added without attributes.",)
+
+    frame = {
+        "user_id": pd.Categorical.from_codes(_rows_of(user_ids, users["user_id"])[user_codes], users["user_id"]),
+        "item_id": pd.Categorical.from_codes(_rows_of(item_ids, items["item_id"])[item_codes], items["item_id"]),
+    }
+    frame |= interactions.drop_columns(["user_id", "item_id"]).to_pandas(self_destruct=True).to_dict("series")
+    return Dataset(
+        name=name,
+        interactions=pd.DataFrame(frame, copy=False),
+        items=items,
+        users=users,
+        item_roles=item_roles,
+        user_roles=user_roles,
+        interaction_roles=interaction_roles,
+        title=title,
+        notes=notes,
+        shared_clock=shared_clock,
+    )
+
+
+def _encode(column: pa.ChunkedArray) -> tuple[np.ndarray, pd.Series]:
+    """The column as codes (int32) into its distinct ids, which are in order of appearance."""
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    array = column.unify_dictionaries().combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        array = array.chunk(0) if array.num_chunks else pa.DictionaryArray.from_arrays([], pa.array([], pa.string()))
+    return array.indices.to_numpy(zero_copy_only=False).astype(np.int32), array.dictionary.to_pandas().astype("str")
+
+
+def _used(codes: np.ndarray, ids: pd.Series) -> pd.Series:
+    """The ids that occur, in order of appearance."""
+    return ids[np.bincount(codes, minlength=len(ids)) > 0].reset_index(drop=True)
+
+
+def _rows_of(ids: pd.Series, known: pd.Series) -> np.ndarray:
+    """The row of each id in a table's ids, int32; -1 where it has none."""
+    return pc.index_in(pa.array(ids, pa.string()), pa.array(known, pa.string())).fill_null(-1).to_numpy()
+
+
+def _settle_unknown(policy: str, count: int, total: int, ids: pd.Series) -> str:
+    subject = f"{count:,} of {total:,} interactions are with {len(ids):,} items that the items table lacks"
+    examples = ", ".join(repr(id) for id in ids[:3])
+    if policy == "keep":
+        return f"{subject} (such as {examples}): kept, without attributes."
+    if policy == "error" or count == total:
+        raise InputError(
+            f"Expected every item of the interactions in the items table. Received: {subject}, such as {examples}. "
+            "Check that both tables spell ids alike; then add the items, or pass "
+            + ("--unknown-items keep." if count == total else "--unknown-items drop or --unknown-items keep.")
+        )
+    return f"{subject} (such as {examples}): left out."
+
+
+def _blank_rows(key: str, ids: pd.Series, table: pd.DataFrame, roles: Roles) -> pd.DataFrame:
+    columns: dict[str, pd.Series] = {key: ids.reset_index(drop=True)}
+    for column in roles.columns:
+        if column in roles.text:
+            columns[column] = pd.Series([""] * len(ids), dtype="str")
+        elif column in roles.vector:
+            columns[column] = pd.Series([np.zeros_like(table[column].iloc[0])] * len(ids), dtype=object)
+        else:
+            columns[column] = pd.Series([None] * len(ids), dtype=table[column].dtype)
+    return pd.DataFrame(columns)
