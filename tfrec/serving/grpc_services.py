@@ -1,0 +1,127 @@
+"""PredictionService and ModelService over gRPC."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import grpc
+from tensorflow_serving.apis.get_model_metadata_pb2 import (
+    GetModelMetadataRequest,
+    GetModelMetadataResponse,
+    SignatureDefMap,
+)
+from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, GetModelStatusResponse
+from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceServicer
+from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
+from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceServicer
+
+from tfrec.serving.errors import RequestError, as_request_error, invalid_argument
+from tfrec.serving.manager import Manager
+from tfrec.serving.tensors import encode
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_SIGNATURE = "serving_default"
+
+
+def model_metadata(manager: Manager, request: GetModelMetadataRequest) -> GetModelMetadataResponse:
+    """The signatures of a version.
+
+    Raises:
+        RequestError: No or an unknown metadata field; no such model or version.
+    """
+    if not request.HasField("model_spec"):
+        raise invalid_argument("Missing ModelSpec")
+    if not request.metadata_field:
+        raise invalid_argument("GetModelMetadataRequest must specify at least one metadata_field")
+    for field in request.metadata_field:
+        if field != "signature_def":
+            raise invalid_argument(f"Metadata field {field} is not supported")
+    response = GetModelMetadataResponse()
+    with manager.lease(request.model_spec) as servable:
+        response.model_spec.name = servable.name
+        response.model_spec.version.value = servable.version
+        response.metadata["signature_def"].Pack(SignatureDefMap(signature_def=servable.signatures))
+    return response
+
+
+def model_status(manager: Manager, request: GetModelStatusRequest) -> GetModelStatusResponse:
+    """The states of a model's versions.
+
+    Raises:
+        RequestError: No such model or version.
+    """
+    if not request.HasField("model_spec"):
+        raise invalid_argument("Missing ModelSpec")
+    response = GetModelStatusResponse()
+    for version in manager.versions(request.model_spec):
+        status = response.model_version_status.add(version=version.number, state=version.state.value)
+        status.status.error_code = version.error.code.value[0] if version.error else 0
+        status.status.error_message = version.error.message if version.error else ""
+    return response
+
+
+class PredictionService(PredictionServiceServicer):
+    """Predict and GetModelMetadata."""
+
+    def __init__(self, manager: Manager) -> None:
+        self._manager = manager
+
+    def Predict(self, request: PredictRequest, context: grpc.ServicerContext) -> PredictResponse:
+        response = PredictResponse()
+        with _answering(context), self._manager.lease(request.model_spec) as servable:
+            spec = request.model_spec
+            outputs = servable.predict_protos(spec.signature_name, request.inputs, request.output_filter)
+            response.model_spec.name = spec.name
+            response.model_spec.signature_name = spec.signature_name or DEFAULT_SIGNATURE
+            response.model_spec.version.value = servable.version
+            for alias, array in outputs.items():
+                response.outputs[alias].CopyFrom(encode(array))
+        return response
+
+    def GetModelMetadata(
+        self, request: GetModelMetadataRequest, context: grpc.ServicerContext
+    ) -> GetModelMetadataResponse:
+        with _answering(context):
+            return model_metadata(self._manager, request)
+
+    def Classify(self, request: object, context: grpc.ServicerContext) -> NoReturn:
+        _unimplemented(context, "Classify")
+
+    def Regress(self, request: object, context: grpc.ServicerContext) -> NoReturn:
+        _unimplemented(context, "Regress")
+
+    def MultiInference(self, request: object, context: grpc.ServicerContext) -> NoReturn:
+        _unimplemented(context, "MultiInference")
+
+
+class ModelService(ModelServiceServicer):
+    """GetModelStatus."""
+
+    def __init__(self, manager: Manager) -> None:
+        self._manager = manager
+
+    def GetModelStatus(self, request: GetModelStatusRequest, context: grpc.ServicerContext) -> GetModelStatusResponse:
+        with _answering(context):
+            return model_status(self._manager, request)
+
+    def HandleReloadConfigRequest(self, request: object, context: grpc.ServicerContext) -> NoReturn:
+        _unimplemented(context, "HandleReloadConfigRequest")
+
+
+@contextmanager
+def _answering(context: grpc.ServicerContext) -> Iterator[None]:
+    """Turns what a request raises into its status; an error that is the server's own fault is logged too."""
+    try:
+        yield
+    except Exception as error:
+        status = as_request_error(error)
+        if status.code is grpc.StatusCode.INTERNAL and not isinstance(error, RequestError):
+            logger.exception("A request failed")
+        context.abort(status.code, status.message)
+
+
+def _unimplemented(context: grpc.ServicerContext, method: str) -> NoReturn:
+    context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{method} is not served here: use Predict, or the official server")
+    raise AssertionError("abort raises")

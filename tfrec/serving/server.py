@@ -1,0 +1,125 @@
+"""The embedded server: models, gRPC and REST put together."""
+
+import logging
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Self
+
+import grpc
+from tensorflow_serving.apis.model_service_pb2_grpc import add_ModelServiceServicer_to_server
+from tensorflow_serving.apis.prediction_service_pb2_grpc import add_PredictionServiceServicer_to_server
+
+from tfrec.serving.config import ModelConfig
+from tfrec.serving.errors import StartError
+from tfrec.serving.grpc_services import ModelService, PredictionService
+from tfrec.serving.manager import Manager
+from tfrec.serving.model import LoadRetries
+from tfrec.serving.rest import RestServer
+
+logger = logging.getLogger(__name__)
+
+_OPTIONS = [
+    ("grpc.max_receive_message_length", 2**31 - 1),
+    ("grpc.max_send_message_length", 2**31 - 1),
+    ("grpc.so_reuseport", 0),  # Otherwise a second server would share the port in silence.
+]
+
+
+class Server:
+    """Serves models over gRPC and REST, as TensorFlow Serving does, for laptops and tests.
+
+    Unlike there, the ports are open while the first version loads: requests are NOT_FOUND until it is available.
+
+    Args:
+        models: What to serve.
+        host: The address to listen on.
+        grpc_port: 0 takes a free one.
+        rest_api_port: 0 takes a free one; None serves no REST.
+        poll_seconds: Time between two looks for new versions; 0 looks once.
+        retries: What to do with a version that fails to load.
+
+    Raises:
+        StartError: A port is taken (from `start`).
+
+    Example:
+        >>> with Server([ModelConfig("movies", Path("/models/movies"))], grpc_port=0) as server:
+        ...     client = Client(f"127.0.0.1:{server.grpc_port}", "movies")
+        ...     client.wait_until_available(timeout=60)
+        ...     client.recommend([["50", "181"]])
+    """
+
+    def __init__(
+        self,
+        models: Sequence[ModelConfig],
+        *,
+        host: str = "127.0.0.1",
+        grpc_port: int = 8500,
+        rest_api_port: int | None = None,
+        poll_seconds: float = 1.0,
+        retries: LoadRetries = LoadRetries(),
+    ) -> None:
+        self.host = host
+        self.grpc_port = grpc_port
+        self.rest_api_port = rest_api_port
+        self._manager = Manager(models, poll_seconds, retries)
+        self._grpc = grpc.server(ThreadPoolExecutor(4 * (os.cpu_count() or 1), "grpc"), options=_OPTIONS)
+        add_PredictionServiceServicer_to_server(PredictionService(self._manager), self._grpc)
+        add_ModelServiceServicer_to_server(ModelService(self._manager), self._grpc)
+        self._rest: RestServer | None = None
+
+    def start(self) -> None:
+        """Opens the ports and begins to load.
+
+        Raises:
+            StartError: A port is taken, or the host is no address of this machine.
+        """
+        self.grpc_port = self._bind_grpc()
+        if self.rest_api_port is not None:
+            self._rest = self._bind_rest(self.rest_api_port)
+            self.rest_api_port = self._rest.server_port
+            threading.Thread(target=self._rest.serve_forever, args=[0.1], name="rest", daemon=True).start()
+        self._grpc.start()
+        logger.info("Listening for gRPC on %s:%d", self.host, self.grpc_port)
+        if self._rest:
+            logger.info("Listening for REST on http://%s:%d", self.host, self.rest_api_port)
+        self._manager.start()
+
+    def _bind_grpc(self) -> int:
+        try:
+            port = self._grpc.add_insecure_port(f"{self.host}:{self.grpc_port}")
+        except RuntimeError as error:
+            raise _port_taken("gRPC", self.host, self.grpc_port, "--port") from error
+        if port == 0:
+            raise _port_taken("gRPC", self.host, self.grpc_port, "--port")
+        return int(port)
+
+    def _bind_rest(self, port: int) -> RestServer:
+        try:
+            return RestServer((self.host, port), self._manager)
+        except OSError as error:
+            self._grpc.stop(None)
+            raise _port_taken("REST", self.host, port, "--rest_api_port") from error
+
+    def stop(self, grace_seconds: float = 30.0) -> None:
+        """Takes no new request, lets those in flight end for at most `grace_seconds`, and unloads."""
+        grpc_stopped = self._grpc.stop(grace_seconds)
+        if self._rest:
+            self._rest.drain(grace_seconds)
+        grpc_stopped.wait()
+        self._manager.stop(grace_seconds)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.stop()
+
+
+def _port_taken(protocol: str, host: str, port: int, flag: str) -> StartError:
+    return StartError(
+        f"Expected to listen for {protocol} on {host}:{port}. Received: the address is in use or not of this machine. "
+        f"Stop what listens there, or choose another port with {flag}."
+    )
