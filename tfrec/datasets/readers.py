@@ -1,0 +1,248 @@
+"""Opens CSV, Parquet and JSON lines files as Arrow tables. What the values mean is for others to say."""
+
+import codecs
+import csv
+import gzip
+import json
+import re
+import zlib
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+
+from tfrec.config import TableConfig
+from tfrec.errors import InputError
+
+_BLOCK = 1 << 24  # bytes that Arrow parses at once; no single value may be longer
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a file holds.
+
+    Attributes:
+        table: Its columns. Those of a CSV file are strings, null where nothing is written.
+        numbers: The row number of each row of `table`, as people count: from 1, after the header.
+        broken: Row number and text of the rows that do not have a value for each column; they are not in `table`.
+    """
+
+    table: pa.Table
+    numbers: Sequence[int] | np.ndarray
+    broken: list[tuple[int, str]]
+
+
+class Reader(Protocol):
+    """An opened file."""
+
+    columns: list[str]
+    """The names of its columns, in order."""
+
+    def read(self, columns: Collection[str], categories: Collection[str]) -> Rows:
+        """Reads these columns; those that are `categories` come as dictionaries where that saves memory."""
+
+
+def open_table(config: TableConfig) -> Reader:
+    """Opens the file of a table; its suffix says what it is.
+
+    Raises:
+        InputError: There is no such file, its suffix is unknown, it is empty, broken, or not in the declared encoding.
+    """
+    path = config.path
+    if not path.is_file():
+        raise InputError(f"Expected a file at {path}. Received: {'a folder' if path.is_dir() else 'nothing there'}.")
+    suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
+    if suffix not in _READERS or (suffix == ".parquet" and path.suffix == ".gz"):
+        raise InputError(
+            f"Expected a file that ends in one of {', '.join(_READERS)} (or in .gz after a text format). "
+            f"Received: {path}. Convert or rename it."
+        )
+    if not path.stat().st_size:
+        raise InputError(f"Expected rows in {path.name}. Received: an empty file.")
+    try:
+        codecs.lookup(config.encoding)
+    except LookupError:
+        raise InputError(
+            f"Expected an encoding that Python knows, such as utf-8 or latin-1. Received: --encoding {config.encoding}."
+        ) from None
+    with _explaining(config):
+        reader = _READERS[suffix](config)
+    repeated = {name for name in reader.columns if reader.columns.count(name) > 1}
+    if repeated:
+        raise InputError(f"Expected distinct column names in {path.name}. Received {sorted(repeated)} more than once.")
+    return reader
+
+
+def read_rows(reader: Reader, config: TableConfig, columns: Collection[str], categories: Collection[str] = ()) -> Rows:
+    """Reads columns of an opened file.
+
+    Raises:
+        InputError: The file has no rows, is broken, or not in the declared encoding.
+    """
+    with _explaining(config):
+        rows = reader.read(columns, categories)
+    if not rows.table.num_rows and not rows.broken:
+        raise InputError(f"Expected rows in {config.path.name}. Received: none after the header.")
+    return rows
+
+
+class _Csv:
+    def __init__(self, config: TableConfig) -> None:
+        self._path, self._encoding = config.path, config.encoding
+        with _open(config.path) as binary, codecs.getreader(config.encoding)(binary) as file:
+            header = file.readline().removeprefix("\ufeff")
+            self._delimiter = config.delimiter or _sniff(header)
+            if len(self._delimiter) != 1:
+                raise InputError(f"Expected one character as --delimiter. Received: {self._delimiter!r}.")
+            is_whole = header.count('"') % 2 == 0  # else a quoted column name goes on in the next line
+            lines = [header] if is_whole else [header, *file]
+        self.columns = next(csv.reader(lines, delimiter=self._delimiter), [])
+
+    def read(self, columns: Collection[str], categories: Collection[str]) -> Rows:
+        self._require_closed_quotes()
+        table, broken = self._parse(columns, categories)
+        numbers: Sequence[int] | np.ndarray = range(1, table.num_rows + 1)
+        if broken:
+            # The parser counts rows only when it goes through them one by one.
+            table, broken = self._parse(columns, categories, threads=False)
+            numbers = np.arange(1, table.num_rows + len(broken) + 1)
+            numbers = np.delete(numbers, [number - 1 for number, _ in broken])
+        return Rows(table, numbers, broken)
+
+    def _parse(
+        self, columns: Collection[str], categories: Collection[str] = (), threads: bool = True
+    ) -> tuple[pa.Table, list[tuple[int, str]]]:
+        broken: list[tuple[int, str]] = []
+
+        def skip(row: pyarrow.csv.InvalidRow) -> str:
+            broken.append(((row.number or 1) - 1, row.text))  # the parser's row 1 is the header
+            return "skip"
+
+        types = {name: _CATEGORY if name in categories else pa.string() for name in columns}
+        with pa.input_stream(str(self._path), compression="detect") as stream:
+            table = pyarrow.csv.read_csv(
+                stream,
+                pyarrow.csv.ReadOptions(encoding=self._encoding, block_size=_BLOCK, use_threads=threads),
+                pyarrow.csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=skip),
+                pyarrow.csv.ConvertOptions(
+                    include_columns=list(columns), column_types=types, null_values=[""], strings_can_be_null=True
+                ),
+            )
+        return table, broken
+
+    def _require_closed_quotes(self) -> None:
+        """A quote that is never closed would swallow the rest of the file without a word."""
+        with _open(self._path) as file:
+            quotes = sum(block.count(b'"') for block in iter(lambda: file.read(_BLOCK), b""))
+        if quotes % 2 == 0:
+            return
+        table, broken = self._parse(self.columns)
+        last = [table[name][-1].as_py() for name in table.column_names if table.num_rows]
+        if any("\n" in (value or "") for value in [*last, *(text for _, text in broken[-1:])]):
+            raise InputError(
+                f'Expected each " in {self._path.name} to have a second one that closes it. Received one without: the '
+                f'value that begins at row {table.num_rows:,} goes on to the end of the file. Close it, or write "" '
+                'for a " inside of a quoted value.'
+            )
+
+
+class _Parquet:
+    def __init__(self, config: TableConfig) -> None:
+        self._path = config.path
+        self.columns = pyarrow.parquet.read_schema(self._path).names
+
+    def read(self, columns: Collection[str], categories: Collection[str]) -> Rows:
+        table = pyarrow.parquet.read_table(self._path, columns=list(columns), read_dictionary=list(categories))
+        return Rows(table, range(1, table.num_rows + 1), [])
+
+
+class _JsonLines:
+    def __init__(self, config: TableConfig) -> None:
+        with pa.input_stream(str(config.path), compression="detect") as stream:
+            decoded = pa.transcoding_input_stream(stream, config.encoding, "utf-8")
+            # Each line may bring another column: which there are is known once all are read.
+            self._table = pyarrow.json.read_json(decoded, pyarrow.json.ReadOptions(block_size=_BLOCK))
+        self.columns = self._table.column_names
+
+    def read(self, columns: Collection[str], categories: Collection[str]) -> Rows:
+        return Rows(self._table.select(list(columns)), range(1, self._table.num_rows + 1), [])
+
+
+def _open(path: Path) -> BinaryIO:
+    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
+def _sniff(header: str) -> str:
+    unquoted = re.sub(r'"[^"]*"', "", header)
+    return max(",\t;|", key=unquoted.count)
+
+
+@contextmanager
+def _explaining(config: TableConfig) -> Iterator[None]:
+    """Says in the reader's place what is wrong with a file."""
+    name = config.path.name
+    try:
+        yield
+    except InputError:
+        raise
+    except (UnicodeError, pa.ArrowInvalid) as error:
+        if isinstance(error, UnicodeError) or "invalid UTF8" in str(error):
+            raise InputError(
+                f"Expected text in {config.encoding} in {name}. Received: {_undecodable(config) or error}. "
+                "Name the encoding that the file has, such as --encoding latin-1."
+            ) from error
+        if _is_json(config.path):
+            raise InputError(
+                f"Expected a JSON object a line in {name}, with values of one kind a column. "
+                f"Received: {_broken_line(config) or re.sub(' in row [0-9]+', '', str(error))}."
+            ) from error
+        raise InputError(f"Expected a readable file at {config.path}. Received: {error}.") from error
+    except (pa.ArrowException, OSError, EOFError, zlib.error) as error:
+        raise InputError(f"Expected a readable file at {config.path}. Received: {error}.") from error
+
+
+def _is_json(path: Path) -> bool:
+    return path.name.removesuffix(".gz").endswith((".jsonl", ".ndjson"))
+
+
+def _undecodable(config: TableConfig) -> str | None:
+    """The first line that is not in the declared encoding, where lines can be told apart before decoding."""
+    if "\n".encode(config.encoding) != b"\n":
+        return None
+    with _open(config.path) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                line.decode(config.encoding)
+            except UnicodeDecodeError as error:
+                return f"{line[max(error.start - 20, 0) : error.end + 20]!r} in line {number:,}"
+    return None
+
+
+def _broken_line(config: TableConfig) -> str | None:
+    with _open(config.path) as binary:
+        for number, line in enumerate(binary, 1):
+            try:
+                if line.strip() and not isinstance(json.loads(line.decode(config.encoding)), dict):
+                    return f"{line[:60]!r} in line {number:,}"
+            except ValueError as error:
+                return f"{line[:60]!r} in line {number:,} ({error})"
+    return None
+
+
+_CATEGORY = pa.dictionary(pa.int32(), pa.string())
+
+_READERS: dict[str, type[_Csv] | type[_Parquet] | type[_JsonLines]] = {
+    ".csv": _Csv,
+    ".tsv": _Csv,
+    ".txt": _Csv,
+    ".parquet": _Parquet,
+    ".jsonl": _JsonLines,
+    ".ndjson": _JsonLines,
+}
