@@ -10,7 +10,7 @@ from tensorflow_serving.apis.model_pb2 import ModelSpec
 
 from tfrec.serving.config import ModelConfig
 from tfrec.serving.errors import RequestError, invalid_argument
-from tfrec.serving.model import LoadRetries, Model, Version, servable_not_found
+from tfrec.serving.model import DEFAULT_RETRIES, LoadRetries, Model, Version, servable_not_found
 from tfrec.serving.servable import Servable
 
 logger = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ class Manager:
     """
 
     def __init__(
-        self, configs: Sequence[ModelConfig], poll_seconds: float = 1.0, retries: LoadRetries = LoadRetries()
+        self, configs: Sequence[ModelConfig], poll_seconds: float = 1.0, retries: LoadRetries = DEFAULT_RETRIES
     ) -> None:
         self._models = {config.name: Model(config, retries) for config in configs}
         self._poll_seconds = poll_seconds

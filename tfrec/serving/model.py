@@ -39,6 +39,10 @@ class LoadRetries:
     seconds: float = 60.0
 
 
+DEFAULT_RETRIES = LoadRetries()
+"""TensorFlow Serving's."""
+
+
 @dataclass
 class Version:
     """One version of a model, in whatever state.

@@ -15,7 +15,7 @@ from tfrec.serving.config import ModelConfig
 from tfrec.serving.errors import StartError
 from tfrec.serving.grpc_services import ModelService, PredictionService
 from tfrec.serving.manager import Manager
-from tfrec.serving.model import LoadRetries
+from tfrec.serving.model import DEFAULT_RETRIES, LoadRetries
 from tfrec.serving.rest import RestServer
 
 logger = logging.getLogger(__name__)
@@ -58,7 +58,7 @@ class Server:
         grpc_port: int = 8500,
         rest_api_port: int | None = None,
         poll_seconds: float = 1.0,
-        retries: LoadRetries = LoadRetries(),
+        retries: LoadRetries = DEFAULT_RETRIES,
     ) -> None:
         self.host = host
         self.grpc_port = grpc_port

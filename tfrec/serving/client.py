@@ -1,0 +1,247 @@
+"""The client: typed calls to a served recommender, over gRPC, of this server or of TensorFlow Serving."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Self
+
+import grpc
+import numpy as np
+import tensorflow as tf
+from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataRequest, SignatureDefMap
+from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, ModelVersionStatus
+from tensorflow_serving.apis.model_pb2 import ModelSpec
+from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
+from tensorflow_serving.apis.predict_pb2 import PredictRequest
+from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
+
+from tfrec.serving.rows import Recommendations, pad, ranking, texts, unknown
+from tfrec.serving.signatures import Signature, Values
+from tfrec.serving.tensors import decode, encode
+
+_OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    # While a server starts, look again every second, not at gRPC's growing intervals.
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
+
+_ADVICE = {
+    grpc.StatusCode.UNAVAILABLE: "Is a server listening there? Start one with python -m tfrec.serve.",
+    grpc.StatusCode.NOT_FOUND: "Check the model's name and version, or call wait_until_available().",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "Raise the client's timeout, or export the model with warm-up records.",
+    grpc.StatusCode.INVALID_ARGUMENT: "Compare the request with metadata().",
+    grpc.StatusCode.FAILED_PRECONDITION: "See metadata() for the signatures that there are.",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "Send fewer rows at once.",
+    grpc.StatusCode.UNIMPLEMENTED: "Is it a TensorFlow Serving port? The REST port, usually 8501, is another one.",
+}
+
+_SECONDS_BETWEEN_LOOKS = 0.2
+
+
+class ServingError(Exception):
+    """The server did not answer, or answered with an error.
+
+    Attributes:
+        code: The gRPC status code.
+        message: The server's own words, or gRPC's.
+    """
+
+    def __init__(self, code: grpc.StatusCode, message: str, advice: str) -> None:
+        super().__init__(f"{code.name}: {message.rstrip('.')}. {advice}")
+        self.code = code
+        self.message = message
+
+
+class Client:
+    """Asks a served model. Thread-safe; close it, or use it as a context manager.
+
+    What it sends is checked against the model's metadata first, because TensorFlow Serving runs wrong shapes.
+
+    Args:
+        target: `host:port` of the gRPC port.
+        model_name: The name under which the model is served.
+        timeout: Seconds that a call may take.
+
+    Example:
+        >>> with Client("127.0.0.1:8500", "movies") as client:
+        ...     client.recommend([["50", "181"], []], count=2)
+        [[('172', 0.91), ('174', 0.88)], [('50', 0.52), ('258', 0.49)]]
+    """
+
+    def __init__(self, target: str, model_name: str, timeout: float = 10.0) -> None:
+        self.target = target
+        self.model_name = model_name
+        self.timeout = timeout
+        self._channel = grpc.insecure_channel(target, options=_OPTIONS)
+        self._predictions = PredictionServiceStub(self._channel)
+        self._models = ModelServiceStub(self._channel)
+        self._metadata: dict[int | None, tuple[int, dict[str, Signature]]] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._channel.close()
+
+    def wait_until_available(self, timeout: float = 60.0) -> int:
+        """Waits for a version that serves.
+
+        Args:
+            timeout: Seconds to wait.
+
+        Returns:
+            The highest version that serves.
+
+        Raises:
+            ServingError: None does in that time; the message says what was seen last.
+        """
+        deadline = time.monotonic() + timeout
+        request = GetModelStatusRequest(model_spec=ModelSpec(name=self.model_name))
+        last_seen = "nothing"
+        while (remaining := deadline - time.monotonic()) > 0:
+            try:
+                with self._errors():
+                    status = self._models.GetModelStatus(request, timeout=min(remaining, self.timeout))
+            except ServingError as error:
+                last_seen = error.message
+            else:
+                versions = status.model_version_status
+                available = [each.version for each in versions if each.state == ModelVersionStatus.AVAILABLE]
+                if available:
+                    return int(max(available))
+                last_seen = "; ".join(
+                    f"version {each.version} {ModelVersionStatus.State.Name(each.state)} {each.status.error_message}"
+                    for each in versions
+                )
+            time.sleep(max(0.0, min(_SECONDS_BETWEEN_LOOKS, deadline - time.monotonic())))
+        message = f"No version of {self.model_name} at {self.target} is available after {timeout:g} s"
+        raise ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, message, f"Last seen: {last_seen}. Read the server's log.")
+
+    def metadata(self, version: int | None = None) -> dict[str, Signature]:
+        """The signatures by name; asked once, and again after the server has moved to another version.
+
+        Args:
+            version: None is the newest.
+
+        Raises:
+            ServingError: The server does not know the model or version, or does not answer.
+        """
+        if version not in self._metadata:
+            request = GetModelMetadataRequest(model_spec=self._spec(version), metadata_field=["signature_def"])
+            with self._errors():
+                response = self._predictions.GetModelMetadata(request, timeout=self.timeout)
+            protos = SignatureDefMap()
+            response.metadata["signature_def"].Unpack(protos)
+            signatures = {
+                name: Signature.from_proto(proto)
+                for name, proto in sorted(protos.signature_def.items())
+                if proto.method_name == tf.saved_model.PREDICT_METHOD_NAME
+            }
+            self._metadata[version] = (response.model_spec.version.value, signatures)
+        return self._metadata[version][1]
+
+    def predict(
+        self, signature: str, inputs: Mapping[str, Values], version: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """Runs a signature.
+
+        Args:
+            signature: Its name.
+            inputs: Name -> array or nested list, the batch first.
+            version: None is the newest.
+
+        Returns:
+            Name -> array; strings are object arrays of `bytes`.
+
+        Raises:
+            ValueError: The inputs do not fit the signature; nothing was sent.
+            ServingError: The server answered with an error, or not in time.
+        """
+        try:
+            arrays = self._signature(signature, version).check(inputs)
+        except ValueError:
+            self._metadata.pop(version, None)  # It may be the metadata that is out of date.
+            raise
+        request = PredictRequest(model_spec=self._spec(version, signature))
+        for name, array in arrays.items():
+            request.inputs[name].CopyFrom(encode(array))
+        with self._errors():
+            response = self._predictions.Predict(request, timeout=self.timeout)
+        known = self._metadata.get(version)
+        if known and known[0] != response.model_spec.version.value:
+            self._metadata.pop(version, None)
+        return {name: decode(proto) for name, proto in response.outputs.items()}
+
+    def recommend(
+        self,
+        histories: Sequence[Sequence[str]],
+        exclude: Sequence[Sequence[str]] | None = None,
+        count: int | None = None,
+        version: int | None = None,
+    ) -> Recommendations:
+        """The items to show next.
+
+        Args:
+            histories: For every user the item ids so far, oldest first; the last that the model takes in count.
+            exclude: For every user the item ids not to recommend.
+            count: At most so many items a user; None is all that the model gives.
+            version: None is the newest.
+
+        Raises:
+            ValueError: No history, `exclude` is not as long as `histories`, or `count` is more than the model gives.
+            ServingError: The server answered with an error, or not in time.
+        """
+        exclude = [[] for _ in histories] if exclude is None else exclude
+        if len(exclude) != len(histories):
+            raise ValueError(f"Expected {len(histories)} lists in exclude, one a history. Received: {len(exclude)}.")
+        specs = self._signature("serving_default", version).inputs
+        for name in ("history_item_ids", "exclude_item_ids"):
+            if name not in specs:
+                raise ValueError(
+                    f"Expected a recommender, whose serving_default takes {name}. Received: {list(specs)}."
+                )
+        inputs = {name: unknown(name, spec, len(histories)) for name, spec in specs.items()}
+        inputs["history_item_ids"] = pad("histories", histories, specs["history_item_ids"], may_cut=True)
+        inputs["exclude_item_ids"] = pad("exclude", exclude, specs["exclude_item_ids"], may_cut=False)
+        return ranking(self.predict("serving_default", inputs, version), count)
+
+    def similar_items(
+        self, item_ids: Sequence[str], count: int | None = None, version: int | None = None
+    ) -> Recommendations:
+        """For every item the items most like it. Raises as `recommend` does."""
+        return ranking(self.predict("similar_items", {"item_ids": texts("item_ids", item_ids)}, version), count)
+
+    def search(self, texts: Sequence[str], count: int | None = None, version: int | None = None) -> Recommendations:
+        """For every text the items that fit it best. Raises as `recommend` does."""
+        return ranking(self.predict("search", {"text": texts("texts", texts)}, version), count)
+
+    def embed_item(self, texts: Sequence[str], version: int | None = None) -> np.ndarray:
+        """The item tower's vectors of texts, float32 `[len(texts), dimensions]`. Raises as `recommend` does."""
+        return self.predict("embed_item", {"text": texts("texts", texts)}, version)["embedding"]
+
+    def _signature(self, name: str, version: int | None) -> Signature:
+        signatures = self.metadata(version)
+        if name not in signatures:
+            raise ValueError(f"Expected a signature among {list(signatures)}. Received: {name!r}.")
+        return signatures[name]
+
+    def _spec(self, version: int | None, signature: str = "") -> ModelSpec:
+        spec = ModelSpec(name=self.model_name, signature_name=signature)
+        if version is not None:
+            spec.version.value = version
+        return spec
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except grpc.RpcError as error:
+            code = error.code()
+            advice = _ADVICE.get(code, "Read the server's log.")
+            raise ServingError(code, f"{self.target}: {error.details()}", advice) from error

@@ -1,0 +1,98 @@
+"""Lists of item ids as the padded rows that a signature takes, and answered rows as lists of items."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tfrec.serving.signatures import TensorSpec
+
+Recommendations = list[list[tuple[str, float]]]
+"""For every row the items, best first, each with its score."""
+
+
+def pad(name: str, rows: Sequence[Sequence[str]], spec: TensorSpec, *, may_cut: bool) -> np.ndarray:
+    """Rows of ids, filled up with "" on the right.
+
+    Args:
+        name: What the caller calls the rows; for messages.
+        rows: A list of ids each.
+        spec: The input: string `[batch_size, width]`. A width that is not fixed becomes the next power of two, so
+            that the server meets few different shapes.
+        may_cut: Whether a row longer than a fixed width keeps its last ids only; if not, it is an error.
+
+    Returns:
+        Object array `[len(rows), width]` of str.
+
+    Raises:
+        ValueError: The rows are no lists of ids, or one is too long and may not be cut.
+    """
+    if spec.shape is None or len(spec.shape) != 2:
+        raise ValueError(f"Expected an input of shape [batch_size, width] for {name}. Received: {spec}.")
+    if isinstance(rows, str) or any(isinstance(row, str | bytes) for row in rows):
+        raise ValueError(f"Expected a list of lists of ids as {name}. Received: {rows!r}.")
+    longest = max(map(len, rows), default=0)
+    width = spec.shape[1]
+    if width is None:
+        width = 1 << max(longest - 1, 0).bit_length()
+    elif longest > width and not may_cut:
+        raise ValueError(
+            f"Expected at most {width} ids a row in {name}, all that the model takes. Received: {longest}."
+        )
+    padded = np.full((len(rows), width), "", dtype=object)
+    for position, row in enumerate(rows):
+        kept = list(row)[max(len(row) - width, 0) :]
+        if "" in kept:
+            raise ValueError(f"Expected item ids in {name}. Received: '' in row {position}, which is the padding.")
+        padded[position, : len(kept)] = kept
+    return padded
+
+
+def unknown(name: str, spec: TensorSpec, batch_size: int) -> np.ndarray:
+    """What stands for "not known" in an input: "" in strings, NaN in floats.
+
+    Returns:
+        An array of the input's shape; a dimension that is not fixed is 1.
+
+    Raises:
+        ValueError: The dtype has no such value.
+    """
+    if spec.dtype != tf.string and not spec.dtype.is_floating:
+        raise ValueError(
+            f"Expected a string or float input, for which there is a value for 'unknown'. Received: '{name}', {spec}. "
+            "Call predict() with a value for it."
+        )
+    inner = (spec.shape or (None,))[1:]
+    shape = (batch_size, *(1 if size is None else size for size in inner))
+    if spec.dtype == tf.string:
+        return np.full(shape, "", dtype=object)
+    return np.full(shape, np.nan, dtype=spec.dtype.as_numpy_dtype)
+
+
+def texts(name: str, values: Sequence[str]) -> np.ndarray:
+    """A list of strings as an array `[len(values)]`.
+
+    Raises:
+        ValueError: It is one string, which Python would take for a list of letters.
+    """
+    if isinstance(values, str | bytes):
+        raise ValueError(f"Expected a list of strings as {name}. Received: {values!r}. Write [{values!r}].")
+    array = np.empty(len(values), dtype=object)
+    array[:] = list(values)
+    return array
+
+
+def ranking(outputs: Mapping[str, np.ndarray], count: int | None) -> Recommendations:
+    """Answered `item_ids` and `scores`, both `[batch_size, k]`, as lists of items; "" means that there are no more.
+
+    Raises:
+        ValueError: `count` is negative or more than k.
+    """
+    item_ids, scores = outputs["item_ids"], outputs["scores"]
+    k = item_ids.shape[1]
+    if count is not None and not 0 <= count <= k:
+        raise ValueError(f"Expected a count of 0 to {k}, the number of items that this model gives. Received: {count}.")
+    return [
+        [(item.decode(), float(score)) for item, score in zip(*row, strict=True) if item][:count]
+        for row in zip(item_ids, scores, strict=True)
+    ]
