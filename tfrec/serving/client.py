@@ -15,7 +15,7 @@ from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-from tfrec.serving.rows import Recommendations, pad, ranking, texts, unknown
+from tfrec.serving.rows import Recommendations, pad, ranking, text_array, unknown
 from tfrec.serving.signatures import Signature, Values
 from tfrec.serving.tensors import decode, encode
 
@@ -121,7 +121,9 @@ class Client:
                 )
             time.sleep(max(0.0, min(_SECONDS_BETWEEN_LOOKS, deadline - time.monotonic())))
         message = f"No version of {self.model_name} at {self.target} is available after {timeout:g} s"
-        raise ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, message, f"Last seen: {last_seen}. Read the server's log.")
+        raise ServingError(
+            grpc.StatusCode.DEADLINE_EXCEEDED, message, f"Last seen: {last_seen}. Read the server's log."
+        )
 
     def metadata(self, version: int | None = None) -> dict[str, Signature]:
         """The signatures by name; asked once, and again after the server has moved to another version.
@@ -215,15 +217,15 @@ class Client:
         self, item_ids: Sequence[str], count: int | None = None, version: int | None = None
     ) -> Recommendations:
         """For every item the items most like it. Raises as `recommend` does."""
-        return ranking(self.predict("similar_items", {"item_ids": texts("item_ids", item_ids)}, version), count)
+        return ranking(self.predict("similar_items", {"item_ids": text_array("item_ids", item_ids)}, version), count)
 
     def search(self, texts: Sequence[str], count: int | None = None, version: int | None = None) -> Recommendations:
         """For every text the items that fit it best. Raises as `recommend` does."""
-        return ranking(self.predict("search", {"text": texts("texts", texts)}, version), count)
+        return ranking(self.predict("search", {"text": text_array("texts", texts)}, version), count)
 
     def embed_item(self, texts: Sequence[str], version: int | None = None) -> np.ndarray:
         """The item tower's vectors of texts, float32 `[len(texts), dimensions]`. Raises as `recommend` does."""
-        return self.predict("embed_item", {"text": texts("texts", texts)}, version)["embedding"]
+        return self.predict("embed_item", {"text": text_array("texts", texts)}, version)["embedding"]
 
     def _signature(self, name: str, version: int | None) -> Signature:
         signatures = self.metadata(version)

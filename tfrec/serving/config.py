@@ -31,7 +31,7 @@ class VersionPolicy:
     def choose(self, versions: Iterable[int]) -> set[int]:
         """Those of `versions` to serve."""
         if self.specific:
-            return self.specific & set(versions)
+            return set(versions) & self.specific
         newest_first = sorted(versions, reverse=True)
         return set(newest_first[: self.latest])
 

@@ -58,5 +58,5 @@ def as_request_error(error: Exception) -> RequestError:
     if isinstance(error, RequestError):
         return error
     if isinstance(error, tf.errors.OpError):
-        return RequestError(_CODES.get(error.code, grpc.StatusCode.UNKNOWN), error.message)
+        return RequestError(_CODES.get(error.error_code, grpc.StatusCode.UNKNOWN), error.message)
     return RequestError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")

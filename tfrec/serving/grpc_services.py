@@ -1,5 +1,8 @@
 """PredictionService and ModelService over gRPC."""
 
+# The methods are named by the protocol, which documents them.
+# ruff: noqa: N802, D102
+
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -69,7 +69,7 @@ def unknown(name: str, spec: TensorSpec, batch_size: int) -> np.ndarray:
     return np.full(shape, np.nan, dtype=spec.dtype.as_numpy_dtype)
 
 
-def texts(name: str, values: Sequence[str]) -> np.ndarray:
+def text_array(name: str, values: Sequence[str]) -> np.ndarray:
     """A list of strings as an array `[len(values)]`.
 
     Raises:

@@ -58,19 +58,19 @@ class Signature:
         if set(inputs) != set(self.inputs):
             raise ValueError(f"Expected inputs {sorted(self.inputs)}. Received: {sorted(inputs)}.")
         arrays = {name: _to_array(name, inputs[name], spec) for name, spec in self.inputs.items()}
-        rows = {name: array.shape[0] for name, array in arrays.items() if array.ndim}
+        rows = {name: len(array) for name, array in arrays.items() if array.ndim}
         if len(set(rows.values())) > 1:
             raise ValueError(f"Expected as many rows in every input. Received: {rows}.")
-        if 0 in rows.values():
-            raise ValueError(
-                "Expected a batch of 1 or more rows. Received: 0. A server with batching would not answer it at all; "
-                "skip the call."
-            )
         return arrays
 
 
 def _to_array(name: str, values: Values, spec: TensorSpec) -> np.ndarray:
     array = _string_array(name, values) if spec.dtype == tf.string else _number_array(name, values, spec)
+    if array.ndim and not len(array):
+        raise ValueError(
+            f"Expected a batch of 1 or more rows as input '{name}'. Received: 0 rows, which a server with batching "
+            "would not answer at all. Skip the call."
+        )
     shape = spec.shape
     if shape is not None and (
         len(shape) != array.ndim

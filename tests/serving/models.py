@@ -1,0 +1,96 @@
+"""Tiny SavedModels whose answers are known by arithmetic."""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+HISTORY_LENGTH = 4
+
+
+class Arithmetic(tf.Module):
+    """y = x + step, s = sum of x; texts and bytes come back; `slow` counts so many times."""
+
+    def __init__(self, step: float) -> None:
+        super().__init__()
+        self.step = tf.Variable(step)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 3], tf.float32, name="x")])
+    def add(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"y": x + self.step, "s": tf.reduce_sum(x, axis=1)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def echo(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"text": text, "text_bytes": text}
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None], tf.int64, name="long"),
+            tf.TensorSpec([None], tf.bool, name="flag"),
+            tf.TensorSpec([None], tf.float16, name="half"),
+        ]
+    )
+    def kinds(self, long: tf.Tensor, flag: tf.Tensor, half: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"long": long + 1, "flag": tf.logical_not(flag), "half": half * 2}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="count")])
+    def slow(self, count: tf.Tensor) -> dict[str, tf.Tensor]:
+        counted = tf.constant(0)
+        while counted < count[0]:
+            counted += 1
+        return {"counted": tf.reshape(counted, [1])}
+
+    def save(self, folder: Path) -> None:
+        signatures = {"serving_default": self.add, "echo": self.echo, "kinds": self.kinds, "slow": self.slow}
+        tf.saved_model.save(self, str(folder), signatures=signatures)
+
+
+class Recommender(tf.Module):
+    """Recommends the history itself, without what is excluded, scored 4, 3, 2, 1 by place.
+
+    `age` and `country` are inputs that a caller may leave out: a known age adds 100 to the scores, a known country
+    10.
+    """
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, HISTORY_LENGTH], tf.string, name="history_item_ids"),
+            tf.TensorSpec([None, None], tf.string, name="exclude_item_ids"),
+            tf.TensorSpec([None], tf.float32, name="age"),
+            tf.TensorSpec([None], tf.string, name="country"),
+        ]
+    )
+    def recommend(
+        self, history_item_ids: tf.Tensor, exclude_item_ids: tf.Tensor, age: tf.Tensor, country: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        is_excluded = tf.reduce_any(history_item_ids[:, :, None] == exclude_item_ids[:, None, :], axis=2)
+        bonus = tf.where(tf.math.is_nan(age), 0.0, 100.0) + tf.where(country == "", 0.0, 10.0)
+        scores = tf.constant([[4.0, 3.0, 2.0, 1.0]]) + bonus[:, None]
+        return {"item_ids": tf.where(is_excluded, "", history_item_ids), "scores": scores}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="item_ids")])
+    def similar_items(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {
+            "item_ids": tf.stack([item_ids + "-near", item_ids + "-far"], axis=1),
+            "scores": tf.stack([tf.ones_like(item_ids, tf.float32), tf.zeros_like(item_ids, tf.float32)], axis=1),
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def search(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {
+            "item_ids": tf.strings.lower(text, encoding="utf-8")[:, None],
+            "scores": tf.cast(tf.strings.length(text), tf.float32)[:, None],
+        }
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def embed_item(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        size = tf.cast(tf.strings.length(text), tf.float32)
+        return {"embedding": tf.stack([size, -size], axis=1)}
+
+    def save(self, folder: Path) -> None:
+        signatures = {
+            "serving_default": self.recommend,
+            "similar_items": self.similar_items,
+            "search": self.search,
+            "embed_item": self.embed_item,
+        }
+        tf.saved_model.save(self, str(folder), signatures=signatures)
