@@ -1,0 +1,161 @@
+"""Full-catalogue ranking, against ranks counted by hand and a sort in plain Python."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tfrec.datasets.dataset import EvaluationSet, Ragged
+from tfrec.errors import InputError
+from tfrec.evaluation.protocol import rank
+
+from .examples import Table, cases, ragged
+
+
+def test_counts_ties_against_the_recommender() -> None:
+    # Items 1, 2 and 3 share the highest score: the target, 3, takes the last of their places, the third.
+    ranking = rank(Table([[1, 5, 5, 5, 0]]), cases([[]], [[3]]), 5, exclude_seen=True, top_k=2)
+    assert ranking.ranks.values.tolist() == [3]
+    assert ranking.recommended.tolist() == [[1, 2]]
+
+
+def test_a_recommender_that_scores_everything_alike_comes_last() -> None:
+    # Seven items, one of them seen: the target is the sixth of six.
+    ranking = rank(Table(np.zeros((1, 7))), cases([[4, 4]], [[0]]), 7, exclude_seen=True, top_k=1)
+    assert ranking.ranks.values.tolist() == [6]
+
+
+def test_seen_items_make_room_and_other_targets_do_not() -> None:
+    # Scores order the items 0, 1, 2, 3, 4. Without the seen item 0, target 2 is second and target 4 fourth.
+    table, case = Table([[9, 8, 7, 6, 5]]), cases([[0]], [[4, 2]])
+    ranking = rank(table, case, 5, exclude_seen=True, top_k=5)
+    assert ranking.ranks.values.tolist() == [4, 2]
+    assert ranking.recommended.tolist() == [[1, 2, 3, 4, -1]]
+    # With it, third and fifth.
+    ranking = rank(table, case, 5, exclude_seen=False, top_k=5)
+    assert ranking.ranks.values.tolist() == [5, 3]
+    assert ranking.recommended.tolist() == [[0, 1, 2, 3, 4]]
+
+
+def test_ranks_only_candidates() -> None:
+    # Of the candidates 1, 3 and 4, target 3 is second.
+    ranking = rank(
+        Table([[9, 8, 7, 6, 5]]), cases([[]], [[3]]), 5, exclude_seen=True, candidates=np.array([4, 3, 1]), top_k=2
+    )
+    assert ranking.ranks.values.tolist() == [2]
+    assert ranking.recommended.tolist() == [[1, 3]]
+
+
+def test_a_target_scored_minus_infinity_is_last_of_the_allowed() -> None:
+    ranking = rank(
+        Table([[1, -np.inf, 2, -np.inf]]), cases([[2]], [[3]]), 4, exclude_seen=True, candidates=None, top_k=4
+    )
+    assert ranking.ranks.values.tolist() == [3]
+    assert ranking.recommended.tolist() == [[0, 1, 3, -1]]
+
+
+def test_reads_tables_that_are_part_of_a_longer_one() -> None:
+    whole = ragged([[0], [2], [1]])
+    part = Ragged(whole.values, whole.offsets[1:])
+    case = EvaluationSet(np.array([0, 1], np.int32), ragged([[], []]), part)
+    # User 0's target is 2, its best item; user 1's is 1, its worst.
+    ranking = rank(Table([[1, 2, 3], [3, 1, 2]]), case, 3, exclude_seen=True, top_k=1)
+    assert ranking.ranks.values.tolist() == [1, 3]
+    assert ranking.ranks.offsets.tolist() == [0, 1, 2]
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> dict[str, Any]:
+    num_items = draw(st.integers(1, 40))
+    codes = st.integers(0, num_items - 1)
+    candidates = draw(st.none() | st.sets(codes, min_size=1))
+    pool = sorted(range(num_items) if candidates is None else candidates)
+    targets = draw(
+        st.lists(st.lists(st.sampled_from(pool), min_size=1, max_size=5, unique=True), min_size=1, max_size=6)
+    )
+    histories = [[code for code in draw(st.lists(codes, max_size=12)) if code not in row] for row in targets]
+    # Few distinct scores, so that ties are the rule.
+    score = st.sampled_from([-np.inf, -1.5, -0.0, 0.0, 1.0, 2.0, np.inf])
+    scores = draw(st.lists(st.lists(score, min_size=num_items, max_size=num_items), min_size=6, max_size=6))
+    return {
+        "num_items": num_items,
+        "candidates": candidates,
+        "pool": pool,
+        "targets": targets,
+        "histories": histories,
+        "scores": scores,
+        "exclude_seen": draw(st.booleans()),
+        "top_k": draw(st.integers(1, 45)),
+        "batch_size": draw(st.integers(1, 7)),
+    }
+
+
+@given(problems())
+def test_agrees_with_sorting(problem: dict[str, Any]) -> None:
+    ranking = rank(
+        Table(problem["scores"]),
+        cases(problem["histories"], problem["targets"]),
+        problem["num_items"],
+        exclude_seen=problem["exclude_seen"],
+        candidates=None if problem["candidates"] is None else np.array(problem["pool"]),
+        top_k=problem["top_k"],
+        batch_size=problem["batch_size"],
+    )
+    for case, (history, targets) in enumerate(zip(problem["histories"], problem["targets"], strict=True)):
+        scores = problem["scores"][case]
+        allowed = [code for code in problem["pool"] if not (problem["exclude_seen"] and code in history)]
+        expected = [sum(scores[code] >= scores[target] for code in allowed) for target in targets]
+        assert ranking.ranks[case].tolist() == expected
+        best = sorted(allowed, key=lambda code: (-scores[code], code))[: problem["top_k"]]
+        assert ranking.recommended[case].tolist() == best + [-1] * (problem["top_k"] - len(best))
+
+
+def test_agrees_with_sorting_a_large_catalogue() -> None:
+    generator = np.random.default_rng(0)
+    # 3,000 items against 200 distinct scores: with top_k = 20, the search goes through several blocks of groups.
+    scores = generator.integers(0, 200, (40, 3000)).astype(np.float32)
+    targets = generator.integers(0, 3000, (40, 1))
+    ranking = rank(Table(scores), cases([[]] * 40, targets.tolist()), 3000, exclude_seen=True, top_k=20, batch_size=16)
+    order = np.argsort(-scores, axis=1, stable=True)
+    np.testing.assert_array_equal(ranking.recommended, order[:, :20])
+    np.testing.assert_array_equal(ranking.ranks.values, (scores >= np.take_along_axis(scores, targets, 1)).sum(axis=1))
+
+
+def test_leaves_the_scores_alone() -> None:
+    table = Table([[1, 2, 3]])
+    table.score = lambda users, histories: table.scores  # type: ignore[method-assign]
+    rank(table, cases([[0]], [[1]]), 3, exclude_seen=True, top_k=1)
+    assert table.scores.tolist() == [[1, 2, 3]]
+
+
+@pytest.mark.parametrize(
+    ("scores", "histories", "targets", "message"),
+    [
+        ([[1, np.nan, 2]], [[]], [[0]], "from 'table'. Received: NaN for user code 0"),
+        ([[1, 2]], [[]], [[0]], r"shape \(1, 3\) from 'table'. Received: \(1, 2\)"),
+        ([[1, 2, 3]], [[1]], [[1]], "outside the case's own history. Received: item code 1"),
+        ([[1, 2, 3], [1, 2, 3]], [[], []], [[1], []], "none in case 1"),
+        ([[1, 2, 3]], [[]], [[1, 1]], "a target twice"),
+    ],
+)
+def test_refuses_what_cannot_be_ranked(
+    scores: list[list[float]], histories: list[list[int]], targets: list[list[int]], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        rank(Table(scores), cases(histories, targets), 3, exclude_seen=True, top_k=1)
+
+
+def test_refuses_a_target_that_is_no_candidate() -> None:
+    with pytest.raises(InputError, match="item code 2"):
+        rank(Table([[1, 2, 3]]), cases([[]], [[0, 2]]), 3, exclude_seen=True, candidates=np.array([0, 1]), top_k=1)
+
+
+def test_names_a_recommender_without_a_name_by_its_class() -> None:
+    class Diverged:
+        def score(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
+            return np.full((len(users), 3), np.nan, np.float32)
+
+    with pytest.raises(InputError, match="'Diverged'"):
+        rank(Diverged(), cases([[]], [[0]]), 3, exclude_seen=True, top_k=1)

@@ -1,0 +1,82 @@
+"""Whether one recommender is better than another on the same cases."""
+
+from dataclasses import dataclass
+
+from tfrec.config import EvaluationConfig
+from tfrec.errors import InputError
+from tfrec.evaluation.bootstrap import bootstrap_interval
+from tfrec.evaluation.report import Estimate, Report
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The difference between two recommenders in one metric.
+
+    Attributes:
+        model: Name of the first.
+        baseline: Name of the second.
+        metric: As in `ndcg@10`.
+        difference: Mean over cases of model minus baseline, with the interval of the paired bootstrap.
+        confidence: Level of the interval.
+    """
+
+    model: str
+    baseline: str
+    metric: str
+    difference: Estimate
+    confidence: float
+
+    @property
+    def significant(self) -> bool:
+        """The interval leaves out 0."""
+        _, low, high = self.difference
+        return low is not None and high is not None and (low > 0 or high < 0)
+
+    @property
+    def baseline_wins(self) -> bool:
+        """The baseline's mean is the higher one, significantly or not."""
+        return self.difference.mean < 0
+
+    def __str__(self) -> str:
+        mean, low, high = self.difference
+        verdict = "is as good as" if mean == 0 else "is better than" if mean < 0 else "is worse than"
+        certainty = "significant" if self.significant else "not significant"
+        return (
+            f"{self.baseline} {verdict} {self.model} in {self.metric}: {self.model} - {self.baseline} = {mean:+.4f}, "
+            f"{self.confidence:.0%} interval [{low:+.4f}, {high:+.4f}], {certainty}"
+        )
+
+
+def compare(model: Report, baseline: Report, metric: str, config: EvaluationConfig, seed: int = 0) -> Comparison:
+    """Compares two recommenders case by case, which is sharper than to look whether their intervals overlap.
+
+    Args:
+        model: As `evaluate` returned it: a report read from a file has no values per case.
+        baseline: The same, on the same cases in the same order.
+        metric: As in `ndcg@10`.
+        config: Confidence and number of resamples.
+        seed: Draws the resamples.
+
+    Raises:
+        InputError: A report lacks the metric's values per case, or the reports are on different cases.
+
+    Example:
+        >>> comparison = compare(evaluate(model, ...), evaluate(popularity, ...), "ndcg@10", config)
+        >>> if comparison.baseline_wins:
+        ...     print(comparison)
+        popularity is better than two_tower in ndcg@10: two_tower - popularity = -0.0113, 95% interval ..., significant
+    """
+    for report in (model, baseline):
+        if metric not in report.per_case:
+            raise InputError(
+                f"Expected values of {metric!r} for each case in the report on '{report.name}'. Received: "
+                f"{sorted(report.per_case)}. Compare reports as evaluate returns them, in a metric they hold."
+            )
+    if model.num_cases != baseline.num_cases:
+        raise InputError(f"Expected reports on the same cases. Received: {model.num_cases} and {baseline.num_cases}.")
+    differences = model.per_case[metric] - baseline.per_case[metric]
+    low, high = bootstrap_interval(
+        differences[:, None], confidence=config.confidence, samples=config.bootstrap_samples, seed=seed
+    )
+    estimate = Estimate(float(differences.mean()), float(low[0]), float(high[0]))
+    return Comparison(model.name, baseline.name, metric, estimate, config.confidence)
