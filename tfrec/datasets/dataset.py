@@ -56,10 +56,12 @@ class Dataset:
 
     @property
     def num_items(self) -> int:
+        """Size of the catalogue."""
         return len(self.items)
 
     @property
     def num_users(self) -> int:
+        """All users, those without interactions too."""
         return len(self.users)
 
     @property

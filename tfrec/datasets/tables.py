@@ -172,8 +172,7 @@ def _guess_roles(name: TableName, table: pa.Table) -> Roles:
     for column, values in zip(table.column_names, table.columns, strict=True):
         if values.null_count == len(values):
             continue
-        numbers, bad = to_numbers(values)
-        if not bad.any():
+        if not to_numbers(values)[1].any():
             guesses["categorical" if pa.types.is_boolean(values.type) else "numeric"].append(column)
         elif pa.types.is_nested(values.type) and not to_vectors(values)[1].any():
             guesses["vector"].append(column)
