@@ -16,7 +16,8 @@ class Table:
         self.scores = np.asarray(scores, np.float32)
 
     def score(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
-        return self.scores[users]
+        scores: np.ndarray = self.scores[users]
+        return scores
 
 
 def ragged(rows: Sequence[Sequence[int]]) -> Ragged:
