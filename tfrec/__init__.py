@@ -9,4 +9,6 @@ __version__ = "0.1.0"
 # `import keras` is Keras 3 all the same. See docs/decisions/0001-keras-3-beside-tfrs.md.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+# On a machine without a GPU TensorFlow's C++ side reports just that as an error; what matters reaches Python as an
+# exception.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

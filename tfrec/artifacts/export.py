@@ -1,0 +1,49 @@
+"""From a run to a version that can be served."""
+
+import json
+from pathlib import Path
+
+from tfrec import console
+from tfrec.artifacts.signatures import Signatures
+from tfrec.artifacts.version import write_version
+from tfrec.backbones.resolve import load_text_encoder
+from tfrec.features.prepared import Prepared
+from tfrec.training.run import Run
+from tfrec.training.trainer import load_model
+
+NUM_EXAMPLES = 6
+
+
+def export(run: Run, data_root: Path, base_path: Path, top_k: int = 100, version: int | None = None) -> Path:
+    """Writes the best epoch of a run as the next version of a model.
+
+    Args:
+        run: A trained run.
+        data_root: Where the text backbone is, or is fetched to.
+        base_path: The model's folder, of which TensorFlow Serving watches the versions.
+        top_k: Items in an answer.
+        version: The version's number; None: one more than the highest.
+
+    Returns:
+        The version's folder.
+    """
+    prepared = Prepared.load(run.prepared)
+    model = load_model(run, prepared)
+    text_encoder = None
+    if run.config.model.use_text:
+        text_encoder = load_text_encoder(run.config.backbone, data_root)
+    signatures = Signatures(model, prepared, text_encoder, top_k)
+    histories = [
+        prepared.items.ids[prepared.split.test.histories[case]].tolist()
+        for case in range(min(NUM_EXAMPLES, len(prepared.split.test)))
+    ]
+    metrics = json.loads(run.metrics.read_text(encoding="utf-8")) if run.metrics.is_file() else None
+    console.say(f"writing the SavedModel: {model.num_items:,} items, signatures {', '.join(signatures.endpoints())}")
+    return write_version(
+        signatures,
+        signatures.examples(histories),
+        prepared.titles,
+        {"configuration": run.config.model_dump(mode="json"), "metrics": metrics},
+        base_path,
+        version,
+    )

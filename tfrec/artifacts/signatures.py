@@ -1,0 +1,145 @@
+"""What the exported model answers: strings in, strings out, everything in the graph."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tfrec.backbones.text_encoder import TextEncoder
+from tfrec.errors import InputError
+from tfrec.features.prepared import Prepared
+from tfrec.features.sequences import compact_history
+from tfrec.features.vocabulary import NUM_SPECIAL, UNKNOWN, Vocabulary
+from tfrec.index.exact import top_items
+from tfrec.models.two_tower import TwoTower, popularity_scores
+
+Inputs = Mapping[str, tf.TensorSpec]
+HISTORY, EXCLUDED = "history_item_ids", "exclude_item_ids"
+
+
+class Signatures(tf.Module):
+    """The signatures of a retrieval model, as functions of named tensors.
+
+    Every input and output has the batch as its first dimension, as server-side batching demands.
+
+    - `recommend` (and `serving_default`): `history_item_ids` string [batch, history_length], padded with "", oldest
+      first; `exclude_item_ids` string [batch, any], padded with ""; and one input for each of the users' attributes,
+      "" or NaN where unknown -> `item_ids` string [batch, top_k], `scores` float32 [batch, top_k]. Items of the
+      history are not recommended again. A history without any known item gets the most popular items, with their
+      share of the most popular one's interactions as scores.
+    - `similar_items`: `item_ids` string [batch] -> `item_ids`, `scores` [batch, top_k]; nothing for an unknown id.
+    - `embed_item`: `text` string [batch] -> `embedding` float32 [batch, embedding_size], as if of a new item.
+    - `search`: `text` string [batch] -> `item_ids`, `scores` [batch, top_k].
+
+    Where fewer than top_k items are left, the id is "" and the score 0.
+
+    Args:
+        model: The trained model.
+        prepared: The tables that it was trained on.
+        text_encoder: For `embed_item` and `search`; None: they are left out.
+        top_k: Items in an answer; no more than the catalogue has.
+    """
+
+    def __init__(
+        self, model: TwoTower, prepared: Prepared, text_encoder: TextEncoder | None = None, top_k: int = 100
+    ) -> None:
+        super().__init__(name="signatures")
+        for table in (prepared.items, prepared.users):
+            taken = [column.name for column in table.columns if column.name in (HISTORY, EXCLUDED)]
+            if taken:
+                raise InputError(f"Expected columns that don't bear a signature's own names. Received: {taken}. Rename them.")
+        self.top_k = min(top_k, model.num_items)
+        self.text_encoder = text_encoder
+        self.item_tower = model.item_tower
+        self.user_tower = model.user_tower
+        self.item_columns = prepared.items.columns
+        self.user_encoders = [column.encoder() for column in prepared.users.columns]
+        self.vocabulary = Vocabulary(prepared.items.ids.tolist(), name="item_vocabulary")
+        # Variables, not constants: a graph must stay below 2 GB.
+        self.item_ids = tf.Variable(["", "", *prepared.items.ids], trainable=False, name="item_ids")
+        self.item_vectors = tf.Variable(model.item_vectors(), trainable=False, name="item_vectors")
+        popularity = np.concatenate([np.zeros(NUM_SPECIAL, np.float32), popularity_scores(model.counts)])
+        self.popularity = tf.Variable(popularity, trainable=False, name="popularity")
+
+    def endpoints(self) -> dict[str, tuple[Callable[..., dict[str, tf.Tensor]], Inputs]]:
+        """Name -> function of named tensors, and what they are."""
+        history = {
+            HISTORY: tf.TensorSpec([None, self.user_tower.history_length], tf.string),
+            EXCLUDED: tf.TensorSpec([None, None], tf.string),
+            **{encoder.column.name: encoder.column.raw_spec() for encoder in self.user_encoders},
+        }
+        text = {"text": tf.TensorSpec([None], tf.string)}
+        endpoints = {
+            "serving_default": (self.recommend, history),
+            "recommend": (self.recommend, history),
+            "similar_items": (self.similar_items, {"item_ids": tf.TensorSpec([None], tf.string)}),
+        }
+        if self.text_encoder is not None:
+            endpoints |= {"embed_item": (self.embed_item, text), "search": (self.search, text)}
+        return endpoints
+
+    @property
+    def lookup_tables(self) -> Sequence[tf.Module]:
+        """What an export must track beside the variables."""
+        return [self.vocabulary, *(each.vocabulary for each in self.user_encoders if each.vocabulary is not None)]
+
+    def recommend(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        indices = self.vocabulary(inputs[HISTORY])
+        history = compact_history(indices, self.user_tower.history_length)
+        features = {each.column.name: each(inputs[each.column.name]) for each in self.user_encoders}
+        mask = history >= NUM_SPECIAL
+        queries = self.user_tower(tf.gather(self.item_vectors, history), mask, features, training=False)
+        scores = tf.matmul(queries, self.item_vectors, transpose_b=True)  # [batch_size, num_rows]
+        scores = tf.where(tf.reduce_any(mask, axis=1, keepdims=True), scores, self.popularity)
+        excluded = tf.concat([indices, self.vocabulary(inputs[EXCLUDED])], axis=1)
+        return self._items(scores, excluded)
+
+    def similar_items(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        indices = self.vocabulary(item_ids)
+        scores = tf.matmul(tf.gather(self.item_vectors, indices), self.item_vectors, transpose_b=True)
+        known = indices[:, tf.newaxis] >= NUM_SPECIAL
+        return self._items(tf.where(known, scores, scores.dtype.min), indices[:, tf.newaxis])
+
+    def embed_item(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        missing = {
+            "categorical": lambda column: tf.fill(tf.shape(text), ""),
+            "numeric": lambda column: tf.fill(tf.shape(text), np.nan),
+            "vector": lambda column: tf.fill([tf.shape(text)[0], column.size], np.nan),
+        }
+        features = {column.name: column.encoder()(missing[column.kind](column)) for column in self.item_columns}
+        features["id"] = tf.fill(tf.shape(text), UNKNOWN)
+        features["text"] = self.text_encoder(text)
+        return {"embedding": self.item_tower(features, training=False)}
+
+    def search(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        queries = self.embed_item(text)["embedding"]
+        scores = tf.matmul(queries, self.item_vectors, transpose_b=True)
+        return self._items(scores, tf.zeros([tf.shape(text)[0], 1], tf.int32))
+
+    def _items(self, scores: tf.Tensor, excluded: tf.Tensor) -> dict[str, tf.Tensor]:
+        best, indices = top_items(scores, excluded, self.top_k)
+        return {"item_ids": tf.gather(self.item_ids, indices), "scores": best}
+
+    def examples(self, histories: Sequence[Sequence[str]]) -> dict[str, dict[str, np.ndarray]]:
+        """Requests for every signature, to compare and to warm up with.
+
+        Args:
+            histories: Real histories, oldest first. An empty one and one of unknown ids are added.
+
+        Returns:
+            Signature -> inputs of len(histories) + 2 rows.
+        """
+        length = self.user_tower.history_length
+        rows = [*(list(history)[-length:] for history in histories), [], ["no such item"]]
+        ids = [row[-1] if row else "" for row in rows]
+        recommend = {
+            HISTORY: np.array([row + [""] * (length - len(row)) for row in rows], object),
+            EXCLUDED: np.array([[id] for id in ids], object),
+        }
+        for encoder in self.user_encoders:
+            recommend[encoder.column.name] = encoder.column.example(len(rows))
+        titles = np.array([f"{id} and something new" for id in ids], object)
+        return {
+            name: {"item_ids": np.array(ids, object)} if name == "similar_items" else {"text": titles} if "text" in inputs else recommend
+            for name, (_, inputs) in self.endpoints().items()
+        }

@@ -1,0 +1,87 @@
+"""Writing a version of a model: complete, checked, and placed in one step."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from tfrec import __version__, console
+from tfrec.artifacts.operations import audit_operations
+from tfrec.artifacts.reload import check_reloaded
+from tfrec.artifacts.signatures import Signatures
+from tfrec.artifacts.warmup import write_warmup
+from tfrec.errors import InputError
+
+TITLES = "assets.extra/titles.tsv"
+CARD = "assets.extra/model.json"
+
+
+def write_version(
+    signatures: Signatures,
+    examples: Mapping[str, Mapping[str, np.ndarray]],
+    titles: np.ndarray,
+    card: Mapping[str, Any],
+    base_path: Path,
+    version: int | None = None,
+) -> Path:
+    """Writes `<base_path>/<version>` for TensorFlow Serving.
+
+    It is written under a name that a server ignores, its operations are audited, its answers compared in Python and
+    through a v1 Session (the way TensorFlow Serving loads), its warm-up replayed; only then does it get its number.
+
+    Args:
+        signatures: What the version answers.
+        examples: Signature -> inputs, at least two rows each: the requests that are compared and warmed up with.
+        titles: What to show people for each item: object [num_items].
+        card: What is worth knowing about the version; written as JSON beside it.
+        base_path: The model's folder.
+        version: Its number; None: one more than the highest there.
+
+    Returns:
+        The version's folder.
+
+    Raises:
+        InputError: The version exists, or the disk is full.
+        ExportError: The written version does not do what the live model does.
+    """
+    base_path.mkdir(parents=True, exist_ok=True)
+    numbers = [int(path.name) for path in base_path.iterdir() if path.name.isdigit()]
+    version = max(numbers, default=0) + 1 if version is None else version
+    if version in numbers:
+        raise InputError(f"Expected a version that {base_path} lacks; it has {sorted(numbers)}. Received: {version}")
+    for leftover in base_path.glob(".writing-*"):  # of exports that were killed
+        shutil.rmtree(leftover, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".writing-{version}-", dir=base_path))
+    folder.chmod(0o755)  # mkdtemp's is for its owner alone; a server often runs as someone else.
+    try:
+        archive = keras.export.ExportArchive()
+        for table in signatures.lookup_tables:
+            archive.track(table)
+        for name, (function, inputs) in signatures.endpoints().items():
+            endpoint = tf.function(function, autograph=False)
+            endpoint.get_concrete_function(**inputs)
+            archive.add_endpoint(name, endpoint)
+        # The archive finds the variables that the endpoints use; tracking the layers too would write them twice.
+        archive.write_out(str(folder), verbose=False)
+        (folder / CARD).parent.mkdir()
+        ids = signatures.item_ids.numpy()[2:].astype(str)
+        pd.DataFrame({"item_id": ids, "title": titles}).to_csv(folder / TITLES, sep="\t", index=False)
+        (folder / CARD).write_text(json.dumps({"tfrec": __version__, **card}, indent=2) + "\n", encoding="utf-8")
+        console.say("checking operations, answers after reload (Python and v1 Session) and warm-up")
+        audit_operations(folder)
+        write_warmup(folder, base_path.name, examples)
+        check_reloaded(folder, signatures, examples)
+        os.replace(folder, base_path / str(version))
+    except OSError as error:
+        raise InputError(f"Expected to write a version to {base_path}. Received: {error}. Make room, or pass --output.") from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return base_path / str(version)

@@ -1,0 +1,79 @@
+"""A pretrained BERT that turns texts into vectors."""
+
+from pathlib import Path
+
+import keras
+import keras_hub
+import tensorflow as tf
+
+
+class TextEncoder(keras.layers.Layer):
+    """Raw UTF-8 texts in, unit vectors out: WordPiece, BERT, mean over the tokens, L2 normalisation.
+
+    The mean over the tokens, and not BERT's [CLS] state, is what the sentence encoders were trained with
+    (Reimers & Gurevych 2019, "Sentence-BERT", section 3). A batch is padded to its own longest text, not to
+    `sequence_length`, so short titles cost what short titles cost.
+
+    Args:
+        backbone: A KerasHub BERT-like backbone with `token_ids`, `segment_ids` and `padding_mask` inputs.
+        tokenizer: The KerasHub tokenizer that belongs to it.
+        sequence_length: Tokens that are read, [CLS] and [SEP] included; the rest of the text is cut.
+
+    Call arguments:
+        texts: string [batch_size]
+
+    Returns:
+        float32 [batch_size, output_size]
+
+    Example:
+        >>> encoder = TextEncoder.from_preset("all_minilm_l6_v2_en")
+        >>> encoder(tf.constant(["Toy Story (1995)"])).shape
+        TensorShape([1, 384])
+    """
+
+    def __init__(
+        self,
+        backbone: keras.Model,
+        tokenizer: keras.layers.Layer,
+        sequence_length: int = 64,
+        name: str = "text_encoder",
+    ) -> None:
+        # The answers are float32 under every precision policy: only the backbone's own layers follow the policy.
+        super().__init__(name=name, trainable=False, dtype="float32")
+        positions = getattr(backbone, "max_sequence_length", sequence_length)
+        if sequence_length > positions:
+            raise ValueError(
+                f"Expected sequence_length of at most the backbone's {positions} positions. Received: {sequence_length}"
+            )
+        self.backbone = backbone
+        self.tokenizer = tokenizer
+        self.sequence_length = sequence_length
+        self.output_size = int(backbone.hidden_dim)
+        self.built = True
+
+    @classmethod
+    def from_preset(cls, preset: str | Path, sequence_length: int = 64) -> "TextEncoder":
+        """Loads a KerasHub preset handle or a folder in KerasHub's or Hugging Face's layout."""
+        return cls(
+            keras_hub.models.Backbone.from_preset(str(preset)),
+            keras_hub.tokenizers.Tokenizer.from_preset(str(preset)),
+            sequence_length,
+        )
+
+    def tokenize(self, texts: tf.Tensor) -> tf.Tensor:
+        """Token ids, [CLS] and [SEP] added, padded: int32 [batch_size, longest text of the batch]."""
+        tokens = tf.ragged.map_flat_values(tf.identity, self.tokenizer(texts))
+        tokens = tokens[:, : self.sequence_length - 2]
+        ends = tf.ones_like(texts, dtype=tokens.dtype)[:, tf.newaxis]  # [batch_size, 1]
+        tokens = tf.concat([ends * self.tokenizer.cls_token_id, tokens, ends * self.tokenizer.sep_token_id], axis=1)
+        return tokens.to_tensor(self.tokenizer.pad_token_id)
+
+    def call(self, texts: tf.Tensor) -> tf.Tensor:
+        token_ids = self.tokenize(texts)
+        mask = tf.not_equal(token_ids, self.tokenizer.pad_token_id)
+        states = self.backbone(
+            {"token_ids": token_ids, "segment_ids": tf.zeros_like(token_ids), "padding_mask": mask}, training=False
+        )["sequence_output"]  # [batch_size, length, output_size]
+        weights = tf.cast(mask, tf.float32)[:, :, tf.newaxis]
+        mean = tf.reduce_sum(tf.cast(states, tf.float32) * weights, axis=1) / tf.reduce_sum(weights, axis=1)
+        return tf.math.l2_normalize(mean, axis=-1)

@@ -1,0 +1,103 @@
+"""What training, evaluation and export need of the data, computed once and kept in the run folder."""
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tfrec.datasets.dataset import EvaluationSet, Ragged, Split
+from tfrec.features.columns import Column
+from tfrec.features.table import FeatureTable
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The split, and the encoded tables of items and users.
+
+    Attributes:
+        items: Features of the items.
+        users: Features of the users.
+        titles: What to show people for each item: object [num_items].
+        counts: Training interactions of each item: int64 [num_items].
+        split: The division of the interactions.
+    """
+
+    items: FeatureTable
+    users: FeatureTable
+    titles: np.ndarray
+    counts: np.ndarray
+    split: Split
+
+    def save(self, folder: Path) -> None:
+        """Writes the folder whole or not at all."""
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
+        _save_table(self.items, temporary / "items")
+        _save_table(self.users, temporary / "users")
+        pd.DataFrame({"title": self.titles, "count": self.counts}).to_parquet(temporary / "catalogue.parquet")
+        np.savez(temporary / "split.npz", **_split_arrays(self.split))
+        (temporary / "notes.json").write_text(json.dumps(self.split.notes))
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(temporary, folder)
+
+    @classmethod
+    def load(cls, folder: Path) -> "Prepared":
+        catalogue = pd.read_parquet(folder / "catalogue.parquet")
+        with np.load(folder / "split.npz") as arrays:
+            split = Split(
+                train=Ragged(arrays["train_values"], arrays["train_offsets"]),
+                validation=_evaluation_set(arrays, "validation"),
+                test=_evaluation_set(arrays, "test"),
+                candidates=arrays["candidates"] if "candidates" in arrays else None,
+                notes=tuple(json.loads((folder / "notes.json").read_text())),
+            )
+        return cls(
+            items=_load_table(folder / "items"),
+            users=_load_table(folder / "users"),
+            titles=catalogue["title"].to_numpy(object),
+            counts=catalogue["count"].to_numpy(),
+            split=split,
+        )
+
+
+def _split_arrays(split: Split) -> dict[str, np.ndarray]:
+    arrays = {"train_values": split.train.values, "train_offsets": split.train.offsets}
+    for name, cases in (("validation", split.validation), ("test", split.test)):
+        arrays[f"{name}_users"] = cases.users
+        for part, rows in (("histories", cases.histories), ("targets", cases.targets)):
+            arrays[f"{name}_{part}_values"] = rows.values
+            arrays[f"{name}_{part}_offsets"] = rows.offsets
+    if split.candidates is not None:
+        arrays["candidates"] = split.candidates
+    return arrays
+
+
+def _evaluation_set(arrays: np.lib.npyio.NpzFile, name: str) -> EvaluationSet:
+    histories, targets = (
+        Ragged(arrays[f"{name}_{part}_values"], arrays[f"{name}_{part}_offsets"]) for part in ("histories", "targets")
+    )
+    return EvaluationSet(arrays[f"{name}_users"], histories, targets)
+
+
+def _save_table(table: FeatureTable, folder: Path) -> None:
+    folder.mkdir()
+    pd.DataFrame({"id": table.ids}).to_parquet(folder / "ids.parquet")
+    (folder / "columns.json").write_text(json.dumps([column.to_dict() for column in table.columns]))
+    names = list(table.arrays)
+    (folder / "arrays.json").write_text(json.dumps(names))
+    for number, name in enumerate(names):  # Numbered: a column's name need not be a file's.
+        np.save(folder / f"{number}.npy", table.arrays[name])
+
+
+def _load_table(folder: Path) -> FeatureTable:
+    names = json.loads((folder / "arrays.json").read_text())
+    return FeatureTable(
+        ids=pd.read_parquet(folder / "ids.parquet")["id"].to_numpy(object),
+        columns=tuple(Column.from_dict(settings) for settings in json.loads((folder / "columns.json").read_text())),
+        arrays={name: np.load(folder / f"{number}.npy", mmap_mode="r") for number, name in enumerate(names)},
+    )

@@ -1,0 +1,113 @@
+"""Histories and their next items, through tf.data."""
+
+import numpy as np
+import tensorflow as tf
+
+from tfrec.datasets.dataset import Ragged
+from tfrec.errors import InputError
+from tfrec.features.vocabulary import NUM_SPECIAL, PADDING
+
+
+class NextItemExamples:
+    """Every training interaction that has a past is an example: the history before it, and the item itself.
+
+    Nothing is stored per example: an example is a position in the end-to-end array of all interactions, and its
+    history is gathered from there.
+
+    Args:
+        sequences: Each user's training interactions, oldest first; row u is user code u.
+        history_length: The most recent interactions that are kept.
+
+    Raises:
+        InputError: No user has two interactions.
+    """
+
+    def __init__(self, sequences: Ragged, history_length: int) -> None:
+        lengths = np.diff(sequences.offsets)
+        starts = np.repeat(sequences.offsets[:-1], lengths)
+        positions = np.flatnonzero(np.arange(len(sequences.values)) > starts)
+        if not len(positions):
+            raise InputError(
+                "Expected users with at least two training interactions, to learn the next item from. "
+                f"Received: {len(sequences.values)} training interactions of {len(sequences)} users, none with a past."
+            )
+        self.history_length = history_length
+        self.positions = tf.constant(positions, tf.int64)
+        self._items = tf.constant(sequences.values + NUM_SPECIAL, tf.int32)
+        self._starts = tf.constant(starts, tf.int64)
+        self._users = tf.constant(np.repeat(np.arange(len(sequences)), lengths) + NUM_SPECIAL, tf.int32)
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def batch(self, positions: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The examples at some positions.
+
+        Args:
+            positions: int64 [batch_size]
+
+        Returns:
+            history: int32 [batch_size, history_length] item indices, oldest first, padded at the end.
+            user: int32 [batch_size] user indices. target: int32 [batch_size] item indices.
+        """
+        starts = tf.maximum(tf.gather(self._starts, positions), positions - self.history_length)  # [batch_size]
+        sources = starts[:, tf.newaxis] + tf.range(self.history_length, dtype=tf.int64)  # [batch_size, history_length]
+        past = sources < positions[:, tf.newaxis]
+        history = tf.where(past, tf.gather(self._items, tf.where(past, sources, 0)), PADDING)
+        return {
+            "history": history,
+            "user": tf.gather(self._users, positions),
+            "target": tf.gather(self._items, positions),
+        }
+
+    def num_batches(self, batch_size: int) -> int:
+        """Batches in an epoch. All are full: the last is filled up from the epoch's beginning."""
+        return -(-len(self) // min(batch_size, len(self)))
+
+    def dataset(self, batch_size: int, seed: int, first_epoch: int, num_epochs: int) -> tf.data.Dataset:
+        """The batches of epochs `first_epoch` … `num_epochs - 1`, end to end.
+
+        The order of an epoch is a function of the seed and the epoch alone, so a resumed run sees what an
+        undisturbed one sees.
+        """
+        batch_size = min(batch_size, len(self))
+        count = self.num_batches(batch_size) * batch_size
+
+        def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
+            order = tf.random.experimental.stateless_shuffle(self.positions, seed=tf.stack([seed, epoch]))
+            order = tf.concat([order, order[: count - len(self)]], axis=0)  # [count]
+            return tf.data.Dataset.from_tensor_slices(tf.reshape(order, [-1, batch_size]))
+
+        epochs = tf.data.Dataset.range(first_epoch, num_epochs)
+        return epochs.flat_map(epoch_batches).map(self.batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(4)
+
+
+def pad_histories(histories: Ragged, history_length: int) -> np.ndarray:
+    """The most recent `history_length` items of each row, as indices: int32 [num_rows, history_length], padded at the end."""
+    ends = histories.offsets[1:]
+    starts = np.maximum(histories.offsets[:-1], ends - history_length)
+    sources = starts[:, None] + np.arange(history_length)
+    past = sources < ends[:, None]
+    if not len(histories.values):
+        return np.full(past.shape, PADDING, np.int32)
+    return np.where(past, histories.values[np.where(past, sources, 0)] + NUM_SPECIAL, PADDING).astype(np.int32)
+
+
+def compact_history(history: tf.Tensor, history_length: int) -> tf.Tensor:
+    """What `pad_histories` makes of a history that comes with a request: the graph's side of the same encoding.
+
+    Args:
+        history: int32 [batch_size, any width] item indices, oldest first, padding and unknown items anywhere.
+        history_length: The most recent known items that are kept.
+
+    Returns:
+        int32 [batch_size, history_length]: the kept items in their order, padded at the end.
+    """
+    newest_first = tf.reverse(tf.pad(history, [[0, 0], [history_length, 0]]), axis=[1])
+    known = tf.cast(newest_first >= NUM_SPECIAL, tf.int32)
+    # top_k of equal values keeps their order: the known items move to the front, the newest first.
+    _, places = tf.math.top_k(known, history_length)
+    kept = tf.gather(newest_first, places, batch_dims=1)
+    lengths = tf.minimum(tf.reduce_sum(known, axis=1), history_length)
+    kept = tf.where(tf.sequence_mask(lengths, history_length), kept, PADDING)
+    return tf.ensure_shape(tf.reverse_sequence(kept, lengths, seq_axis=1), [None, history_length])

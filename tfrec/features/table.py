@@ -1,0 +1,72 @@
+"""A table of users or items as arrays that a tower gathers its inputs from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import tensorflow as tf
+
+from tfrec.datasets.dataset import Roles
+from tfrec.errors import InputError
+from tfrec.features.columns import Column
+from tfrec.features.vocabulary import NUM_SPECIAL, UNKNOWN
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Encoded features; row = index of the id's Vocabulary, so rows 0 and 1 are padding and unknown.
+
+    Attributes:
+        ids: The ids of rows 2, 3, …, in order: object [num_ids].
+        columns: The attributes, one array each.
+        arrays: Name -> array of NUM_SPECIAL + num_ids rows. Beside the columns, `id` (items only): the row of the
+            id embedding, UNKNOWN for an item that training never saw; `text` (items only): the text's vector.
+    """
+
+    ids: np.ndarray
+    columns: tuple[Column, ...]
+    arrays: Mapping[str, np.ndarray]
+
+    @property
+    def num_rows(self) -> int:
+        return len(self.ids) + NUM_SPECIAL
+
+
+def attribute_names(roles: Roles, chosen: tuple[str, ...] | None, table: str) -> tuple[str, ...]:
+    """The attributes that a tower sees: the chosen ones, or all that are declared.
+
+    Raises:
+        InputError: A chosen one is not declared.
+    """
+    declared = (*roles.categorical, *roles.numeric, *roles.vector)
+    unknown = [name for name in chosen or () if name not in declared]
+    if unknown:
+        raise InputError(
+            f"Expected features.{table}_columns from the declared columns {list(declared)} of the {table}s table. "
+            f"Received: {unknown}. Declare them with --categorical, --numeric or --vector."
+        )
+    return declared if chosen is None else chosen
+
+
+def build_attributes(
+    table: pd.DataFrame, roles: Roles, names: tuple[str, ...]
+) -> tuple[tuple[Column, ...], dict[str, np.ndarray]]:
+    """Fits and encodes attributes. The arrays begin with the rows of padding and unknown, where all is missing."""
+    kinds = {name: kind for kind in ("categorical", "numeric", "vector") for name in getattr(roles, kind)}
+    columns = tuple(Column.fit(name, kinds[name], table[name]) for name in names)
+    arrays = {}
+    for column in columns:
+        values = column.values(table[column.name])
+        missing = np.full(
+            (NUM_SPECIAL, *values.shape[1:]), "" if column.kind == "categorical" else np.nan, values.dtype
+        )
+        raw = tf.constant(np.concatenate([missing, values]))
+        arrays[column.name] = column.encoder()(raw).numpy()
+    return columns, arrays
+
+
+def id_rows(training_counts: np.ndarray) -> np.ndarray:
+    """Rows of the id embedding, int32 [NUM_SPECIAL + num_items]: an item without training data has no vector of its own."""
+    own = np.arange(NUM_SPECIAL, NUM_SPECIAL + len(training_counts), dtype=np.int32)
+    return np.concatenate([[0, UNKNOWN], np.where(training_counts > 0, own, UNKNOWN)]).astype(np.int32)

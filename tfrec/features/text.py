@@ -1,0 +1,46 @@
+"""How an item is put into words."""
+
+import string
+
+import pandas as pd
+
+from tfrec.errors import InputError
+
+
+def render_texts(items: pd.DataFrame, columns: tuple[str, ...], template: str | None = None) -> list[str]:
+    """One text an item.
+
+    Args:
+        items: The items table.
+        columns: Its text columns.
+        template: `"{title}. {genres}"`, over any column of `items`; None: the text columns joined by ". ".
+
+    Returns:
+        [num_items] strings, white space folded.
+
+    Raises:
+        InputError: The template names a column that the table lacks, or is no template.
+
+    Example:
+        >>> items = pd.DataFrame({"title": ["Heat"], "genres": ["Crime"]})
+        >>> render_texts(items, ("title", "genres"), "{title} is a {genres} film")
+        ['Heat is a Crime film']
+    """
+    if template is None:
+        parts = [items[column].fillna("").astype(str) for column in columns]
+        rows = zip(*parts, strict=True) if parts else ([""] for _ in range(len(items)))
+        return [" ".join(". ".join(part for part in row if part.strip()).split()) for row in rows]
+    try:
+        names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+    except ValueError as error:
+        raise InputError(
+            f"Expected a text_template like '{{title}}. {{genres}}'. Received: {template!r} ({error})"
+        ) from error
+    missing = [name for name in names if name not in items.columns]
+    if missing or not names:
+        raise InputError(
+            f"Expected features.text_template to name columns of the items table, which are {list(items.columns)}. "
+            f"Received: {template!r}. Declare a column with --text COLUMN, or change the template."
+        )
+    used = [items[name].astype(object).where(items[name].notna(), "") for name in names]
+    return [" ".join(template.format(**dict(zip(names, row, strict=True))).split()) for row in zip(*used, strict=True)]

@@ -1,0 +1,1 @@
+"""Small Keras layers that towers and models share."""

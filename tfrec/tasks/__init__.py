@@ -1,0 +1,1 @@
+"""TensorFlow Recommenders' tasks, callable from Keras 3."""

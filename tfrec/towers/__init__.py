@@ -1,0 +1,1 @@
+"""Features of one side, user or item, to one vector."""

@@ -1,0 +1,1 @@
+"""The run: its folder, its devices, its epochs."""

@@ -1,0 +1,36 @@
+"""All that training needs to go on, in one file that is whole or absent."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+
+def save_checkpoint(path: Path, variables: Sequence[keras.Variable], state: dict[str, Any]) -> None:
+    """Writes the variables, in order, and a JSON state, under a temporary name; then renames."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        arrays = {str(number): np.asarray(variable) for number, variable in enumerate(variables)}
+        np.savez(file, state=json.dumps(state), **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load_checkpoint(path: Path, variables: Sequence[keras.Variable]) -> dict[str, Any]:
+    """Assigns the variables, in the order in which they were saved, and returns the state.
+
+    Raises:
+        ValueError: The checkpoint was made by another architecture.
+    """
+    with np.load(path) as arrays:
+        if len(arrays) != len(variables) + 1:
+            raise ValueError(f"Expected {len(variables)} variables in {path}. Received: {len(arrays) - 1}")
+        for number, variable in enumerate(variables):
+            variable.assign(arrays[str(number)])
+        return json.loads(str(arrays["state"]))

@@ -1,0 +1,94 @@
+"""From a configuration to what training needs: the slow, frozen part, done once."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from tfrec import console
+from tfrec.backbones.embedding_cache import EmbeddingCache
+from tfrec.backbones.resolve import load_text_encoder
+from tfrec.backbones.text_encoder import TextEncoder
+from tfrec.config import Config
+from tfrec.datasets import load_dataset, split_dataset
+from tfrec.datasets.dataset import Dataset
+from tfrec.errors import InputError
+from tfrec.features.prepared import Prepared
+from tfrec.features.table import FeatureTable, attribute_names, build_attributes, id_rows
+from tfrec.features.text import render_texts
+
+
+def prepare(config: Config, data_root: Path) -> Prepared:
+    """Loads, validates and splits the data, encodes the items' texts and all attributes.
+
+    Args:
+        config: The run's configuration.
+        data_root: Where data sets, backbones and the vectors of texts are kept.
+
+    Raises:
+        InputError: The data or the configuration is at fault; before anything slow has begun.
+    """
+    dataset = load_dataset(config.data, data_root)
+    console.say(
+        f"{dataset.name}: {len(dataset.interactions):,} interactions, {dataset.num_users:,} users, {dataset.num_items:,} items"
+    )
+    split = split_dataset(dataset, config.split)
+    for note in (*dataset.notes, *split.notes):
+        console.say(f"note: {note}")
+    item_names = attribute_names(dataset.item_roles, config.features.item_columns, "item")
+    user_names = attribute_names(dataset.user_roles, config.features.user_columns, "user")
+    counts = np.bincount(split.train.values, minlength=dataset.num_items)
+    item_columns, item_arrays = build_attributes(dataset.items, dataset.item_roles, item_names)
+    user_columns, user_arrays = build_attributes(dataset.users, dataset.user_roles, user_names)
+    if config.model.use_id:
+        item_arrays["id"] = id_rows(counts)
+    if config.model.use_text:
+        item_arrays["text"] = _text_vectors(dataset, config, data_root)
+    return Prepared(
+        items=FeatureTable(dataset.items["item_id"].to_numpy(object), item_columns, item_arrays),
+        users=FeatureTable(dataset.users["user_id"].to_numpy(object), user_columns, user_arrays),
+        titles=_titles(dataset),
+        counts=counts,
+        split=split,
+    )
+
+
+def _text_vectors(dataset: Dataset, config: Config, data_root: Path) -> np.ndarray:
+    """float32 [NUM_SPECIAL + num_items, size]: zero for padding and unknown."""
+    texts = render_texts(dataset.items, dataset.item_roles.text, config.features.text_template)
+    if not any(texts):
+        raise InputError(
+            "Expected items with text, for model.use_text. Received: no text column, or only empty ones. "
+            "Name one with --text COLUMN, or pass --set model.use_text=false to train on ids and attributes alone."
+        )
+    encoder = load_text_encoder(config.backbone, data_root)
+    cache = EmbeddingCache(data_root / "embeddings", encoder_key(encoder))
+    encode = tf.function(encoder, input_signature=[tf.TensorSpec([None], tf.string)])
+    missing = cache.count_missing(texts)
+    with console.progress_bar() as bar:
+        task = bar.add_task(f"encoding {missing:,} texts", total=missing)
+        vectors = cache.encode(
+            texts,
+            lambda batch: encode(tf.constant(batch)).numpy(),
+            config.backbone.batch_size,
+            advance=lambda count: bar.advance(task, count),
+        )
+    return np.concatenate([np.zeros((2, vectors.shape[1]), np.float32), vectors])
+
+
+def encoder_key(encoder: TextEncoder) -> str:
+    """Names the encoder by what decides its vectors: weights, vocabulary, settings."""
+    digest = hashlib.sha256()
+    for weight in encoder.backbone.weights:
+        digest.update(np.ascontiguousarray(weight).tobytes())
+    digest.update(json.dumps(encoder.tokenizer.get_vocabulary()).encode())
+    digest.update(json.dumps([encoder.tokenizer.get_config().get("lowercase"), encoder.sequence_length]).encode())
+    return digest.hexdigest()[:16]
+
+
+def _titles(dataset: Dataset) -> np.ndarray:
+    column = dataset.title or next(iter(dataset.item_roles.text), "item_id")
+    titles = dataset.items[column].astype(object)
+    return titles.where(titles.notna() & (titles != ""), dataset.items["item_id"]).to_numpy(object)

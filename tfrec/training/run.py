@@ -1,0 +1,88 @@
+"""The folder of a run: the one place where a run's results lie, and what resuming reads."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tfrec.config import Config
+from tfrec.errors import InputError
+
+
+class Run:
+    """A run's folder.
+
+    Attributes:
+        config: The resolved configuration, as in `config.json`.
+        prepared: Folder of the split and the encoded tables.
+        latest: Checkpoint of the last finished epoch: weights, optimizer, early stopping.
+        best: Weights of the best epoch.
+        tensorboard: Folder of the events.
+        metrics: What `tfrec.evaluate` measured.
+    """
+
+    def __init__(self, folder: Path, config: Config) -> None:
+        self.folder = folder
+        self.config = config
+        self.prepared = folder / "prepared"
+        self.latest = folder / "checkpoints" / "latest.npz"
+        self.best = folder / "checkpoints" / "best.npz"
+        self.tensorboard = folder / "tensorboard"
+        self.metrics = folder / "metrics.json"
+
+    @classmethod
+    def create(cls, folder: Path, config: Config, fresh: bool = False) -> "Run":
+        """Starts a run, or goes on with the one in the folder.
+
+        Raises:
+            InputError: The folder holds a run with another configuration, or something else.
+        """
+        path = folder / "config.json"
+        if fresh:
+            shutil.rmtree(folder, ignore_errors=True)
+        if path.is_file():
+            old = cls.open(folder)
+            # More epochs than before are a wish to go on, not another run.
+            differing = [
+                key for key in _differences(old.config.model_dump(), config.model_dump()) if key != "training.epochs"
+            ]
+            if differing:
+                raise InputError(
+                    f"{folder} holds a run with another configuration; {', '.join(differing)} differ. "
+                    "Pass --fresh to replace it, or --run FOLDER to keep both."
+                )
+        elif folder.exists() and any(folder.iterdir()):
+            raise InputError(f"Expected {folder} to be empty or a run. Received: other files. Pass --run FOLDER.")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, config.model_dump(mode="json"))
+        return cls(folder, config)
+
+    @classmethod
+    def open(cls, folder: Path) -> "Run":
+        """A run that exists.
+
+        Raises:
+            InputError: There is none.
+        """
+        path = folder / "config.json"
+        if not path.is_file():
+            raise InputError(
+                f"Expected the folder of a run, with a config.json. Received: {folder}. "
+                "Make one with python -m tfrec.train."
+            )
+        return cls(folder, Config.model_validate_json(path.read_text(encoding="utf-8")))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        keys = sorted(old.keys() | new.keys())
+        return [line for key in keys for line in _differences(old.get(key), new.get(key), f"{prefix}{key}.")]
+    return [] if old == new else [prefix.removesuffix(".")]

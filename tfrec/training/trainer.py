@@ -1,0 +1,174 @@
+"""The epochs of a run: fit, validate, checkpoint, stop early, resume."""
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfrec import console
+from tfrec.config import Config
+from tfrec.errors import InputError
+from tfrec.evaluation.report import evaluate
+from tfrec.features.prepared import Prepared
+from tfrec.features.sequences import NextItemExamples
+from tfrec.models.two_tower import TwoTower, TwoTowerRecommender
+from tfrec.training.checkpoint import load_checkpoint, save_checkpoint
+from tfrec.training.devices import choose_strategy, split_cpu
+from tfrec.training.run import Run
+
+
+class TrainingDiverged(RuntimeError):
+    """The loss is no number any more."""
+
+
+@dataclass
+class TrainingState:
+    """What a resumed run must know beside the variables.
+
+    Attributes:
+        epoch: Epochs that are finished.
+        best_epoch: The finished epoch (from 1) with the best validation metric.
+        best_value: Its metric.
+        stopped: Early stopping has ended the run.
+        history: One entry a finished epoch: the loss and the validation metrics.
+    """
+
+    epoch: int = 0
+    best_epoch: int = 0
+    best_value: float = -math.inf
+    stopped: bool = False
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def train(run: Run, prepared: Prepared) -> TrainingState:
+    """Trains to the end of the run, from wherever it stands.
+
+    Every epoch's order of examples, dropout and initial weights follow from the seed, and a checkpoint holds all
+    variables and random states: a run that was killed ends where an undisturbed one ends.
+
+    Raises:
+        TrainingDiverged: The loss became NaN or infinite.
+    """
+    config = run.config
+    strategy = set_up_devices(config)
+    keras.utils.set_random_seed(config.training.seed)
+    with strategy.scope():
+        model = TwoTower.from_config(config, prepared)
+        optimizer = keras.optimizers.AdamW(config.training.learning_rate, weight_decay=config.training.weight_decay)
+        model.compile(optimizer=optimizer, jit_compile=False)
+        optimizer.build(model.trainable_variables)
+
+    state = TrainingState()
+    if run.latest.is_file():
+        state = TrainingState(**load_checkpoint(run.latest, _all_variables(model)))
+        console.say(f"resuming after epoch {state.epoch}")
+    if state.stopped or state.epoch >= config.training.epochs:
+        return state
+
+    examples = NextItemExamples(prepared.split.train, config.features.history_length)
+    model.fit(
+        examples.dataset(config.training.batch_size, config.training.seed, state.epoch, config.training.epochs),
+        initial_epoch=state.epoch,
+        epochs=config.training.epochs,
+        steps_per_epoch=examples.num_batches(config.training.batch_size),
+        callbacks=[
+            ValidateAndSave(run, prepared, state),
+            keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
+        ],
+        shuffle=False,  # The examples are shuffled already.
+        verbose=0,
+    )
+    return state
+
+
+def set_up_devices(config: Config) -> tf.distribute.Strategy:
+    """Devices, precision and determinism as the configuration asks. Call it before anything is computed."""
+    if config.training.num_devices and config.training.device == "cpu":
+        split_cpu(config.training.num_devices)
+    keras.config.set_dtype_policy(config.training.precision)
+    if config.training.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    return choose_strategy(config.training)
+
+
+def load_model(run: Run, prepared: Prepared) -> TwoTower:
+    """The model of a run's best epoch.
+
+    Raises:
+        InputError: No epoch was finished.
+    """
+    if not run.best.is_file():
+        raise InputError(
+            f"Expected a trained run in {run.folder}. Received: no checkpoint. Finish it with python -m tfrec.train."
+        )
+    keras.config.set_dtype_policy(run.config.training.precision)
+    model = TwoTower.from_config(run.config, prepared)
+    load_checkpoint(run.best, model.trainable_variables)
+    return model
+
+
+class ValidateAndSave(keras.callbacks.Callback):
+    """After each epoch: ranks the validation cases, keeps the best weights, writes the checkpoint, stops early.
+
+    One callback, and not Keras's EarlyStopping beside ModelCheckpoint, because their states must be written in the
+    same instant as the variables for a resumed run to go on exactly.
+    """
+
+    def __init__(self, run: Run, prepared: Prepared, state: TrainingState) -> None:
+        super().__init__()
+        self.run = run
+        self.prepared = prepared
+        self.state = state
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._bar = console.progress_bar()
+        self._bar.start()
+        self._task = self._bar.add_task(f"epoch {epoch + 1}/{self.params['epochs']}", total=self.params["steps"])
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        self._bar.advance(self._task)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        logs = {} if logs is None else logs
+        self._bar.stop()
+        if not math.isfinite(logs["loss"]):
+            raise TrainingDiverged(
+                f"The loss of epoch {epoch + 1} is {logs['loss']}. Lower training.learning_rate or raise "
+                "model.temperature; the last good epoch is kept."
+            )
+        metrics = self._validate()
+        logs.update({f"val_{name}": value for name, value in metrics.items()})
+        state, settings = self.state, self.run.config
+        state.epoch = epoch + 1
+        state.history.append({name: float(value) for name, value in logs.items()})
+        value = metrics[settings.evaluation.monitor]
+        if value > state.best_value:
+            state.best_value, state.best_epoch = value, state.epoch
+            save_checkpoint(self.run.best, self.model.trainable_variables, {"epoch": state.epoch})
+        state.stopped = state.epoch - state.best_epoch >= settings.training.patience
+        save_checkpoint(self.run.latest, _all_variables(self.model), asdict(state))
+        best = " (best so far)" if state.best_epoch == state.epoch else ""
+        console.say(f"  loss {logs['loss']:.4f}, validation {settings.evaluation.monitor} {value:.4f}{best}")
+        if state.stopped:
+            console.say(
+                f"no better {settings.evaluation.monitor} for {settings.training.patience} epochs: stopping at epoch {state.epoch}"
+            )
+            self.model.stop_training = True
+
+    def _validate(self) -> dict[str, float]:
+        split = self.prepared.split
+        report = evaluate(
+            TwoTowerRecommender(self.model),
+            split.validation,
+            len(self.prepared.counts),
+            self.run.config.evaluation.model_copy(update={"bootstrap_samples": 1}),  # No interval is shown.
+            candidates=split.candidates,
+            seed=0,
+        )
+        return {name: metric.mean for name, metric in report.metrics.items()}
+
+
+def _all_variables(model: keras.Model) -> list[keras.Variable]:
+    return [*model.variables, *model.optimizer.variables]
