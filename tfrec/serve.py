@@ -80,8 +80,6 @@ def serve(
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     logger = logging.getLogger("tfrec.serve")
-    stopping = threading.Event()
-    previous = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     logger.info("Starting TensorFlow")
 
     # Late: importing TensorFlow takes seconds, and --help needs none of it.
@@ -111,6 +109,8 @@ def serve(
     except StartError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
+    stopping = threading.Event()
+    previous = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)}
     stopping.wait()
     for number, handler in previous.items():
         signal.signal(number, handler)  # A second signal does not wait.

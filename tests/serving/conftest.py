@@ -8,10 +8,11 @@ from typing import TypeVar
 
 import pytest
 
-from serving.models import Arithmetic, Recommender
 from tfrec.serving.client import Client
 from tfrec.serving.config import ModelConfig, VersionPolicy
 from tfrec.serving.server import Server
+
+from .models import Arithmetic, Recommender
 
 Result = TypeVar("Result")
 

@@ -18,8 +18,9 @@ from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 from tensorflow_serving.apis.regression_pb2 import RegressionRequest
 
-from serving.conftest import wait_for
 from tfrec.serving.server import Server
+
+from .conftest import wait_for
 
 X = tf.make_tensor_proto([[1.0, 2.0, 3.0]], tf.float32)
 

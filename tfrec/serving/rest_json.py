@@ -224,7 +224,7 @@ def _read_float(value: int | float, dtype: tf.DType) -> int | float:
     is_lossless = (
         abs(value) <= _LARGEST_INTEGERS[dtype]
         if isinstance(value, int)
-        else not np.isfinite(value) or dtype.min <= value <= dtype.max
+        else not np.isfinite(value) or abs(value) <= float(dtype.max)
     )
     if not is_lossless:
         raise invalid_argument(

@@ -1,0 +1,117 @@
+"""The command line, in processes of its own."""
+
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from tfrec.serve import app
+from tfrec.serving.client import Client
+
+from .conftest import publish, wait_for
+
+ENVIRONMENT = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2", "PYTHONUNBUFFERED": "1"}
+
+
+def free_port() -> int:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])
+
+
+@contextmanager
+def serving(folder: Path, *arguments: str) -> Iterator[subprocess.Popen]:
+    """A server process that is told to serve from `folder`, its log in `folder/log`."""
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "tfrec.serve", *arguments],
+            cwd=folder,
+            env=ENVIRONMENT | {"PYTHONPATH": str(Path(__file__).parents[2])},
+            stderr=log,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_help_shows_examples_without_importing_tensorflow() -> None:
+    script = (
+        "import sys\nfrom typer.testing import CliRunner\nfrom tfrec.serve import app\n"
+        "result = CliRunner().invoke(app, ['--help'])\nprint(result.output)\n"
+        "assert result.exit_code == 0 and not {'tensorflow', 'grpc'} & set(sys.modules), sorted(sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "--model_base_path saved_models/movies" in " ".join(result.stdout.split())
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_lets_the_request_in_flight_end(tmp_path: Path, exports: Path, stop: signal.Signals) -> None:
+    port, rest_port = free_port(), free_port()
+    flags = ("--model_name", "adder", "--port", str(port), "--rest_api_port", str(rest_port))
+    with (
+        serving(tmp_path, *flags, "--model_base_path", "models") as process,
+        Client(f"127.0.0.1:{port}", "adder", timeout=30) as client,
+        ThreadPoolExecutor() as executor,
+    ):
+        log = tmp_path / "log"
+        wait_for(lambda: "cannot be listed" in log.read_text())
+        (tmp_path / "models").mkdir()
+        publish(exports / "adder" / "1", tmp_path / "models" / "1")
+        assert client.wait_until_available(20) == 1
+        assert f"Listening for gRPC on 127.0.0.1:{port}" in log.read_text()
+        assert "adder version 1 is available" in log.read_text()
+
+        count = 400_000
+        over_grpc = executor.submit(client.predict, "slow", {"count": [count]})
+        over_rest = executor.submit(ask_slowly, rest_port, count)
+        time.sleep(0.5)
+        assert not over_grpc.done()
+        assert not over_rest.done()
+        process.send_signal(stop)
+        assert over_grpc.result()["counted"].tolist() == [count]
+        assert over_rest.result() == {"predictions": [count]}
+        assert process.wait(20) == 0
+        assert "Stopped" in log.read_text()
+
+
+def ask_slowly(port: int, count: int) -> object:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    body = json.dumps({"signature_name": "slow", "instances": [count]})
+    connection.request("POST", "/v1/models/adder:predict", body)
+    return json.loads(connection.getresponse().read())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Expected one of --model_base_path and --model_config_file"),
+        (["--model_base_path", "a", "--model_config_file", "b"], "Expected one of --model_base_path"),
+        (["--model-base-path", "gs://bucket/movies"], "Expected a local folder as --model_base_path"),
+        (["--model_config_file", "nothing.config"], "Expected a ModelServerConfig in text format"),
+        (["--model_base_path", "a", "--model_name", ""], "Expected a model name"),
+    ],
+)
+def test_a_wrong_setting_ends_with_status_2(arguments: list[str], message: str) -> None:
+    result = CliRunner().invoke(app, arguments)
+    assert (result.exit_code, message in result.output) == (2, True)
+
+
+def test_a_port_in_use_ends_with_status_2(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(app, ["--model_base_path", str(tmp_path), "--port", str(port)])
+    assert (result.exit_code, f"127.0.0.1:{port}. Received: the address is in use" in result.output) == (2, True)
