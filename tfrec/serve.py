@@ -16,7 +16,7 @@ Examples:
 
   python -m tfrec.serve --model_name movies --model_base_path saved_models/movies
 
-  python -m tfrec.serve --model_config_file serving/models.config --port 9000 --rest_api_port 0
+  python -m tfrec.serve --model_config_file models.config --port 9000 --rest_api_port 0
 
   curl http://127.0.0.1:8501/v1/models/movies
 """
