@@ -1,7 +1,7 @@
 """Turns columns as they are written into columns as they are meant, and tells which values could not be.
 
 A function that returns `Converted` takes an Arrow column of any type and returns the converted column and the mask
-(bool [num_rows]) of the values that are not what they should be; what the converted column holds there is of no meaning.
+(bool [num_rows]) of the values that are not what they should be; what the converted column holds there means nothing.
 """
 
 import numpy as np
@@ -17,17 +17,15 @@ Converted = tuple[pa.Array, np.ndarray]
 
 def to_ids(column: pa.ChunkedArray) -> Converted:
     """Ids: a dictionary array of strings. Bad: missing or blank."""
-    kind = column.type
-    if pa.types.is_floating(kind) and not _any(pc.not_equal(pc.floor(column), column)):
-        column = column.cast(pa.int64())  # whole numbers, which some tool made floats because one was missing
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_nan(column), None, column)
+        if pc.all(pc.equal(pc.floor(column), column)).as_py():
+            column = column.cast(pa.int64())  # whole numbers, which some tool made floats because one was missing
     array = to_dictionary(column)
-    blank = pc.equal(pc.utf8_trim_whitespace(array.dictionary), "").to_numpy(zero_copy_only=False)
-    codes = array.indices
-    is_null = _mask(codes.is_null())
-    blank = np.append(blank, True)
-    codes = codes.fill_null(len(array.dictionary)).to_numpy(zero_copy_only=False)
-    bad = is_null | blank[codes]
-    return array, bad
+    is_blank = pc.equal(pc.utf8_trim_whitespace(array.dictionary), "").fill_null(True)
+    is_blank = np.append(is_blank.to_numpy(zero_copy_only=False), True)  # the last: for what is null
+    codes = array.indices.fill_null(len(array.dictionary)).to_numpy(zero_copy_only=False)
+    return array, is_blank[codes]
 
 
 def to_text(column: pa.ChunkedArray) -> Converted:
@@ -73,17 +71,17 @@ def to_timestamps(column: pa.ChunkedArray) -> Converted:
 def to_vectors(column: pa.ChunkedArray) -> Converted:
     """Vectors: lists of float32, all of the length that most have; zeros where nothing is written. Text is divided at
     blanks, commas and brackets. Bad: another length, or an entry that is no finite number."""
-    if _is_text(column.type):
+    kind = column.type
+    if _is_text(kind):
         text = pc.utf8_trim_whitespace(pc.replace_substring_regex(_plain(column), r"[\[\],;\s]+", " "))
         column = pc.split_pattern(pc.if_else(pc.equal(text, ""), None, text), " ")
-    elif not (pa.types.is_list(column.type) or pa.types.is_large_list(column.type)):
-        if not pa.types.is_fixed_size_list(column.type):
-            return column, np.ones(len(column), bool)
-        column = column.cast(pa.list_(column.type.value_type))
-    lists = column.combine_chunks()
-    lengths = pc.list_value_length(lists).fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
+    elif pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        column = column.cast(pa.large_list(kind.value_type))
+    else:
+        return column, np.ones(len(column), bool)
+    lengths = pc.list_value_length(column).fill_null(0).to_numpy().astype(np.int64)
     missing = lengths == 0
-    entries, bad_entries = to_numbers(pa.chunked_array([pc.list_flatten(lists)]))
+    entries, bad_entries = to_numbers(pc.list_flatten(column))
     bad_entries |= _mask(entries.is_null())
     size = int(np.bincount(lengths[~missing]).argmax()) if not missing.all() else 0
     bad = ~missing & (lengths != size)
@@ -91,8 +89,8 @@ def to_vectors(column: pa.ChunkedArray) -> Converted:
     values = np.zeros((len(lengths), size), np.float32)
     fits = lengths == size if size else np.zeros(len(lengths), bool)
     values[fits] = entries.to_numpy(zero_copy_only=False)[np.repeat(fits, lengths)].reshape(-1, size)
-    offsets = np.arange(len(lengths) + 1, dtype=np.int32) * size
-    return pa.ListArray.from_arrays(offsets, values.reshape(-1)), bad
+    offsets = np.arange(len(lengths) + 1) * size
+    return pa.LargeListArray.from_arrays(offsets, values.reshape(-1)), bad
 
 
 def to_dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
@@ -156,7 +154,3 @@ def _is_text(kind: pa.DataType) -> bool:
 
 def _mask(array: pa.Array | pa.ChunkedArray) -> np.ndarray:
     return array.to_numpy() if isinstance(array, pa.ChunkedArray) else array.to_numpy(zero_copy_only=False)
-
-
-def _any(column: pa.ChunkedArray) -> bool:
-    return bool(pc.any(column).as_py())

@@ -146,10 +146,11 @@ class _Csv:
         table, broken = self._parse(self.columns)
         last = [table[name][-1].as_py() for name in table.column_names if table.num_rows]
         if any("\n" in (value or "") for value in [*last, *(text for _, text in broken[-1:])]):
+            row = table.num_rows + len(broken)
             raise InputError(
                 f'Expected each " in {self._path.name} to have a second one that closes it. Received one without: the '
-                f'value that begins at row {table.num_rows:,} goes on to the end of the file. Close it, or write "" '
-                'for a " inside of a quoted value.'
+                f'value that begins at row {row:,} goes on to the end of the file. Close it, or write "" for a " '
+                "inside of a quoted value."
             )
 
 
@@ -172,7 +173,9 @@ class _JsonLines:
         self.columns = self._table.column_names
 
     def read(self, columns: Collection[str], categories: Collection[str]) -> Rows:
-        return Rows(self._table.select(list(columns)), range(1, self._table.num_rows + 1), [])
+        table = self._table.select(list(columns))
+        table.validate(full=True)  # nothing else looks at the bytes of its strings
+        return Rows(table, range(1, table.num_rows + 1), [])
 
 
 def _open(path: Path) -> BinaryIO:
@@ -193,7 +196,7 @@ def _explaining(config: TableConfig) -> Iterator[None]:
     except InputError:
         raise
     except (UnicodeError, pa.ArrowInvalid) as error:
-        if isinstance(error, UnicodeError) or "invalid UTF8" in str(error):
+        if isinstance(error, UnicodeError) or "utf8" in str(error).lower():
             raise InputError(
                 f"Expected text in {config.encoding} in {name}. Received: {_undecodable(config) or error}. "
                 "Name the encoding that the file has, such as --encoding latin-1."

@@ -1,0 +1,140 @@
+import datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tfrec.datasets.columns import to_categories, to_ids, to_numbers, to_text, to_timestamps, to_vectors
+
+
+def column(*values: object, kind: pa.DataType | None = None) -> pa.ChunkedArray:
+    """Two chunks, as files come."""
+    middle = len(values) // 2
+    kind = kind or pa.array(values).type
+    return pa.chunked_array([pa.array(values[:middle], kind), pa.array(values[middle:], kind)])
+
+
+def flags(mask: np.ndarray) -> list[int]:
+    return np.flatnonzero(mask).tolist()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (column("b", "a", "b"), ["b", "a", "b"]),
+        (column(12, 7, 12), ["12", "7", "12"]),
+        (column(1.0, 2.0, 1.0), ["1", "2", "1"]),
+        (column(1.5, 2.0, 1.5), ["1.5", "2", "1.5"]),
+        (column("b", "a", "b").dictionary_encode(), ["b", "a", "b"]),
+        (column("b", "a", "b", kind=pa.large_string()), ["b", "a", "b"]),
+    ],
+)
+def test_ids_become_strings(values: pa.ChunkedArray, expected: list[str]) -> None:
+    ids, bad = to_ids(values)
+    assert ids.to_pylist() == expected
+    assert flags(bad) == []
+
+
+def test_missing_and_blank_ids_are_bad() -> None:
+    assert flags(to_ids(column("a", None, " \t", "", "b"))[1]) == [1, 2, 3]
+    assert flags(to_ids(column(1.0, None, float("nan")))[1]) == [1, 2]
+    assert to_ids(column(1.0, None))[0][0].as_py() == "1"
+
+
+def test_id_that_looks_like_a_missing_value_is_an_id() -> None:
+    ids, bad = to_ids(column("NA", "null", "nan"))
+    assert ids.to_pylist() == ["NA", "null", "nan"]
+    assert flags(bad) == []
+
+
+def test_text_has_no_nulls_and_joins_lists() -> None:
+    assert to_text(column("a", None, "b"))[0].to_pylist() == ["a", "", "b"]
+    assert to_text(column(["x", "y"], None, []))[0].to_pylist() == ["x, y", "", ""]
+    assert to_text(column(3, None))[0].to_pylist() == ["3", ""]
+    assert flags(to_text(column({"a": 1}, {"a": 2}))[1]) == [0, 1]
+
+
+def test_blank_categories_are_null() -> None:
+    assert to_categories(column("a", " ", None, ""))[0].to_pylist() == ["a", None, None, None]
+
+
+def test_numbers_are_read_from_text() -> None:
+    numbers, bad = to_numbers(column("1", " 2.5 ", "+3", "1e2", "-.5", "", "NA", None, "nan"))
+    assert numbers.type == pa.float32()
+    assert numbers.to_pylist() == [1, 2.5, 3, 100, -0.5, None, None, None, None]
+    assert flags(bad) == []
+
+
+def test_what_is_no_number_is_bad() -> None:
+    assert flags(to_numbers(column("1", "x", "1,5", "inf", "2024-01-01", "1e99", "2"))[1]) == [1, 2, 3, 4, 5]
+    assert flags(to_numbers(column(1.0, float("inf"), float("nan")))[1]) == [1]
+    assert flags(to_numbers(column(["a"], ["b"]))[1]) == [0, 1]
+
+
+@given(st.lists(st.one_of(st.none(), st.floats(width=32, allow_nan=False, allow_infinity=False)), min_size=1))
+def test_numbers_survive_being_written(values: list[float | None]) -> None:
+    text = column(*("" if value is None else repr(value) for value in values), "not a number")
+    numbers, bad = to_numbers(text)
+    assert numbers.to_pylist()[:-1] == values
+    assert flags(bad) == [len(values)]
+
+
+# 2024-01-01 is day 19,723 after 1970-01-01: 19,723 * 86,400 = 1,704,067,200 seconds.
+NEW_YEAR = 1_704_067_200
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (("3", "1", "2"), [3, 1, 2]),
+        (("3", "1.5", "2"), [3.0, 1.5, 2.0]),
+        (("2024-01-01", "2024-01-02", "1970-01-01"), [NEW_YEAR, NEW_YEAR + 86_400, 0]),
+        (("2024-01-01 00:00:01", "2024-01-01T00:01"), [NEW_YEAR + 1, NEW_YEAR + 60]),
+        (("2024-01-01T01:00:00+01:00", "2024-01-01T00:00:00Z"), [NEW_YEAR, NEW_YEAR]),
+        (("2024-01-01T00:00:00.25", "1969-12-31T23:59:59"), [NEW_YEAR + 0.25, -1.0]),
+    ],
+)
+def test_times_are_read_from_text(written: tuple[str, ...], expected: list[float]) -> None:
+    times, bad = to_timestamps(column(*written))
+    assert times.to_pylist() == expected
+    assert times.type == (pa.float64() if isinstance(expected[0], float) else pa.int64())
+    assert flags(bad) == []
+
+
+def test_typed_times_become_seconds() -> None:
+    day, moment = datetime.date(2024, 1, 1), datetime.datetime(2024, 1, 1, 0, 0, 5)
+    zone = datetime.timezone(datetime.timedelta(hours=1))
+    assert to_timestamps(column(day, day))[0].to_pylist() == [NEW_YEAR, NEW_YEAR]
+    assert to_timestamps(column(moment, None))[0].to_pylist()[0] == NEW_YEAR + 5
+    assert flags(to_timestamps(column(moment, None))[1]) == [1]
+    assert to_timestamps(column(moment.replace(tzinfo=zone)))[0].to_pylist() == [NEW_YEAR + 5 - 3600]
+
+
+def test_what_is_no_time_is_bad() -> None:
+    assert flags(to_timestamps(column("1", "x", "3", "inf", None))[1]) == [1, 3, 4]
+    assert flags(to_timestamps(column("2024-01-01", "01/02/2024", "2024-02-30", "", "2024-01-03"))[1]) == [1, 2, 3]
+    assert flags(to_timestamps(column(1.0, float("nan"), float("inf")))[1]) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        column("1 2.5", "", "3 -4"),
+        column("[1, 2.5]", None, "[3, -4]"),
+        column([1, 2.5], None, [3, -4]),
+        column([1.0, 2.5], None, [3.0, -4.0], kind=pa.list_(pa.float64(), 2)),
+        column([1.0, 2.5], [], [3.0, -4.0], kind=pa.large_list(pa.float32())),
+    ],
+)
+def test_vectors_are_lists_of_one_length(values: pa.ChunkedArray) -> None:
+    vectors, bad = to_vectors(values)
+    assert vectors.to_pylist() == [[1, 2.5], [0, 0], [3, -4]]
+    assert flags(bad) == []
+
+
+def test_vectors_of_other_lengths_and_other_things_are_bad() -> None:
+    assert flags(to_vectors(column("1 2", "1 2 3", "4 5", "6 x", "7 nan"))[1]) == [1, 3, 4]
+    assert flags(to_vectors(column([1.0, 2.0], [1.0, None], [1.0], [3.0, float("inf")]))[1]) == [1, 2, 3]
+    assert flags(to_vectors(column(1, 2))[1]) == [0, 1]

@@ -1,0 +1,42 @@
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tfrec.datasets.dataset import Ragged
+
+ROWS = st.lists(st.lists(st.integers(0, 99), max_size=5), max_size=8)
+
+
+def ragged(rows: list[list[int]]) -> Ragged:
+    values = np.array([value for row in rows for value in row], np.int32)
+    return Ragged.from_lengths(values, np.array([len(row) for row in rows], np.int64))
+
+
+def lists(rows: Ragged) -> list[list[int]]:
+    return [rows[row].tolist() for row in range(len(rows))]
+
+
+def test_rows_are_cut_by_length() -> None:
+    rows = ragged([[5, 6], [], [7]])
+    assert rows.offsets.tolist() == [0, 2, 2, 3]
+    assert rows.lengths.tolist() == [2, 0, 1]
+    assert rows.rows.tolist() == [0, 0, 2]
+    assert rows[0].tolist() == [5, 6]
+
+
+@given(ROWS, st.data())
+def test_take_is_indexing(rows: list[list[int]], data: st.DataObject) -> None:
+    picked = data.draw(st.lists(st.sampled_from(range(len(rows))))) if rows else []
+    assert lists(ragged(rows).take(np.array(picked, np.int64))) == [rows[row] for row in picked]
+
+
+@given(ROWS)
+def test_take_understands_a_mask(rows: list[list[int]]) -> None:
+    mask = np.array([len(row) > 2 for row in rows], bool)
+    assert lists(ragged(rows).take(mask)) == [row for row in rows if len(row) > 2]
+
+
+@given(ROWS)
+def test_where_filters_values_and_keeps_rows(rows: list[list[int]]) -> None:
+    whole = ragged(rows)
+    assert lists(whole.where(whole.values % 2 == 0)) == [[value for value in row if value % 2 == 0] for row in rows]
