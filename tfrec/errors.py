@@ -1,8 +1,16 @@
-"""What tfrec raises when the input, not the code, is at fault."""
+"""What tfrec raises."""
 
 
 class InputError(ValueError):
-    """Bad input. The message says what was expected, what was received and what to do about it.
+    """The input, not the code, is at fault. The message says what was expected, what was received and what to do.
 
     The command lines print the message without a traceback and exit with status 2.
     """
+
+
+class TrainingError(RuntimeError):
+    """Training can't go on: the loss is no number any more."""
+
+
+class ExportError(RuntimeError):
+    """An exported version would not work. Nothing was placed; the versions already there are untouched."""

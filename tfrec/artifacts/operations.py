@@ -5,12 +5,12 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-TEXT_OPERATIONS = frozenset({"FastWordpieceTokenizeWithOffsets", "RegexSplitWithOffsets", "CaseFoldUTF8", "NormalizeUTF8"})
+from tfrec.errors import ExportError
+
+TEXT_OPERATIONS = frozenset(
+    {"FastWordpieceTokenizeWithOffsets", "RegexSplitWithOffsets", "CaseFoldUTF8", "NormalizeUTF8"}
+)
 """Operations of TensorFlow Text that every recent TensorFlow Serving links."""
-
-
-class ExportError(RuntimeError):
-    """An exported version would not work. Nothing was placed; the versions already there are untouched."""
 
 
 def audit_operations(folder: Path) -> None:
@@ -35,4 +35,6 @@ def audit_operations(folder: Path) -> None:
             if function.attr["_XlaMustCompile"].b
         ]
         if compiled:
-            raise ExportError(f"Expected functions without jit_compile, which TensorFlow Serving refuses. Received: {compiled}")
+            raise ExportError(
+                f"Expected functions without jit_compile, which TensorFlow Serving refuses. Received: {compiled}"
+            )

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfrec.artifacts.operations import ExportError
 from tfrec.artifacts.signatures import Signatures
 from tfrec.artifacts.warmup import read_warmup
+from tfrec.errors import ExportError
 
 TOLERANCE = 1e-4
 """Graph optimisation may order additions otherwise; unit vectors' cosines differ by less than this."""
@@ -51,17 +51,23 @@ def check_reloaded(folder: Path, signatures: Signatures, examples: Mapping[str, 
             try:
                 in_session(request.model_spec.signature_name, inputs)
             except tf.errors.OpError as error:
-                raise ExportError(f"A warm-up request of '{request.model_spec.signature_name}' fails: {error}") from error
+                raise ExportError(
+                    f"A warm-up request of '{request.model_spec.signature_name}' fails: {error}"
+                ) from error
 
 
-def _compare(where: str, answer: Callable[[str, Tensors], Tensors], examples: Mapping[str, Tensors], live: Mapping[str, Tensors]) -> None:
+def _compare(
+    where: str, answer: Callable[[str, Tensors], Tensors], examples: Mapping[str, Tensors], live: Mapping[str, Tensors]
+) -> None:
     for name, inputs in examples.items():
         try:
             received = answer(name, inputs)
         except tf.errors.OpError as error:
             raise ExportError(f"Signature '{name}' fails after reload {where}: {error}") from error
         if received.keys() != live[name].keys() or not _alike(live[name], received):
-            raise ExportError(f"Signature '{name}' answers otherwise after reload {where}: expected {live[name]}, received {received}")
+            raise ExportError(
+                f"Signature '{name}' answers otherwise after reload {where}: expected {live[name]}, received {received}"
+            )
 
 
 def _alike(expected: Tensors, received: Tensors) -> bool:

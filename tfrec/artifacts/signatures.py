@@ -47,7 +47,9 @@ class Signatures(tf.Module):
         for table in (prepared.items, prepared.users):
             taken = [column.name for column in table.columns if column.name in (HISTORY, EXCLUDED)]
             if taken:
-                raise InputError(f"Expected columns that don't bear a signature's own names. Received: {taken}. Rename them.")
+                raise InputError(
+                    f"Expected columns that don't bear a signature's own names. Received: {taken}. Rename them."
+                )
         self.top_k = min(top_k, model.num_items)
         self.text_encoder = text_encoder
         self.item_tower = model.item_tower
@@ -69,7 +71,7 @@ class Signatures(tf.Module):
             **{encoder.column.name: encoder.column.raw_spec() for encoder in self.user_encoders},
         }
         text = {"text": tf.TensorSpec([None], tf.string)}
-        endpoints = {
+        endpoints: dict[str, tuple[Callable[..., dict[str, tf.Tensor]], Inputs]] = {
             "serving_default": (self.recommend, history),
             "recommend": (self.recommend, history),
             "similar_items": (self.similar_items, {"item_ids": tf.TensorSpec([None], tf.string)}),
@@ -108,6 +110,7 @@ class Signatures(tf.Module):
         }
         features = {column.name: column.encoder()(missing[column.kind](column)) for column in self.item_columns}
         features["id"] = tf.fill(tf.shape(text), UNKNOWN)
+        assert self.text_encoder is not None  # `endpoints` offers this signature only with an encoder.
         features["text"] = self.text_encoder(text)
         return {"embedding": self.item_tower(features, training=False)}
 
@@ -140,6 +143,10 @@ class Signatures(tf.Module):
             recommend[encoder.column.name] = encoder.column.example(len(rows))
         titles = np.array([f"{id} and something new" for id in ids], object)
         return {
-            name: {"item_ids": np.array(ids, object)} if name == "similar_items" else {"text": titles} if "text" in inputs else recommend
+            name: {"item_ids": np.array(ids, object)}
+            if name == "similar_items"
+            else {"text": titles}
+            if "text" in inputs
+            else recommend
             for name, (_, inputs) in self.endpoints().items()
         }

@@ -81,7 +81,9 @@ def write_version(
         check_reloaded(folder, signatures, examples)
         os.replace(folder, base_path / str(version))
     except OSError as error:
-        raise InputError(f"Expected to write a version to {base_path}. Received: {error}. Make room, or pass --output.") from error
+        raise InputError(
+            f"Expected to write a version to {base_path}. Received: {error}. Make room, or pass --output."
+        ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return base_path / str(version)

@@ -47,7 +47,8 @@ class EmbeddingCache:
         Returns:
             float32 [num_texts, size]
         """
-        keys, first, positions = np.unique(_digests(texts), return_index=True, return_inverse=True)
+        keys, first_places, positions = np.unique(_digests(texts), return_index=True, return_inverse=True)
+        first = first_places.tolist()
         known = self._load()
         missing = [index for index, key in enumerate(keys) if key not in known]
         # Texts of like length share a batch, so that little of it is padding.

@@ -40,7 +40,7 @@ class Prepared:
         _save_table(self.items, temporary / "items")
         _save_table(self.users, temporary / "users")
         pd.DataFrame({"title": self.titles, "count": self.counts}).to_parquet(temporary / "catalogue.parquet")
-        np.savez(temporary / "split.npz", **_split_arrays(self.split))
+        np.savez(temporary / "split.npz", allow_pickle=False, **_split_arrays(self.split))
         (temporary / "notes.json").write_text(json.dumps(self.split.notes))
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(temporary, folder)
@@ -53,7 +53,7 @@ class Prepared:
                 train=Ragged(arrays["train_values"], arrays["train_offsets"]),
                 validation=_evaluation_set(arrays, "validation"),
                 test=_evaluation_set(arrays, "test"),
-                candidates=arrays["candidates"] if "candidates" in arrays else None,
+                candidates=arrays.get("candidates"),
                 notes=tuple(json.loads((folder / "notes.json").read_text())),
             )
         return cls(

@@ -83,7 +83,7 @@ class NextItemExamples:
 
 
 def pad_histories(histories: Ragged, history_length: int) -> np.ndarray:
-    """The most recent `history_length` items of each row, as indices: int32 [num_rows, history_length], padded at the end."""
+    """The latest items of each row, as indices: int32 [num_rows, history_length], oldest first, padded at the end."""
     ends = histories.offsets[1:]
     starts = np.maximum(histories.offsets[:-1], ends - history_length)
     sources = starts[:, None] + np.arange(history_length)

@@ -67,6 +67,6 @@ def build_attributes(
 
 
 def id_rows(training_counts: np.ndarray) -> np.ndarray:
-    """Rows of the id embedding, int32 [NUM_SPECIAL + num_items]: an item without training data has no vector of its own."""
+    """Rows of the id embedding, int32 [NUM_SPECIAL + num_items]: items without training data share the unknown id's."""
     own = np.arange(NUM_SPECIAL, NUM_SPECIAL + len(training_counts), dtype=np.int32)
     return np.concatenate([[0, UNKNOWN], np.where(training_counts > 0, own, UNKNOWN)]).astype(np.int32)

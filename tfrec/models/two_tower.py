@@ -142,9 +142,9 @@ class TwoTower(keras.Model):
 
     def compute_loss(
         self,
-        x: Mapping[str, tf.Tensor] | None = None,
-        y: object = None,
-        y_pred: Mapping[str, tf.Tensor] | None = None,
+        x: Mapping[str, tf.Tensor],
+        y: object,
+        y_pred: Mapping[str, tf.Tensor],
         sample_weight: object = None,
         training: bool = True,
     ) -> tf.Tensor:

@@ -1,9 +1,9 @@
 """The client: typed calls to a served recommender, over gRPC, of this server or of TensorFlow Serving."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Self
+from typing import NamedTuple, Self
 
 import grpc
 import numpy as np
@@ -37,6 +37,8 @@ _ADVICE = {
     grpc.StatusCode.UNIMPLEMENTED: "Is it a TensorFlow Serving port? The REST port, usually 8501, is another one.",
 }
 
+_FAULT_OF_THE_REQUEST = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION)
+
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 
@@ -52,6 +54,11 @@ class ServingError(Exception):
         super().__init__(f"{code.name}: {message.rstrip('.')}. {advice}")
         self.code = code
         self.message = message
+
+
+class _Metadata(NamedTuple):
+    version: int
+    signatures: dict[str, Signature]
 
 
 class Client:
@@ -77,7 +84,7 @@ class Client:
         self._channel = grpc.insecure_channel(target, options=_OPTIONS)
         self._predictions = PredictionServiceStub(self._channel)
         self._models = ModelServiceStub(self._channel)
-        self._metadata: dict[int | None, tuple[int, dict[str, Signature]]] = {}
+        self._metadata: dict[int | None, _Metadata] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -134,7 +141,8 @@ class Client:
         Raises:
             ServingError: The server does not know the model or version, or does not answer.
         """
-        if version not in self._metadata:
+        known = self._metadata.get(version)
+        if known is None:
             request = GetModelMetadataRequest(model_spec=self._spec(version), metadata_field=["signature_def"])
             with self._errors():
                 response = self._predictions.GetModelMetadata(request, timeout=self.timeout)
@@ -145,8 +153,8 @@ class Client:
                 for name, proto in sorted(protos.signature_def.items())
                 if proto.method_name == tf.saved_model.PREDICT_METHOD_NAME
             }
-            self._metadata[version] = (response.model_spec.version.value, signatures)
-        return self._metadata[version][1]
+            known = self._metadata[version] = _Metadata(response.model_spec.version.value, signatures)
+        return known.signatures
 
     def predict(
         self, signature: str, inputs: Mapping[str, Values], version: int | None = None
@@ -165,20 +173,7 @@ class Client:
             ValueError: The inputs do not fit the signature; nothing was sent.
             ServingError: The server answered with an error, or not in time.
         """
-        try:
-            arrays = self._signature(signature, version).check(inputs)
-        except ValueError:
-            self._metadata.pop(version, None)  # It may be the metadata that is out of date.
-            raise
-        request = PredictRequest(model_spec=self._spec(version, signature))
-        for name, array in arrays.items():
-            request.inputs[name].CopyFrom(encode(array))
-        with self._errors():
-            response = self._predictions.Predict(request, timeout=self.timeout)
-        known = self._metadata.get(version)
-        if known and known[0] != response.model_spec.version.value:
-            self._metadata.pop(version, None)
-        return {name: decode(proto) for name, proto in response.outputs.items()}
+        return self._run(signature, lambda _: inputs, version)
 
     def recommend(
         self,
@@ -202,16 +197,20 @@ class Client:
         exclude = [[] for _ in histories] if exclude is None else exclude
         if len(exclude) != len(histories):
             raise ValueError(f"Expected {len(histories)} lists in exclude, one a history. Received: {len(exclude)}.")
-        specs = self._signature("serving_default", version).inputs
-        for name in ("history_item_ids", "exclude_item_ids"):
-            if name not in specs:
-                raise ValueError(
-                    f"Expected a recommender, whose serving_default takes {name}. Received: {list(specs)}."
-                )
-        inputs = {name: unknown(name, spec, len(histories)) for name, spec in specs.items()}
-        inputs["history_item_ids"] = pad("histories", histories, specs["history_item_ids"], may_cut=True)
-        inputs["exclude_item_ids"] = pad("exclude", exclude, specs["exclude_item_ids"], may_cut=False)
-        return ranking(self.predict("serving_default", inputs, version), count)
+
+        def build(signature: Signature) -> dict[str, Values]:
+            specs = signature.inputs
+            for name in ("history_item_ids", "exclude_item_ids"):
+                if name not in specs:
+                    raise ValueError(
+                        f"Expected a recommender, whose serving_default takes {name}. Received: {list(specs)}."
+                    )
+            history = pad("histories", histories, specs["history_item_ids"], may_cut=True)
+            excluded = pad("exclude", exclude, specs["exclude_item_ids"], may_cut=False)
+            inputs: dict[str, Values] = {name: unknown(name, spec, len(histories)) for name, spec in specs.items()}
+            return inputs | {"history_item_ids": history, "exclude_item_ids": excluded}
+
+        return ranking(self._run("serving_default", build, version), count)
 
     def similar_items(
         self, item_ids: Sequence[str], count: int | None = None, version: int | None = None
@@ -226,6 +225,37 @@ class Client:
     def embed_item(self, texts: Sequence[str], version: int | None = None) -> np.ndarray:
         """The item tower's vectors of texts, float32 `[len(texts), dimensions]`. Raises as `recommend` does."""
         return self.predict("embed_item", {"text": text_array("texts", texts)}, version)["embedding"]
+
+    def _run(
+        self, name: str, build: Callable[[Signature], Mapping[str, Values]], version: int | None
+    ) -> dict[str, np.ndarray]:
+        """Builds the inputs for a signature, checks and sends them; anew if the server's signature has changed."""
+        known = self._metadata.get(version)
+        try:
+            signature = self._signature(name, version)
+            outputs, served = self._send(name, signature.check(build(signature)), version)
+        except (ValueError, ServingError) as error:
+            is_telling = isinstance(error, ValueError) or error.code in _FAULT_OF_THE_REQUEST
+            if known is None or not is_telling or not self._has_changed(name, known, version):
+                raise
+        else:
+            if known is None or served == known.version or not self._has_changed(name, known, version):
+                return outputs
+        return self._run(name, build, version)
+
+    def _send(self, name: str, arrays: dict[str, np.ndarray], version: int | None) -> tuple[dict[str, np.ndarray], int]:
+        request = PredictRequest(model_spec=self._spec(version, name))
+        for alias, array in arrays.items():
+            request.inputs[alias].CopyFrom(encode(array))
+        with self._errors():
+            response = self._predictions.Predict(request, timeout=self.timeout)
+        outputs = {alias: decode(proto) for alias, proto in response.outputs.items()}
+        return outputs, response.model_spec.version.value
+
+    def _has_changed(self, name: str, known: _Metadata, version: int | None) -> bool:
+        """Whether a signature is another one than when its metadata was asked; asks again."""
+        self._metadata.pop(version, None)
+        return self.metadata(version).get(name) != known.signatures.get(name)
 
     def _signature(self, name: str, version: int | None) -> Signature:
         signatures = self.metadata(version)

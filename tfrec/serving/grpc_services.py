@@ -1,7 +1,7 @@
 """PredictionService and ModelService over gRPC."""
 
 # The methods are named by the protocol, which documents them.
-# ruff: noqa: N802, D102
+# ruff: noqa: N802
 
 import logging
 from collections.abc import Iterator

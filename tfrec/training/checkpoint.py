@@ -16,7 +16,7 @@ def save_checkpoint(path: Path, variables: Sequence[keras.Variable], state: dict
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("wb") as file:
         arrays = {str(number): np.asarray(variable) for number, variable in enumerate(variables)}
-        np.savez(file, state=json.dumps(state), **arrays)
+        np.savez(file, allow_pickle=False, state=json.dumps(state), **arrays)
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)

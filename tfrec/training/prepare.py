@@ -31,9 +31,8 @@ def prepare(config: Config, data_root: Path) -> Prepared:
         InputError: The data or the configuration is at fault; before anything slow has begun.
     """
     dataset = load_dataset(config.data, data_root)
-    console.say(
-        f"{dataset.name}: {len(dataset.interactions):,} interactions, {dataset.num_users:,} users, {dataset.num_items:,} items"
-    )
+    counted = f"{len(dataset.interactions):,} interactions, {dataset.num_users:,} users, {dataset.num_items:,} items"
+    console.say(f"{dataset.name}: {counted}")
     split = split_dataset(dataset, config.split)
     for note in (*dataset.notes, *split.notes):
         console.say(f"note: {note}")

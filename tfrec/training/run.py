@@ -36,7 +36,8 @@ class Run:
         """Starts a run, or goes on with the one in the folder.
 
         Raises:
-            InputError: The folder holds a run with another configuration, or something else.
+            InputError: The folder holds a run with another configuration that has come as far as to have its data
+                prepared, or something else.
         """
         path = folder / "config.json"
         if fresh:
@@ -47,7 +48,7 @@ class Run:
             differing = [
                 key for key in _differences(old.config.model_dump(), config.model_dump()) if key != "training.epochs"
             ]
-            if differing:
+            if differing and old.prepared.is_dir():
                 raise InputError(
                     f"{folder} holds a run with another configuration; {', '.join(differing)} differ. "
                     "Pass --fresh to replace it, or --run FOLDER to keep both."

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfrec import console
 from tfrec.config import Config
-from tfrec.errors import InputError
+from tfrec.errors import InputError, TrainingError
 from tfrec.evaluation.report import evaluate
 from tfrec.features.prepared import Prepared
 from tfrec.features.sequences import NextItemExamples
@@ -17,10 +17,6 @@ from tfrec.models.two_tower import TwoTower, TwoTowerRecommender
 from tfrec.training.checkpoint import load_checkpoint, save_checkpoint
 from tfrec.training.devices import choose_strategy, split_cpu
 from tfrec.training.run import Run
-
-
-class TrainingDiverged(RuntimeError):
-    """The loss is no number any more."""
 
 
 @dataclass
@@ -42,17 +38,21 @@ class TrainingState:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-def train(run: Run, prepared: Prepared) -> TrainingState:
+def train(run: Run, prepared: Prepared, strategy: tf.distribute.Strategy) -> TrainingState:
     """Trains to the end of the run, from wherever it stands.
 
     Every epoch's order of examples, dropout and initial weights follow from the seed, and a checkpoint holds all
     variables and random states: a run that was killed ends where an undisturbed one ends.
 
+    Args:
+        run: Where checkpoints and events go.
+        prepared: What to train on.
+        strategy: The devices, from set_up_devices.
+
     Raises:
-        TrainingDiverged: The loss became NaN or infinite.
+        TrainingError: The loss became NaN or infinite.
     """
     config = run.config
-    strategy = set_up_devices(config)
     keras.utils.set_random_seed(config.training.seed)
     with strategy.scope():
         model = TwoTower.from_config(config, prepared)
@@ -134,7 +134,7 @@ class ValidateAndSave(keras.callbacks.Callback):
         logs = {} if logs is None else logs
         self._bar.stop()
         if not math.isfinite(logs["loss"]):
-            raise TrainingDiverged(
+            raise TrainingError(
                 f"The loss of epoch {epoch + 1} is {logs['loss']}. Lower training.learning_rate or raise "
                 "model.temperature; the last good epoch is kept."
             )
@@ -152,9 +152,7 @@ class ValidateAndSave(keras.callbacks.Callback):
         best = " (best so far)" if state.best_epoch == state.epoch else ""
         console.say(f"  loss {logs['loss']:.4f}, validation {settings.evaluation.monitor} {value:.4f}{best}")
         if state.stopped:
-            console.say(
-                f"no better {settings.evaluation.monitor} for {settings.training.patience} epochs: stopping at epoch {state.epoch}"
-            )
+            console.say(f"stopping: no better {settings.evaluation.monitor} for {settings.training.patience} epochs")
             self.model.stop_training = True
 
     def _validate(self) -> dict[str, float]:

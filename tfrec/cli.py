@@ -1,0 +1,90 @@
+"""What the command lines share: reading overrides, and turning errors into messages."""
+
+import contextlib
+import os
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tfrec import console
+from tfrec.errors import ExportError, InputError, TrainingError
+
+DataRoot = Annotated[
+    Path, typer.Option("--data-root", help="Folder of data sets, text backbones and the vectors of texts.")
+]
+
+BAD_INPUT, FAILURE, INTERRUPTED = 2, 1, 130
+
+
+def new_app() -> typer.Typer:
+    """A command line without the extras that tfrec does not use."""
+    return typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+
+
+@contextlib.contextmanager
+def messages_for_errors(command: str) -> Iterator[None]:
+    """Errors that a person can mend end the command with their message and no traceback.
+
+    Exit status: 2 for bad input, 1 for a training or export that failed, 130 for Ctrl-C.
+    """
+    try:
+        yield
+    except InputError as error:
+        _print_error(str(error))
+        raise typer.Exit(BAD_INPUT) from error
+    except (TrainingError, ExportError) as error:
+        _print_error(str(error))
+        raise typer.Exit(FAILURE) from error
+    except KeyboardInterrupt as error:
+        console.say(f"interrupted; the same {command} command goes on from here")
+        raise typer.Exit(INTERRUPTED) from error
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow, which takes seconds, without its start-up chatter about GPUs that are not there."""
+    console.say("starting TensorFlow")
+    sys.stderr.flush()
+    # The chatter comes from C++, before any setting of TensorFlow's is read: only the file descriptor stops it.
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+        tf.get_logger().setLevel("ERROR")
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def parse_settings(settings: list[str]) -> dict[str, Any]:
+    """`["training.epochs=3", "backbone.name=minilm"]` -> `{"training.epochs": 3, "backbone.name": "minilm"}`.
+
+    Raises:
+        InputError: There is no `=`.
+    """
+    parsed = {}
+    for setting in settings:
+        key, separator, value = setting.partition("=")
+        if not separator or not key:
+            raise InputError(f"Expected --set KEY=VALUE, as in --set training.epochs=3. Received: {setting!r}")
+        parsed[key.strip()] = parse_value(value)
+    return parsed
+
+
+def parse_value(value: str) -> Any:
+    """A value in TOML's notation (3, 0.1, true, [64, 32]); whatever is none is a string."""
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return value
+
+
+def _print_error(message: str) -> None:
+    console.CONSOLE.print("error:", style="bold red", end=" ")
+    console.say(message)

@@ -1,0 +1,60 @@
+"""`python -m tfrec.evaluate`: a run's test metrics, beside random and popularity."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tfrec import console
+from tfrec.cli import messages_for_errors, new_app, start_tensorflow
+
+app = new_app()
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  python -m tfrec.evaluate runs/movielens-100k/two_tower
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="The folder of a trained run.", show_default=False)],
+) -> None:
+    """Ranks the whole catalogue for each test case, and sets the run beside random and popularity.
+
+    The table goes to stdout, the same figures to metrics.json in the run's folder. It warns if popularity wins.
+    """
+    with messages_for_errors("evaluate"):
+        from tfrec.training.run import Run, write_json
+
+        opened = Run.open(run)
+        start_tensorflow()
+
+        from tfrec.baselines import Popularity, Random
+        from tfrec.evaluation import Recommender, compare, format_table
+        from tfrec.evaluation import evaluate as measure
+        from tfrec.features.prepared import Prepared
+        from tfrec.models.two_tower import TwoTowerRecommender
+        from tfrec.training.trainer import load_model
+
+        prepared = Prepared.load(opened.prepared)
+        split, num_items = prepared.split, len(prepared.counts)
+        recommenders: list[Recommender] = [
+            TwoTowerRecommender(load_model(opened, prepared)),
+            Popularity(split.train, num_items),
+            Random(split.train, num_items, seed=opened.config.training.seed),
+        ]
+        settings = opened.config.evaluation
+        reports = [measure(each, split.test, num_items, settings, split.candidates) for each in recommenders]
+        write_json(opened.metrics, [report.to_dict() for report in reports])
+        Console().print(format_table(reports))
+        comparison = compare(reports[0], reports[1], settings.monitor, settings)
+        if comparison.baseline_wins:
+            console.say(f"warning: {comparison}. Train longer, or look at the data, before you use this model.")
+        console.say(f"written to {opened.metrics}    next: python -m tfrec.export {run}")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,56 @@
+"""`python -m tfrec.export`: a run's best epoch as a version for TensorFlow Serving."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tfrec import console
+from tfrec.cli import DataRoot, messages_for_errors, new_app, start_tensorflow
+
+app = new_app()
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  python -m tfrec.export runs/movielens-100k/two_tower --output saved_models/movies
+
+  python -m tfrec.serve --model_name movies --model_base_path saved_models/movies
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def export(
+    run: Annotated[Path, typer.Argument(help="The folder of a trained run.", show_default=False)],
+    output: Annotated[
+        Path | None,
+        typer.Option(help="The model's folder; saved_models/NAME OF THE RUN if not given.", show_default=False),
+    ] = None,
+    data_root: DataRoot = Path("data"),
+    top_k: Annotated[int, typer.Option(help="Items in an answer.", min=1)] = 100,
+    version: Annotated[
+        int | None,
+        typer.Option(help="The version's number; one more than the highest if not given.", min=1, show_default=False),
+    ] = None,
+) -> None:
+    """Writes one SavedModel: strings in, item ids and scores out.
+
+    Before it gets its number, its operations are audited, its answers compared with the live model's (in Python and
+    through a v1 Session, the way TensorFlow Serving loads), and its warm-up requests replayed.
+    """
+    with messages_for_errors("export"):
+        from tfrec.training.run import Run
+
+        opened = Run.open(run)
+        start_tensorflow()
+
+        from tfrec.artifacts.export import export as write
+
+        folder = write(opened, data_root, output or Path("saved_models") / run.resolve().name, top_k, version)
+        console.say(f"written to {folder}")
+        console.say(f"next: python -m tfrec.serve --model_name {folder.parent.name} --model_base_path {folder.parent}")
+        typer.echo(folder)
+
+
+if __name__ == "__main__":
+    app()

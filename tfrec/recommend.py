@@ -1,0 +1,120 @@
+"""`python -m tfrec.recommend`: asks a served model over gRPC, and prints titles."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from tfrec import console
+from tfrec.cli import messages_for_errors, new_app, start_tensorflow
+from tfrec.errors import InputError
+
+app = new_app()
+
+EXAMPLES = """
+[bold]Examples[/bold]
+
+  python -m tfrec.recommend --model movies --history "Star Wars (1977)" --history 172 --count 5
+
+  python -m tfrec.recommend --model movies --similar "Toy Story (1995)"
+
+  python -m tfrec.recommend --model movies --search "a war in space" --server 10.0.0.5:8500 --titles titles.tsv
+
+Ask either server: python -m tfrec.serve, or TensorFlow Serving.
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def recommend(
+    model: Annotated[str, typer.Option(help="The name under which the model is served.", show_default=False)],
+    history: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What the user did, oldest first: an item's id or title. Once for each item.", show_default=False
+        ),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None, typer.Option(help="An item that is not to be recommended.", show_default=False)
+    ] = None,
+    similar: Annotated[str | None, typer.Option(help="Items like this one, instead.", show_default=False)] = None,
+    search: Annotated[str | None, typer.Option(help="Items that fit this text, instead.", show_default=False)] = None,
+    count: Annotated[int, typer.Option(help="How many items.", min=1)] = 10,
+    server: Annotated[str, typer.Option(help="HOST:PORT of the gRPC port.")] = "127.0.0.1:8500",
+    titles: Annotated[
+        Path | None,
+        typer.Option(
+            help="titles.tsv of the version; looked for in saved_models/MODEL if not given.", show_default=False
+        ),
+    ] = None,
+    wait: Annotated[float, typer.Option(help="Seconds to wait for the server to have the model.", min=0)] = 0.0,
+    timeout: Annotated[float, typer.Option(help="Seconds that a request may take.", min=0)] = 10.0,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON array instead of a table.")] = False,
+) -> None:
+    """Recommends what comes next for a history; without one, what is popular."""
+    with messages_for_errors("recommend"):
+        if sum(bool(each) for each in (history, similar, search)) > 1:
+            raise InputError("Expected one of --history, --similar and --search. Received: more than one.")
+        names = _read_titles(titles, model)
+        start_tensorflow()
+
+        from tfrec.serving.client import Client, ServingError
+
+        try:
+            with Client(server, model, timeout) as client:
+                if wait:
+                    client.wait_until_available(wait)
+                if similar:
+                    [found] = client.similar_items([_item_id(similar, names)], count)
+                elif search:
+                    [found] = client.search([search], count)
+                else:
+                    ids = [[_item_id(item, names) for item in items or []] for items in (history, exclude)]
+                    [found] = client.recommend(ids[:1], ids[1:], count)
+        except (ServingError, ValueError) as error:
+            raise InputError(str(error)) from error
+        if as_json:
+            typer.echo(json.dumps([{"item_id": id, "title": names.get(id), "score": score} for id, score in found]))
+            return
+        heading = f"like {similar}" if similar else f"found for “{search}”" if search else "recommended"
+        if history:
+            heading += " after " + ", ".join(names.get(_item_id(item, names), item) for item in history)
+        table = Table("", "item", "title", "score", title=heading)
+        for place, (id, score) in enumerate(found, 1):
+            table.add_row(str(place), id, names.get(id, ""), f"{score:.4f}")
+        Console().print(table)
+        if not found:
+            console.say("nothing was found: the server knows no such item, or everything is excluded")
+
+
+def _read_titles(path: Path | None, model: str) -> dict[str, str]:
+    if path is None:
+        versions = Path("saved_models", model).glob("[0-9]*/assets.extra/titles.tsv")
+        path = max(versions, key=lambda found: int(found.parts[-3]), default=None)
+        if path is None:
+            return {}
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return {row["item_id"]: row["title"] for row in csv.DictReader(file, delimiter="\t")}
+    except (OSError, KeyError, UnicodeDecodeError) as error:
+        raise InputError(f"Expected the titles.tsv of an exported version. Received: {path} ({error})") from error
+
+
+def _item_id(item: str, names: dict[str, str]) -> str:
+    """An id stays what it is; a title becomes its id; anything else is sent as it is, for the model to ignore."""
+    if item in names:
+        return item
+    wanted = item.casefold()
+    ids = [id for id, title in names.items() if title.casefold() == wanted]
+    if not ids and names:
+        near = [title for title in names.values() if wanted in title.casefold()][:5]
+        hint = f" Titles like it: {', '.join(near)}." if near else ""
+        console.say(f"warning: no item has the id or title {item!r}; the model ignores it.{hint}")
+    return ids[0] if ids else item
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,165 @@
+"""`python -m tfrec.train`: trains a recommender from a recipe or from one's own tables."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tfrec import console
+from tfrec.cli import DataRoot, messages_for_errors, new_app, parse_settings, start_tensorflow
+from tfrec.config import Config, recipe_names
+from tfrec.errors import InputError
+
+app = new_app()
+
+EXAMPLES = f"""
+[bold]Examples[/bold]
+
+  python -m tfrec.train movielens-100k/two_tower
+
+  python -m tfrec.train movielens-100k/two_tower --epochs 5 --set model.embedding_size=32
+
+  python -m tfrec.train --interactions orders.csv --items products.csv --column user_id=customer
+  --column item_id=sku --column timestamp=when --text name --categorical brand --run runs/shop
+
+A run that was stopped goes on with the same command. Recipes: {", ".join(recipe_names())}.
+All settings: docs/configuration.md
+"""
+
+TABLES = "Your own tables"
+TRAINING = "Training"
+
+
+def _table(help: str) -> Any:
+    return typer.Option(help=help, rich_help_panel=TABLES, show_default=False)
+
+
+def _training(help: str) -> Any:
+    return typer.Option(help=help, rich_help_panel=TRAINING, show_default=False)
+
+
+@app.command(epilog=EXAMPLES)
+def train(
+    recipe: Annotated[str | None, typer.Argument(help="A recipe's name, or a TOML file.", show_default=False)] = None,
+    run: Annotated[
+        Path | None, typer.Option(help="The run's folder; runs/RECIPE if not given.", show_default=False)
+    ] = None,
+    data_root: DataRoot = Path("data"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Replace the run instead of going on with it.")] = False,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting of the configuration.")
+    ] = None,
+    interactions: Annotated[Path | None, _table("Who did what: CSV, Parquet or JSON lines.")] = None,
+    items: Annotated[Path | None, _table("What each item says about itself.")] = None,
+    users: Annotated[Path | None, _table("What is known of each user.")] = None,
+    column: Annotated[
+        list[str] | None,
+        _table(
+            "ROLE=COLUMN or TABLE.ROLE=COLUMN. Roles: user_id, item_id, timestamp, event, label, value."
+        ),
+    ] = None,
+    text: Annotated[list[str] | None, _table("Text columns of the items.")] = None,
+    categorical: Annotated[list[str] | None, _table("Categories: COLUMN of the items, or users.COLUMN.")] = None,
+    numeric: Annotated[list[str] | None, _table("Numbers: COLUMN of the items, or users.COLUMN.")] = None,
+    vector: Annotated[list[str] | None, _table("Vectors: COLUMN of the items, or users.COLUMN.")] = None,
+    title: Annotated[str | None, _table("The text column that is shown to people.")] = None,
+    encoding: Annotated[str | None, _table("Encoding of the text files, as in latin-1.")] = None,
+    delimiter: Annotated[str | None, _table("Delimiter of the CSV files, if it is not to be guessed.")] = None,
+    bad_rows: Annotated[str | None, _table("error (the default) or drop.")] = None,
+    unknown_items: Annotated[
+        str | None, _table("Interactions with items that the items table lacks: drop (the default), keep or error.")
+    ] = None,
+    epochs: Annotated[int | None, _training("At most so many epochs.")] = None,
+    batch_size: Annotated[int | None, _training("Examples in a step.")] = None,
+    seed: Annotated[int | None, _training("Decides initial weights, order and dropout.")] = None,
+    device: Annotated[str | None, _training("auto, cpu or gpu.")] = None,
+    num_devices: Annotated[int | None, _training("Train on so many devices at once.")] = None,
+    precision: Annotated[str | None, _training("float32, mixed_bfloat16 or mixed_float16.")] = None,
+) -> None:
+    """Trains a recommender, from a recipe or from your own tables, and keeps its best epoch.
+
+    The run's folder holds the configuration, checkpoints, TensorBoard events and all that tfrec.evaluate and
+    tfrec.export need.
+    """
+    with messages_for_errors("train"):
+        tables = {
+            name: path for name, path in (("interactions", interactions), ("items", items), ("users", users)) if path
+        }
+        if recipe is None and "interactions" not in tables:
+            raise InputError(
+                f"Expected a recipe ({', '.join(recipe_names())}) or --interactions FILE. Received: neither. "
+                "See python -m tfrec.train --help."
+            )
+        overrides = {
+            **_table_settings(
+                tables, column or [], {"text": text, "categorical": categorical, "numeric": numeric, "vector": vector}
+            ),
+            **{
+                f"data.{name}.{key}": value
+                for name in tables
+                for key, value in (("encoding", encoding), ("delimiter", delimiter))
+                if value
+            },
+            "data.title": title,
+            "data.bad_rows": bad_rows,
+            "data.unknown_items": unknown_items,
+            "training.epochs": epochs,
+            "training.batch_size": batch_size,
+            "training.seed": seed,
+            "training.device": device,
+            "training.num_devices": num_devices,
+            "training.precision": precision,
+        }
+        overrides = {key: value for key, value in overrides.items() if value is not None}
+        config = Config.load(recipe, {**overrides, **parse_settings(settings or [])})
+        folder = run or Path("runs") / (Path(recipe).with_suffix("") if recipe else Path(tables["interactions"].stem))
+        _train(folder, config, data_root, fresh)
+
+
+def _table_settings(tables: dict[str, Path], columns: list[str], roles: dict[str, list[str] | None]) -> dict[str, Any]:
+    """The flags that describe tables, as configuration keys."""
+    overrides: dict[str, Any] = {f"data.{name}.path": str(path) for name, path in tables.items()}
+    belongs = {"user_id": ("interactions", "users"), "item_id": ("interactions", "items")}
+    for entry in columns:
+        role, separator, column = entry.partition("=")
+        if not separator:
+            raise InputError(f"Expected --column ROLE=COLUMN, as in --column item_id=sku. Received: {entry!r}")
+        table, dot, only = role.rpartition(".")
+        names = [table] if dot else [name for name in belongs.get(role, ("interactions",)) if name in tables]
+        for name in names:
+            overrides[f"data.{name}.columns.{only}"] = column
+    for kind, entries in roles.items():
+        named: dict[str, list[str]] = {}
+        for entry in (part for value in entries or [] for part in value.split(",")):
+            table, dot, column = entry.rpartition(".")
+            named.setdefault(table if table in ("items", "users") else "items", []).append(
+                column if table in ("items", "users") else entry
+            )
+        overrides |= {f"data.{name}.{kind}": found for name, found in named.items()}
+    return overrides
+
+
+def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
+    from tfrec.training.run import Run
+
+    run = Run.create(folder, config, fresh)
+    console.say(f"run {folder}")
+    start_tensorflow()
+
+    from tfrec.features.prepared import Prepared
+    from tfrec.training.prepare import prepare
+    from tfrec.training.trainer import set_up_devices, train
+
+    strategy = set_up_devices(config)
+    if not run.prepared.is_dir():
+        prepare(config, data_root).save(run.prepared)
+    state = train(run, Prepared.load(run.prepared), strategy)
+    console.say(
+        f"done: epoch {state.best_epoch} of {state.epoch} is the best, "
+        f"validation {config.evaluation.monitor} {state.best_value:.4f}"
+    )
+    console.say(f"next: python -m tfrec.evaluate {folder}    curves: tensorboard --logdir {run.tensorboard}")
+
+
+if __name__ == "__main__":
+    app()
