@@ -19,11 +19,12 @@ Result = TypeVar("Result")
 
 @pytest.fixture(scope="session")
 def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`adder/1` adds 1, `adder/2` adds 2; `movies/7` is the recommender."""
+    """`adder/1` adds 1, `adder/2` adds 2; `movies/7` is the recommender, `movies-6/8` takes 6 ids."""
     folder = tmp_path_factory.mktemp("exports")
     Arithmetic(1.0).save(folder / "adder" / "1")
     Arithmetic(2.0).save(folder / "adder" / "2")
     Recommender().save(folder / "movies" / "7")
+    Recommender(history_length=6).save(folder / "movies-6" / "8")
     return folder
 
 

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 import tensorflow as tf
+import tensorflow_text
 
 HISTORY_LENGTH = 4
 
 
 class Arithmetic(tf.Module):
-    """y = x + step, s = sum of x; texts and bytes come back; `slow` counts so many times."""
+    """y = x + step, s = sum of x; texts and bytes come back; `slow` counts so far; `fold` has an op of TF Text."""
 
     def __init__(self, step: float) -> None:
         super().__init__()
@@ -39,32 +40,38 @@ class Arithmetic(tf.Module):
             counted += 1
         return {"counted": tf.reshape(counted, [1])}
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def fold(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"folded": tensorflow_text.case_fold_utf8(text)}
+
     def save(self, folder: Path) -> None:
-        signatures = {"serving_default": self.add, "echo": self.echo, "kinds": self.kinds, "slow": self.slow}
+        signatures = {
+            "serving_default": self.add,
+            "echo": self.echo,
+            "kinds": self.kinds,
+            "slow": self.slow,
+            "fold": self.fold,
+        }
         tf.saved_model.save(self, str(folder), signatures=signatures)
 
 
 class Recommender(tf.Module):
-    """Recommends the history itself, without what is excluded, scored 4, 3, 2, 1 by place.
+    """Recommends the history itself, without what is excluded, scored 4, 3, 2, 1 by place (from its length down).
 
     `age` and `country` are inputs that a caller may leave out: a known age adds 100 to the scores, a known country
     10.
     """
 
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None, HISTORY_LENGTH], tf.string, name="history_item_ids"),
-            tf.TensorSpec([None, None], tf.string, name="exclude_item_ids"),
-            tf.TensorSpec([None], tf.float32, name="age"),
-            tf.TensorSpec([None], tf.string, name="country"),
-        ]
-    )
+    def __init__(self, history_length: int = HISTORY_LENGTH) -> None:
+        super().__init__()
+        self.history_length = history_length
+
     def recommend(
         self, history_item_ids: tf.Tensor, exclude_item_ids: tf.Tensor, age: tf.Tensor, country: tf.Tensor
     ) -> dict[str, tf.Tensor]:
         is_excluded = tf.reduce_any(history_item_ids[:, :, None] == exclude_item_ids[:, None, :], axis=2)
         bonus = tf.where(tf.math.is_nan(age), 0.0, 100.0) + tf.where(country == "", 0.0, 10.0)
-        scores = tf.constant([[4.0, 3.0, 2.0, 1.0]]) + bonus[:, None]
+        scores = tf.range(self.history_length, 0, -1, tf.float32)[None, :] + bonus[:, None]
         return {"item_ids": tf.where(is_excluded, "", history_item_ids), "scores": scores}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="item_ids")])
@@ -87,8 +94,14 @@ class Recommender(tf.Module):
         return {"embedding": tf.stack([size, -size], axis=1)}
 
     def save(self, folder: Path) -> None:
+        recommend = tf.function(self.recommend).get_concrete_function(
+            tf.TensorSpec([None, self.history_length], tf.string, name="history_item_ids"),
+            tf.TensorSpec([None, None], tf.string, name="exclude_item_ids"),
+            tf.TensorSpec([None], tf.float32, name="age"),
+            tf.TensorSpec([None], tf.string, name="country"),
+        )
         signatures = {
-            "serving_default": self.recommend,
+            "serving_default": recommend,
             "similar_items": self.similar_items,
             "search": self.search,
             "embed_item": self.embed_item,

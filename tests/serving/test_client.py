@@ -68,6 +68,10 @@ def test_the_other_signatures(movies: Client) -> None:
     np.testing.assert_array_equal(movies.embed_item(["abc", ""]), np.array([[3, -3], [0, 0]], np.float32))
 
 
+def test_ops_of_tensorflow_text_are_there(adder: Client) -> None:
+    assert adder.predict("fold", {"text": ["Straße"]})["folded"].tolist() == [b"strasse"]
+
+
 def test_a_version_by_number(adder: Client) -> None:
     for version, answer in [(1, 1.0), (2, 2.0), (None, 2.0)]:
         assert adder.predict("serving_default", {"x": [[0, 0, 0]]}, version)["y"][0, 0] == answer

@@ -73,6 +73,23 @@ def test_a_new_version_takes_over_without_a_failed_request(client: Client, tmp_p
     assert set(answers) == {1.0, 2.0}
 
 
+def test_the_client_follows_a_version_with_another_history_length(tmp_path: Path, exports: Path) -> None:
+    publish(exports / "movies" / "7", tmp_path / "7")
+    history = ["a", "b", "c", "d", "e", "f"]
+    before = [("c", 4.0), ("d", 3.0), ("e", 2.0), ("f", 1.0)]
+    after = [("a", 6.0), ("b", 5.0), ("c", 4.0), ("d", 3.0), ("e", 2.0), ("f", 1.0)]
+    with (
+        Server([ModelConfig("movies", tmp_path)], grpc_port=0, poll_seconds=0.05) as server,
+        Client(f"127.0.0.1:{server.grpc_port}", "movies") as client,
+    ):
+        client.wait_until_available(20)
+        assert client.recommend([history]) == [before]
+        publish(exports / "movies-6" / "8", tmp_path / "8")
+        answers = []
+        wait_for(lambda: answers.append(client.recommend([history])[0]) or answers[-1] == after)
+    assert answers == [before] * (len(answers) - 1) + [after]
+
+
 def test_a_broken_version_leaves_the_serving_one_alone_until_it_is_repaired(
     client: Client, tmp_path: Path, exports: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

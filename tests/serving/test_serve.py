@@ -75,7 +75,7 @@ def test_a_signal_lets_the_request_in_flight_end(tmp_path: Path, exports: Path, 
         assert f"Listening for gRPC on 127.0.0.1:{port}" in log.read_text()
         assert "adder version 1 is available" in log.read_text()
 
-        count = 400_000
+        count = 300_000
         over_grpc = executor.submit(client.predict, "slow", {"count": [count]})
         over_rest = executor.submit(ask_slowly, rest_port, count)
         time.sleep(0.5)
