@@ -110,10 +110,11 @@ def serve(
         typer.echo(str(error), err=True)
         raise typer.Exit(2) from error
     stopping = threading.Event()
-    previous = {number: signal.signal(number, lambda *_: stopping.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    interrupt = signal.getsignal(signal.SIGINT)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
     stopping.wait()
-    for number, handler in previous.items():
-        signal.signal(number, handler)  # A second signal does not wait.
+    signal.signal(signal.SIGINT, interrupt)  # A second Ctrl-C does not wait.
     logger.info("Stopping: requests in flight may end")
     server.stop()
     logger.info("Stopped")

@@ -1,8 +1,11 @@
 """What an operator deploys: the configuration parses, the stand-alone client runs."""
 
-import subprocess
-import sys
+import re
+import runpy
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
 
 from tfrec.serving.client import Client
 from tfrec.serving.config import VersionPolicy, read_model_config_file
@@ -10,9 +13,13 @@ from tfrec.serving.config import VersionPolicy, read_model_config_file
 FOLDER = Path(__file__).parents[2] / "serving"
 
 
-def run_client(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(FOLDER / "client.py"), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=FOLDER)
+@pytest.fixture
+def run_client(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def run(*arguments: str) -> None:
+        monkeypatch.setattr("sys.argv", ["client.py", *arguments])
+        runpy.run_path(str(FOLDER / "client.py"), run_name="__main__")
+
+    return run
 
 
 def test_models_config_names_the_recommender() -> None:
@@ -29,19 +36,24 @@ def test_the_compose_file_mounts_what_its_flags_name() -> None:
     assert ".:/config:ro" in text
 
 
-def test_the_stand_alone_client_recommends(movies: Client) -> None:
-    result = run_client("--target", movies.target, "--model", "movies", "a", "b", "c", "d", "e")
-    assert [line.split() for line in result.stdout.splitlines()] == [
+def test_the_stand_alone_client_recommends(
+    movies: Client, run_client: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_client("--target", movies.target, "--model", "movies", "a", "b", "c", "d", "e")
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
         ["4.0000", "b"],
         ["3.0000", "c"],
         ["2.0000", "d"],
         ["1.0000", "e"],
-    ], result.stderr
+    ]
 
 
-def test_the_stand_alone_client_tells_errors_in_a_line(movies: Client) -> None:
-    result = run_client("--target", movies.target, "--model", "zzz", "a")
-    assert result.returncode == 1
-    assert result.stderr.splitlines()[-1] == (
-        f"{movies.target} answered NOT_FOUND: Servable not found for request: Latest(zzz)"
-    )
+def test_the_stand_alone_client_tells_errors_in_a_line(movies: Client, run_client: Callable[..., None]) -> None:
+    message = f"{movies.target} answered NOT_FOUND: Servable not found for request: Latest(zzz)"
+    with pytest.raises(SystemExit, match=re.escape(message)):
+        run_client("--target", movies.target, "--model", "zzz", "a")
+
+
+def test_the_stand_alone_client_needs_nothing_of_tfrec() -> None:
+    assert "import tfrec" not in (FOLDER / "client.py").read_text()
+    assert "from tfrec" not in (FOLDER / "client.py").read_text()

@@ -82,6 +82,8 @@ def test_a_signal_lets_the_request_in_flight_end(tmp_path: Path, exports: Path, 
         assert not over_grpc.done()
         assert not over_rest.done()
         process.send_signal(stop)
+        wait_for(lambda: "requests in flight may end" in log.read_text())
+        process.send_signal(signal.SIGTERM)  # Some supervisors send it twice.
         assert over_grpc.result()["counted"].tolist() == [count]
         assert over_rest.result() == {"predictions": [count]}
         assert process.wait(20) == 0

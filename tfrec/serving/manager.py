@@ -33,15 +33,15 @@ class Manager:
         self._models = {config.name: Model(config, retries) for config in configs}
         self._poll_seconds = poll_seconds
         self._stopping = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._watch, args=[model], name=f"watch-{name}", daemon=True)
+        self._watchers = {
+            name: threading.Thread(target=self._watch, args=[model], name=f"watch {name}", daemon=True)
             for name, model in self._models.items()
-        ]
+        }
 
     def start(self) -> None:
         """Begins to load."""
-        for thread in self._threads:
-            thread.start()
+        for watcher in self._watchers.values():
+            watcher.start()
 
     def _watch(self, model: Model) -> None:
         model.scan()
@@ -58,10 +58,10 @@ class Manager:
     def stop(self, timeout: float) -> None:
         """Stops watching, waits at most `timeout` seconds for a load that is under way, and unloads."""
         self._stopping.set()
-        for thread in self._threads:
-            thread.join(timeout)
-            if not thread.is_alive():
-                self._models[thread.name.removeprefix("watch-")].close()
+        for name, watcher in self._watchers.items():
+            watcher.join(timeout)
+            if not watcher.is_alive():
+                self._models[name].close()
 
     @contextmanager
     def lease(self, spec: ModelSpec) -> Iterator[Servable]:

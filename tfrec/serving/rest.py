@@ -5,6 +5,7 @@ import logging
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -132,6 +133,11 @@ class RestServer(ThreadingHTTPServer):
         self._in_flight = 0
         self._idle = threading.Condition()
         super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        """Binds without the look-up of this machine's name, which takes seconds on some networks."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def answer(self, method: str, target: str, body: bytes) -> Answer:
         """`answer`, counted as in flight until `done`."""
