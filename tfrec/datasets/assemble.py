@@ -64,7 +64,7 @@ def assemble(
         "user_id": _categorical(user_codes, user_ids, users["user_id"]),
         "item_id": _categorical(item_codes, item_ids, items["item_id"]),
     }
-    frame |= interactions.drop_columns(["user_id", "item_id"]).to_pandas(self_destruct=True).to_dict("series")
+    frame |= interactions.drop_columns(["user_id", "item_id"]).to_pandas().to_dict("series")
     return Dataset(
         name=name,
         interactions=pd.DataFrame(frame, copy=False),

@@ -28,6 +28,7 @@ SOURCES: dict[str, list[Source]] = {
             "1.2.1",
             "sha256:9c9948202011f37eb0a7c6768129313f00d6403ad221ec940d5e2d5d5f33a407",
             "recbole/dataset_example/ml-100k",
+            size=2_130_151,
         ),
     ],
     "movielens-1m": [Archive(f"{_PUBLISHER}/ml-1m.zip", "md5:c4d9eecfca2ab87c1945afe126590906", "ml-1m")],
