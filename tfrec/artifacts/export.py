@@ -1,11 +1,12 @@
 """From a run to a version that can be served."""
 
+import hashlib
 import json
 from pathlib import Path
 
 from tfrec import console
 from tfrec.artifacts.signatures import Signatures
-from tfrec.artifacts.version import write_version
+from tfrec.artifacts.version import CARD, newest_version, write_version
 from tfrec.backbones.resolve import load_text_encoder
 from tfrec.features.prepared import Prepared
 from tfrec.training.run import Run
@@ -27,6 +28,14 @@ def export(run: Run, data_root: Path, base_path: Path, top_k: int = 100, version
     Returns:
         The version's folder.
     """
+    digest = hashlib.sha256(run.best.read_bytes()).hexdigest() if run.best.is_file() else ""
+    card = {"weights": f"sha256:{digest}", "top_k": top_k}
+    newest = newest_version(base_path)
+    if newest is not None and version is None:
+        known = json.loads((newest / CARD).read_text(encoding="utf-8")) if (newest / CARD).is_file() else {}
+        if card.items() <= known.items():
+            console.say(f"{newest} holds these very weights already; pass --version to write them once more")
+            return newest
     prepared = Prepared.load(run.prepared)
     model = load_model(run, prepared)
     text_encoder = None
@@ -43,7 +52,7 @@ def export(run: Run, data_root: Path, base_path: Path, top_k: int = 100, version
         signatures,
         signatures.examples(histories),
         prepared.titles,
-        {"configuration": run.config.model_dump(mode="json"), "metrics": metrics},
+        {**card, "configuration": run.config.model_dump(mode="json"), "metrics": metrics},
         base_path,
         version,
     )

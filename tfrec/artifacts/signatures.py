@@ -29,7 +29,8 @@ class Signatures(tf.Module):
       share of the most popular one's interactions as scores.
     - `similar_items`: `item_ids` string [batch] -> `item_ids`, `scores` [batch, top_k]; nothing for an unknown id.
     - `embed_item`: `text` string [batch] -> `embedding` float32 [batch, embedding_size], as if of a new item.
-    - `search`: `text` string [batch] -> `item_ids`, `scores` [batch, top_k].
+    - `search`: `text` string [batch] -> `item_ids`, `scores` [batch, top_k], by the cosine of the backbone's vectors of
+      the query and of the items' texts: what the text means, whoever liked it.
 
     Where fewer than top_k items are left, the id is "" and the score 0.
 
@@ -54,12 +55,16 @@ class Signatures(tf.Module):
         self.text_encoder = text_encoder
         self.item_tower = model.item_tower
         self.user_tower = model.user_tower
-        self.item_columns = prepared.items.columns
+        self.item_encoders = [column.encoder() for column in prepared.items.columns]
         self.user_encoders = [column.encoder() for column in prepared.users.columns]
+        id_embedding = model.item_tower.id_embedding
+        self.unknown_id_vector = None if id_embedding is None else id_embedding(tf.constant([UNKNOWN])).numpy()
         self.vocabulary = Vocabulary(prepared.items.ids.tolist(), name="item_vocabulary")
         # Variables, not constants: a graph must stay below 2 GB.
         self.item_ids = tf.Variable(["", "", *prepared.items.ids], trainable=False, name="item_ids")
         self.item_vectors = tf.Variable(model.item_vectors(), trainable=False, name="item_vectors")
+        if text_encoder is not None:
+            self.text_vectors = tf.Variable(prepared.items.arrays["text"], trainable=False, name="text_vectors")
         popularity = np.concatenate([np.zeros(NUM_SPECIAL, np.float32), popularity_scores(model.counts)])
         self.popularity = tf.Variable(popularity, trainable=False, name="popularity")
 
@@ -83,7 +88,8 @@ class Signatures(tf.Module):
     @property
     def lookup_tables(self) -> Sequence[tf.Module]:
         """What an export must track beside the variables."""
-        return [self.vocabulary, *(each.vocabulary for each in self.user_encoders if each.vocabulary is not None)]
+        encoders = [*self.user_encoders, *self.item_encoders]
+        return [self.vocabulary, *(each.vocabulary for each in encoders if each.vocabulary is not None)]
 
     def recommend(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         indices = self.vocabulary(inputs[HISTORY])
@@ -103,20 +109,16 @@ class Signatures(tf.Module):
         return self._items(tf.where(known, scores, scores.dtype.min), indices[:, tf.newaxis])
 
     def embed_item(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        missing = {
-            "categorical": lambda column: tf.fill(tf.shape(text), ""),
-            "numeric": lambda column: tf.fill(tf.shape(text), np.nan),
-            "vector": lambda column: tf.fill([tf.shape(text)[0], column.size], np.nan),
-        }
-        features = {column.name: column.encoder()(missing[column.kind](column)) for column in self.item_columns}
-        features["id"] = tf.fill(tf.shape(text), UNKNOWN)
+        features = {each.column.name: each(each.column.missing(tf.shape(text)[0])) for each in self.item_encoders}
+        if self.unknown_id_vector is not None:
+            features["id_vector"] = self.unknown_id_vector
         assert self.text_encoder is not None  # `endpoints` offers this signature only with an encoder.
         features["text"] = self.text_encoder(text)
         return {"embedding": self.item_tower(features, training=False)}
 
     def search(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
-        queries = self.embed_item(text)["embedding"]
-        scores = tf.matmul(queries, self.item_vectors, transpose_b=True)
+        assert self.text_encoder is not None
+        scores = tf.matmul(self.text_encoder(text), self.text_vectors, transpose_b=True)
         return self._items(scores, tf.zeros([tf.shape(text)[0], 1], tf.int32))
 
     def _items(self, scores: tf.Tensor, excluded: tf.Tensor) -> dict[str, tf.Tensor]:

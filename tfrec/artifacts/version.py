@@ -53,10 +53,11 @@ def write_version(
         ExportError: The written version does not do what the live model does.
     """
     base_path.mkdir(parents=True, exist_ok=True)
-    numbers = [int(path.name) for path in base_path.iterdir() if path.name.isdigit()]
-    version = max(numbers, default=0) + 1 if version is None else version
-    if version in numbers:
-        raise InputError(f"Expected a version that {base_path} lacks; it has {sorted(numbers)}. Received: {version}")
+    if version is None:
+        newest = newest_version(base_path)
+        version = int(newest.name) + 1 if newest else 1
+    if (base_path / str(version)).exists():
+        raise InputError(f"Expected a version that is not in {base_path} yet. Received: {version}")
     for leftover in base_path.glob(".writing-*"):  # of exports that were killed
         shutil.rmtree(leftover, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f".writing-{version}-", dir=base_path))
@@ -87,3 +88,9 @@ def write_version(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return base_path / str(version)
+
+
+def newest_version(base_path: Path) -> Path | None:
+    """The folder of the highest version, if there is one."""
+    versions = [path for path in base_path.glob("*") if path.name.isdigit()]
+    return max(versions, key=lambda path: int(path.name), default=None)

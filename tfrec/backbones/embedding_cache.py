@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -79,8 +78,9 @@ class EmbeddingCache:
     def _save(self, keys: np.ndarray, vectors: np.ndarray) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         name = hashlib.sha256(b"".join(keys.tolist())).hexdigest()[:16]
-        handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".tmp")
-        with os.fdopen(handle, "wb") as file:
+        # Named after the process, and not by mkstemp, whose files only their owner may read: caches are shared.
+        temporary = self.folder / f"{name}.{os.getpid()}.tmp"
+        with temporary.open("wb") as file:
             np.savez(file, keys=keys, vectors=vectors)
         os.replace(temporary, self.folder / f"{name}.npz")
 

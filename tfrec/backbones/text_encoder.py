@@ -19,6 +19,9 @@ class TextEncoder(keras.layers.Layer):
         tokenizer: The KerasHub tokenizer that belongs to it.
         sequence_length: Tokens that are read, [CLS] and [SEP] included; the rest of the text is cut.
 
+    Raises:
+        ValueError: The backbone is no BERT, or has no room for the sequence_length.
+
     Call arguments:
         texts: string [batch_size]
 
@@ -41,9 +44,15 @@ class TextEncoder(keras.layers.Layer):
         # The answers are float32 under every precision policy: only the backbone's own layers follow the policy.
         super().__init__(name=name, trainable=False, dtype="float32")
         positions = getattr(backbone, "max_sequence_length", sequence_length)
-        if sequence_length > positions:
+        if not 3 <= sequence_length <= positions:
             raise ValueError(
-                f"Expected sequence_length of at most the backbone's {positions} positions. Received: {sequence_length}"
+                "Expected sequence_length of at least 3 ([CLS], one token, [SEP]) and at most the backbone's "
+                f"{positions} positions. Received: {sequence_length}"
+            )
+        if set(backbone.input) != {"token_ids", "segment_ids", "padding_mask"}:
+            raise ValueError(
+                "Expected a BERT backbone with inputs token_ids, segment_ids and padding_mask. "
+                f"Received: {type(backbone).__name__} with {sorted(backbone.input)}"
             )
         self.backbone = backbone
         self.tokenizer = tokenizer
@@ -62,7 +71,9 @@ class TextEncoder(keras.layers.Layer):
 
     def tokenize(self, texts: tf.Tensor) -> tf.Tensor:
         """Token ids, [CLS] and [SEP] added, padded: int32 [batch_size, longest text of the batch]."""
-        tokens = tf.ragged.map_flat_values(tf.identity, self.tokenizer(texts))
+        tokens = self.tokenizer(texts)
+        if not isinstance(tokens, tf.RaggedTensor):  # Outside a tf.function KerasHub answers with lists.
+            tokens = tf.ragged.constant(tokens, tf.int32, ragged_rank=1)
         tokens = tokens[:, : self.sequence_length - 2]
         ends = tf.ones_like(texts, dtype=tokens.dtype)[:, tf.newaxis]  # [batch_size, 1]
         tokens = tf.concat([ends * self.tokenizer.cls_token_id, tokens, ends * self.tokenizer.sep_token_id], axis=1)

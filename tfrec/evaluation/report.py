@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -24,7 +25,8 @@ class Estimate(NamedTuple):
     high: float | None = None
 
     def __str__(self) -> str:
-        interval = "" if self.low is None else f" [{self.low:.4f}, {self.high:.4f}]"
+        # Three digits, so that a table of three recommenders fits a terminal's 80 columns.
+        interval = "" if self.low is None else f" [{self.low:.3f}, {self.high:.3f}]".replace("0.", ".")
         return f"{self.mean:.4f}{interval}"
 
 
@@ -129,7 +131,9 @@ def format_table(reports: Sequence[Report]) -> Table:
             f"{[(report.name, report.num_cases, report.confidence, list(report.metrics)) for report in reports]}."
         )
     first = reports[0]
-    table = Table(title=f"{first.num_cases:,} cases, {first.confidence:.0%} bootstrap intervals over cases")
+    table = Table(
+        box=box.SIMPLE_HEAD, title=f"{first.num_cases:,} cases, {first.confidence:.0%} bootstrap intervals over cases"
+    )
     table.add_column("metric")
     for report in reports:
         table.add_column(Text(report.name), justify="right")

@@ -70,10 +70,17 @@ class Column:
             return tf.TensorSpec([None], tf.string, self.name)
         return tf.TensorSpec([None] if self.kind == "numeric" else [None, self.size], tf.float32, self.name)
 
+    def missing(self, num_rows: tf.Tensor | int) -> tf.Tensor:
+        """Raw values that say that nothing is known: "" or NaN."""
+        if self.kind == "categorical":
+            return tf.fill([num_rows], "")
+        return tf.fill([num_rows] if self.kind == "numeric" else [num_rows, self.size], np.float32(np.nan))
+
     def example(self, num_rows: int) -> np.ndarray:
         """Plausible raw values, the last of them missing."""
         if self.kind == "categorical":
-            return np.array([*self.vocabulary[:1] * (num_rows - 1), ""][-num_rows:], object)
+            frequent = self.vocabulary[0] if self.vocabulary else ""
+            return np.array([*[frequent] * (num_rows - 1), ""], object)
         shape = (num_rows,) if self.kind == "numeric" else (num_rows, self.size)
         values = np.full(shape, self.mean, np.float32)
         values[-1] = np.nan
@@ -98,5 +105,6 @@ class ColumnEncoder(tf.Module):
         missing = tf.math.logical_not(tf.math.is_finite(values))
         if self.column.kind == "vector":
             return tf.where(missing, 0.0, values)
-        standardised = tf.where(missing, 0.0, (values - self.column.mean) / self.column.scale)
+        # Not a division: the graph optimiser makes a product of it, which differs in the last bit.
+        standardised = tf.where(missing, 0.0, (values - self.column.mean) * (1.0 / self.column.scale))
         return tf.stack([standardised, tf.cast(missing, tf.float32)], axis=-1)  # [rows, 2]

@@ -36,14 +36,17 @@ class Prepared:
     def save(self, folder: Path) -> None:
         """Writes the folder whole or not at all."""
         folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}-"))
-        _save_table(self.items, temporary / "items")
-        _save_table(self.users, temporary / "users")
-        pd.DataFrame({"title": self.titles, "count": self.counts}).to_parquet(temporary / "catalogue.parquet")
-        np.savez(temporary / "split.npz", allow_pickle=False, **_split_arrays(self.split))
-        (temporary / "notes.json").write_text(json.dumps(self.split.notes))
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(temporary, folder)
+        # A folder inside the temporary one, which only its owner may read.
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+            temporary = Path(scratch) / folder.name
+            temporary.mkdir()
+            _save_table(self.items, temporary / "items")
+            _save_table(self.users, temporary / "users")
+            pd.DataFrame({"title": self.titles, "count": self.counts}).to_parquet(temporary / "catalogue.parquet")
+            np.savez(temporary / "split.npz", allow_pickle=False, **_split_arrays(self.split))
+            (temporary / "notes.json").write_text(json.dumps(self.split.notes))
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(temporary, folder)
 
     @classmethod
     def load(cls, folder: Path) -> "Prepared":

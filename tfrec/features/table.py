@@ -37,7 +37,7 @@ def attribute_names(roles: Roles, chosen: tuple[str, ...] | None, table: str) ->
     """The attributes that a tower sees: the chosen ones, or all that are declared.
 
     Raises:
-        InputError: A chosen one is not declared.
+        InputError: A chosen one is not declared, or bears a name that the table's arrays use themselves.
     """
     declared = (*roles.categorical, *roles.numeric, *roles.vector)
     unknown = [name for name in chosen or () if name not in declared]
@@ -46,7 +46,14 @@ def attribute_names(roles: Roles, chosen: tuple[str, ...] | None, table: str) ->
             f"Expected features.{table}_columns from the declared columns {list(declared)} of the {table}s table. "
             f"Received: {unknown}. Declare them with --categorical, --numeric or --vector."
         )
-    return declared if chosen is None else chosen
+    names = declared if chosen is None else chosen
+    taken = [name for name in names if table == "item" and name in ("id", "text")]
+    if taken:
+        raise InputError(
+            "Expected item attributes not called 'id' or 'text', the names of the item's id and text in the tower. "
+            f"Received: {taken}. Rename the column, or leave it out with features.item_columns."
+        )
+    return names
 
 
 def build_attributes(
@@ -57,11 +64,7 @@ def build_attributes(
     columns = tuple(Column.fit(name, kinds[name], table[name]) for name in names)
     arrays = {}
     for column in columns:
-        values = column.values(table[column.name])
-        missing = np.full(
-            (NUM_SPECIAL, *values.shape[1:]), "" if column.kind == "categorical" else np.nan, values.dtype
-        )
-        raw = tf.constant(np.concatenate([missing, values]))
+        raw = tf.concat([column.missing(NUM_SPECIAL), tf.constant(column.values(table[column.name]))], axis=0)
         arrays[column.name] = column.encoder()(raw).numpy()
     return columns, arrays
 

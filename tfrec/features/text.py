@@ -1,6 +1,8 @@
 """How an item is put into words."""
 
 import string
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -19,7 +21,8 @@ def render_texts(items: pd.DataFrame, columns: tuple[str, ...], template: str | 
         [num_items] strings, white space folded.
 
     Raises:
-        InputError: The template names a column that the table lacks, or is no template.
+        InputError: The template names a column that the table lacks, asks for a format that a column's values don't
+            have, or is no template.
 
     Example:
         >>> items = pd.DataFrame({"title": ["Heat"], "genres": ["Crime"]})
@@ -43,4 +46,22 @@ def render_texts(items: pd.DataFrame, columns: tuple[str, ...], template: str | 
             f"Received: {template!r}. Declare a column with --text COLUMN, or change the template."
         )
     used = [items[name].astype(object).where(items[name].notna(), "") for name in names]
-    return [" ".join(template.format(**dict(zip(names, row, strict=True))).split()) for row in zip(*used, strict=True)]
+    formatter = _ColumnFormatter()
+    try:
+        texts = [formatter.vformat(template, (), dict(zip(names, row, strict=True))) for row in zip(*used, strict=True)]
+    except (ValueError, KeyError) as error:
+        raise InputError(
+            f"Expected features.text_template with formats that fit the columns, like {{year:.0f}} for a number. "
+            f"Received: {template!r} ({error})"
+        ) from error
+    return [" ".join(text.split()) for text in texts]
+
+
+class _ColumnFormatter(string.Formatter):
+    """Takes a field's name for a column's name as it is (`{meta.title}`), and leaves missing values empty."""
+
+    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, str]:
+        return kwargs[field_name], field_name
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        return "" if isinstance(value, str) and not value else super().format_field(value, format_spec)

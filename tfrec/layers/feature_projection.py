@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from tfrec.features.columns import Column
+from tfrec.features.vocabulary import NUM_SPECIAL
 
 
 class FeatureProjection(keras.layers.Layer):
@@ -29,7 +30,7 @@ class FeatureProjection(keras.layers.Layer):
 
     def _projection(self, column: Column) -> keras.layers.Layer:
         if column.kind == "categorical":
-            return keras.layers.Embedding(len(column.vocabulary) + 2, self.output_size)
+            return keras.layers.Embedding(len(column.vocabulary) + NUM_SPECIAL, self.output_size)
         projection = keras.layers.Dense(self.output_size, use_bias=False)
         projection.build((None, 2 if column.kind == "numeric" else column.size))
         return projection

@@ -29,15 +29,15 @@ class HistoryPooling(keras.layers.Layer):
 
     def build(self, input_shape: object = None) -> None:
         self.recency_bias = self.add_weight(
-            shape=(self.history_length,), initializer="zeros", name="recency_bias", dtype="float32"
+            shape=(self.history_length,), initializer="zeros", name="recency_bias", dtype="float32", autocast=False
         )
         self.built = True
 
     def call(self, vectors: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
         filled = tf.cast(mask, tf.int32)
         recency = tf.cumsum(filled, axis=1, exclusive=True, reverse=True)  # 0 for the most recent item
-        # Bounded by a constant, not by the input's width: a bias learned as weights of the softmax, never as exp(b).
         bias = tf.gather(self.recency_bias, recency)  # [batch_size, history_length]
-        weights = tf.where(mask, tf.exp(bias - tf.reduce_max(self.recency_bias)), 0.0)
-        weights = tf.math.divide_no_nan(weights, tf.reduce_sum(weights, axis=1, keepdims=True))
+        # The softmax of the filled places alone; in float32 under every precision policy.
+        weights = tf.nn.softmax(tf.where(mask, bias, bias.dtype.min), axis=1)
+        weights = tf.where(mask, weights, 0.0)
         return tf.einsum("bh,bhd->bd", tf.cast(weights, vectors.dtype), vectors)

@@ -26,6 +26,7 @@ class ItemTower(keras.layers.Layer):
 
     Call arguments:
         features: Name -> [rows, …]: `id` int32, `text` float32 [rows, text_size], and the encoded columns.
+            `id_vector` float32 [rows, embedding_size] in place of `id` saves an export the table of all ids.
 
     Returns:
         float32 [rows, embedding_size], of length 1.
@@ -73,7 +74,9 @@ class ItemTower(keras.layers.Layer):
 
     def call(self, features: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         parts = []
-        if self.id_embedding is not None:
+        if "id_vector" in features:
+            parts.append(features["id_vector"])
+        elif self.id_embedding is not None:
             ids = features["id"]
             if training and self.id_dropout:
                 hidden = keras.random.uniform(tf.shape(ids), seed=self.seed_generator) < self.id_dropout

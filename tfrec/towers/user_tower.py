@@ -27,7 +27,7 @@ class UserTower(keras.layers.Layer):
         features: Name -> encoded column [batch_size, …].
 
     Returns:
-        float32 [batch_size, embedding_size], of length 1.
+        float32 [batch_size, embedding_size], of length 1; zero where an empty history is all there is to read.
     """
 
     def __init__(

@@ -22,6 +22,13 @@ def save_checkpoint(path: Path, variables: Sequence[keras.Variable], state: dict
     os.replace(temporary, path)
 
 
+def read_state(path: Path) -> dict[str, Any]:
+    """The state alone, without a model."""
+    with np.load(path) as arrays:
+        state: dict[str, Any] = json.loads(str(arrays["state"]))
+    return state
+
+
 def load_checkpoint(path: Path, variables: Sequence[keras.Variable]) -> dict[str, Any]:
     """Assigns the variables, in the order in which they were saved, and returns the state.
 
@@ -33,4 +40,4 @@ def load_checkpoint(path: Path, variables: Sequence[keras.Variable]) -> dict[str
             raise ValueError(f"Expected {len(variables)} variables in {path}. Received: {len(arrays) - 1}")
         for number, variable in enumerate(variables):
             variable.assign(arrays[str(number)])
-        return json.loads(str(arrays["state"]))
+    return read_state(path)

@@ -30,7 +30,11 @@ def prepare(config: Config, data_root: Path) -> Prepared:
     Raises:
         InputError: The data or the configuration is at fault; before anything slow has begun.
     """
-    dataset = load_dataset(config.data, data_root)
+    return prepare_dataset(load_dataset(config.data, data_root), config, data_root)
+
+
+def prepare_dataset(dataset: Dataset, config: Config, data_root: Path) -> Prepared:
+    """The same, of a data set that is loaded already."""
     counted = f"{len(dataset.interactions):,} interactions, {dataset.num_users:,} users, {dataset.num_items:,} items"
     console.say(f"{dataset.name}: {counted}")
     split = split_dataset(dataset, config.split)
@@ -66,8 +70,9 @@ def _text_vectors(dataset: Dataset, config: Config, data_root: Path) -> np.ndarr
     cache = EmbeddingCache(data_root / "embeddings", encoder_key(encoder))
     encode = tf.function(encoder, input_signature=[tf.TensorSpec([None], tf.string)])
     missing = cache.count_missing(texts)
+    console.say(f"texts: {missing:,} to encode with {config.backbone.name}, the other vectors are in {cache.folder}")
     with console.progress_bar() as bar:
-        task = bar.add_task(f"encoding {missing:,} texts", total=missing)
+        task = bar.add_task("encoding texts", total=missing, visible=missing > 0)
         vectors = cache.encode(
             texts,
             lambda batch: encode(tf.constant(batch)).numpy(),

@@ -40,8 +40,8 @@ class Run:
                 prepared, or something else.
         """
         path = folder / "config.json"
-        if fresh:
-            shutil.rmtree(folder, ignore_errors=True)
+        if fresh and path.is_file():
+            shutil.rmtree(folder)
         if path.is_file():
             old = cls.open(folder)
             # More epochs than before are a wish to go on, not another run.

@@ -15,7 +15,7 @@ from tfrec.features.prepared import Prepared
 from tfrec.features.sequences import NextItemExamples
 from tfrec.models.two_tower import TwoTower, TwoTowerRecommender
 from tfrec.training.checkpoint import load_checkpoint, save_checkpoint
-from tfrec.training.devices import choose_strategy, split_cpu
+from tfrec.training.devices import choose_strategy
 from tfrec.training.run import Run
 
 
@@ -85,8 +85,6 @@ def train(run: Run, prepared: Prepared, strategy: tf.distribute.Strategy) -> Tra
 
 def set_up_devices(config: Config) -> tf.distribute.Strategy:
     """Devices, precision and determinism as the configuration asks. Call it before anything is computed."""
-    if config.training.num_devices and config.training.device == "cpu":
-        split_cpu(config.training.num_devices)
     keras.config.set_dtype_policy(config.training.precision)
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()

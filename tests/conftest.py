@@ -1,0 +1,67 @@
+"""What tests of several layers share: simulated data, a tiny backbone, a model trained on both."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tests.backbones.tiny import make_tiny_backbone
+from tfrec.config import Config
+from tfrec.datasets.simulator import Simulation, simulate
+from tfrec.features.prepared import Prepared
+from tfrec.models.two_tower import TwoTower
+from tfrec.training.run import Run
+
+
+@pytest.fixture(scope="session")
+def tiny_backbone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_backbone(tmp_path_factory.mktemp("backbone") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def simulation() -> Simulation:
+    return simulate(num_users=300, num_items=60, interactions_per_user=12, seed=1)
+
+
+@pytest.fixture(scope="session")
+def config(tiny_backbone: Path) -> Config:
+    return Config.load(
+        None,
+        {
+            "data.interactions.path": "simulated.csv",
+            "backbone.name": str(tiny_backbone),
+            "backbone.sequence_length": 16,
+            "features.history_length": 8,
+            "model.embedding_size": 16,
+            "model.hidden_sizes": [32],
+            "training.batch_size": 128,
+            "training.learning_rate": 0.01,
+            "training.epochs": 6,
+            "evaluation.cutoffs": [5, 10],
+            "evaluation.bootstrap_samples": 200,
+        },
+    )
+
+
+@pytest.fixture(scope="session")
+def prepared(simulation: Simulation, config: Config, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    from tfrec.training.prepare import prepare_dataset
+
+    return prepare_dataset(simulation.dataset, config, tmp_path_factory.mktemp("data"))
+
+
+class Trained(NamedTuple):
+    run: Run
+    model: TwoTower
+
+
+@pytest.fixture(scope="session")
+def trained(prepared: Prepared, config: Config, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    import tensorflow as tf
+
+    from tfrec.training.trainer import load_model, train
+
+    run = Run.create(tmp_path_factory.mktemp("runs") / "trained", config)
+    prepared.save(run.prepared)
+    train(run, prepared, tf.distribute.get_strategy())
+    return Trained(run, load_model(run, prepared))

@@ -1,0 +1,224 @@
+"""The main job as a user does it: through the command line, the file system and the gRPC port."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfrec.datasets.simulator import simulate
+
+ROOT = Path(__file__).parent.parent
+
+
+def start(folder: Path, module: str, *arguments: object, **options: object) -> subprocess.Popen:
+    command = [sys.executable, "-m", f"tfrec.{module}", *map(str, arguments)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
+    )
+
+
+def run(folder: Path, module: str, *arguments: object) -> subprocess.CompletedProcess:
+    process = start(folder, module, *arguments)
+    output, errors = process.communicate(timeout=240)
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+
+def succeed(folder: Path, module: str, *arguments: object) -> subprocess.CompletedProcess:
+    result = run(folder, module, *arguments)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three files of a shop that never heard of tfrec: other column names, semicolons, Latin-1, dirty rows."""
+    folder = tmp_path_factory.mktemp("shop")
+    dataset = simulate(num_users=150, num_items=40, interactions_per_user=10, seed=3).dataset
+    generator = np.random.default_rng(0)
+    orders = [
+        f"{user};{item};{int(when)}"
+        for user, item, when in dataset.interactions[["user_id", "item_id", "timestamp"]].itertuples(index=False)
+    ]
+    for place in generator.choice(len(orders), len(orders) // 20, replace=False):
+        user, item, when = orders[place].split(";")
+        orders[place] = [f"{user};{item};yesterday", f";{item};{when}", f"{user};;{when}", f"{user};{item}"][place % 4]
+    products = [
+        f"{item};{title} façon Zoë;{genre};{year:.0f}"
+        for item, title, genre, year in dataset.items[["item_id", "title", "genre", "year"]].itertuples(index=False)
+    ]
+    people = [f"{user};{country}" for user, country in dataset.users[["user_id", "country"]].itertuples(index=False)]
+    for name, header, lines in (
+        ("commandes", "client;article;quand", orders),
+        ("articles", "référence;désignation;rayon;année", products),
+        ("clients", "client;pays", people),
+    ):
+        (folder / f"{name}.csv").write_text("\n".join([header, *lines]) + "\n", encoding="latin-1")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def flags(tiny_backbone: Path) -> list[str]:
+    """What the README tells to pass for such files, and settings that make it quick."""
+    text = """--interactions commandes.csv --items articles.csv --users clients.csv --encoding latin-1
+        --column user_id=client --column interactions.item_id=article --column items.item_id=référence
+        --column timestamp=quand --text désignation --categorical rayon --numeric année --categorical users.pays
+        --bad-rows drop --epochs 4 --batch-size 128 --set model.embedding_size=16 --set training.learning_rate=0.01
+        --set features.history_length=8 --set evaluation.bootstrap_samples=50"""
+    return [*text.split(), "--set", f"backbone.name={tiny_backbone}"]
+
+
+@pytest.fixture(scope="module")
+def trained(shop: Path, flags: list[str]) -> Path:
+    result = succeed(shop, "train", *flags, "--run", "runs/shop")
+    assert "epoch 4/4" in result.stderr
+    return shop / "runs" / "shop"
+
+
+@pytest.fixture(scope="module")
+def exported(shop: Path, trained: Path) -> Path:
+    folder = succeed(shop, "export", trained, "--top-k", 10).stdout.strip()
+    return shop / folder
+
+
+@pytest.fixture(scope="module")
+def server(shop: Path, exported: Path) -> Iterator[str]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = start(
+        shop,
+        "serve",
+        "--model_name",
+        "shop",
+        "--model_base_path",
+        exported.parent,
+        "--port",
+        port,
+        "--rest_api_port",
+        0,
+    )
+    yield f"127.0.0.1:{port}"
+    process.terminate()
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+
+
+def test_dirty_rows_stop_the_command_before_anything_is_trained(shop: Path, flags: list[str]) -> None:
+    strict = [flag for flag in flags if flag not in ("--bad-rows", "drop")]
+    result = run(shop, "train", *strict, "--run", "runs/strict")
+    assert result.returncode == 2
+    assert "Traceback" not in result.stderr
+    assert "commandes.csv" in result.stderr
+    assert "--bad-rows drop" in result.stderr
+    assert not (shop / "runs" / "strict" / "prepared").exists()
+
+
+def test_the_remedy_of_one_message_leads_to_the_next_step(shop: Path, flags: list[str]) -> None:
+    # Nothing but the file: the message says which flag is missing.
+    result = run(shop, "train", "--interactions", "commandes.csv", "--encoding", "latin-1", "--run", "runs/bare")
+    assert result.returncode == 2
+    assert "--column user_id=" in result.stderr
+    assert "client" in result.stderr
+    # The default encoding does not fit.
+    result = run(shop, "train", "--interactions", "commandes.csv", "--items", "articles.csv", "--run", "runs/bare")
+    assert result.returncode == 2
+
+
+def test_evaluation_sets_the_model_beside_popularity_and_random(shop: Path, trained: Path) -> None:
+    result = succeed(shop, "evaluate", trained)
+    assert "popularity" in result.stdout and "random" in result.stdout
+    saved = {report["name"]: report["metrics"] for report in json.loads((trained / "metrics.json").read_text())}
+    assert saved["two_tower"]["ndcg@10"]["mean"] > saved["random"]["ndcg@10"]["mean"]
+    assert f"{saved['two_tower']['ndcg@10']['mean']:.4f}" in result.stdout
+
+
+def test_the_client_prints_titles_that_came_over_grpc(shop: Path, server: str, exported: Path) -> None:
+    titles = [
+        line.split("\t")[1] for line in (exported / "assets.extra" / "titles.tsv").read_text("utf-8").splitlines()[1:]
+    ]
+    arguments = ["--model", "shop", "--server", server, "--wait", 90]
+    result = succeed(shop, "recommend", *arguments, "--history", titles[0], "--history", titles[4], "--count", 10)
+    printed = [title for title in titles if title in result.stdout.split("score", 1)[1]]
+    assert len(printed) == 10
+    assert "façon Zoë" in result.stdout
+
+    result = succeed(shop, "recommend", *arguments, "--history", titles[0], "--count", 3, "--json")
+    found = json.loads(result.stdout)
+    assert [item["title"] in titles for item in found] == [True] * 3
+
+    result = succeed(shop, "recommend", *arguments, "--search", titles[7], "--count", 1, "--json")
+    assert json.loads(result.stdout)[0]["score"] == pytest.approx(1, abs=1e-4)
+
+
+def test_python_a_v1_session_and_the_server_answer_alike(server: str, exported: Path) -> None:
+    import tensorflow as tf
+
+    from tfrec.serving.client import Client
+
+    history = np.array([["item-0", "item-4", *[""] * 6], ["item-3", *[""] * 7], [""] * 8], object)
+    inputs = {"history_item_ids": history, "exclude_item_ids": np.array([["item-8"], [""], [""]], object)}
+    inputs["pays"] = np.array(["", "", ""], object)
+    answers = []
+    reloaded = tf.saved_model.load(str(exported))
+    outputs = reloaded.signatures["recommend"](**{name: tf.constant(value) for name, value in inputs.items()})
+    answers.append({name: value.numpy() for name, value in outputs.items()})
+    with tf.compat.v1.Session(graph=tf.Graph()) as session:
+        signature = tf.compat.v1.saved_model.load(session, ["serve"], str(exported)).signature_def["recommend"]
+        fetches = {name: tensor.name for name, tensor in signature.outputs.items()}
+        answers.append(session.run(fetches, {signature.inputs[name].name: value for name, value in inputs.items()}))
+    with Client(server, "shop") as client:
+        client.wait_until_available(90)
+        answers.append(client.predict("recommend", inputs))
+    for answer in answers[1:]:
+        np.testing.assert_array_equal(answer["item_ids"], answers[0]["item_ids"])
+        np.testing.assert_allclose(answer["scores"], answers[0]["scores"], atol=1e-5)
+
+
+@pytest.mark.parametrize("phase", ["texts:", "epoch 2/4", "epoch 4/4"])
+def test_kill_9_then_the_same_command(phase: str, shop: Path, flags: list[str], trained: Path, tmp_path: Path) -> None:
+    command = ["train", *flags, "--run", tmp_path / "run", "--data-root", tmp_path / "data"]
+    process = start(shop, *command)
+    for line in process.stderr:
+        if phase in line:
+            break
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL
+    result = succeed(shop, *command)
+    if phase == "epoch 4/4":
+        assert re.search("resuming after epoch [34]", result.stderr)
+    last_words = [
+        re.search("done: .*", text)[0]
+        for text in (result.stderr, succeed(shop, *["train", *flags, "--run", "runs/shop"]).stderr)
+    ]
+    assert last_words[0] == last_words[1]
+
+
+@pytest.mark.parametrize("module", ["train", "evaluate", "export", "serve", "recommend"])
+def test_help_has_examples_and_needs_no_tensorflow(module: str) -> None:
+    code = (
+        f"import sys; sys.argv = ['{module}', '--help']\n"
+        f"from tfrec.{module} import app\n"
+        "try: app()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "Examples" in result.stdout
+    assert f"python -m tfrec.{module}" in result.stdout
+
+
+def test_neither_recipe_nor_tables(tmp_path: Path) -> None:
+    result = run(tmp_path, "train")
+    assert result.returncode == 2
+    assert "movielens-100k/two_tower" in result.stderr

@@ -1,0 +1,163 @@
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.conftest import Trained
+from tfrec.config import Config
+from tfrec.errors import InputError, TrainingError
+from tfrec.features.prepared import Prepared
+from tfrec.training import trainer
+from tfrec.training.checkpoint import load_checkpoint, read_state, save_checkpoint
+from tfrec.training.run import Run
+from tfrec.training.trainer import load_model, train
+
+
+def changed(config: Config, **training: object) -> Config:
+    return config.model_copy(update={"training": config.training.model_copy(update=training)})
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing catches it."""
+
+
+@pytest.mark.parametrize("moment", ["in the middle of an epoch", "before the checkpoint", "after the checkpoint"])
+def test_a_killed_run_ends_where_an_undisturbed_one_ends(
+    moment: str, trained: Trained, prepared: Prepared, config: Config, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run.create(tmp_path / "run", config)
+
+    with monkeypatch.context() as patch:
+        if moment == "in the middle of an epoch":
+            validate = trainer.ValidateAndSave.on_train_batch_end
+
+            def die_in_third_epoch(self, batch, logs=None):
+                if self.state.epoch == 2 and batch == 5:
+                    raise Killed
+                validate(self, batch, logs)
+
+            patch.setattr(trainer.ValidateAndSave, "on_train_batch_end", die_in_third_epoch)
+        else:
+
+            def save_and_die(path, variables, state):
+                if path.name == "latest.npz" and state["epoch"] == 3:
+                    if moment == "after the checkpoint":
+                        save_checkpoint(path, variables, state)
+                    raise Killed
+                save_checkpoint(path, variables, state)
+
+            patch.setattr(trainer, "save_checkpoint", save_and_die)
+        with pytest.raises(Killed):
+            train(run, prepared, tf.distribute.get_strategy())
+
+    assert read_state(run.latest)["epoch"] == (3 if moment == "after the checkpoint" else 2)
+    state = train(run, prepared, tf.distribute.get_strategy())
+    undisturbed = read_state(trained.run.latest)
+    assert state.history == undisturbed["history"]
+    assert state.best_epoch == undisturbed["best_epoch"]
+    for one, other in zip(load_model(run, prepared).variables, trained.model.variables, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_finished_run_is_not_trained_again(trained: Trained, prepared: Prepared) -> None:
+    before = trained.run.latest.stat().st_mtime_ns
+    state = train(trained.run, prepared, tf.distribute.get_strategy())
+    assert state.epoch == len(state.history) > 0
+    assert trained.run.latest.stat().st_mtime_ns == before
+
+
+def test_early_stopping_keeps_the_best_epoch(prepared: Prepared, config: Config, tmp_path, monkeypatch) -> None:
+    values = iter([0.2, 0.5, 0.4, 0.3, 0.9])
+    monkeypatch.setattr(trainer.ValidateAndSave, "_validate", lambda self: {"ndcg@10": next(values)})
+    run = Run.create(tmp_path / "run", changed(config, patience=2))
+    state = train(run, prepared, tf.distribute.get_strategy())
+    # .5 in epoch 2 is the best; epochs 3 and 4 are no better; the .9 is never seen.
+    assert (state.epoch, state.best_epoch, state.best_value, state.stopped) == (4, 2, 0.5, True)
+    assert read_state(run.best) == {"epoch": 2}
+
+
+def test_a_loss_that_is_no_number_stops_the_run(prepared: Prepared, config: Config, tmp_path) -> None:
+    run = Run.create(tmp_path / "run", changed(config, learning_rate=1e30))
+    with pytest.raises(TrainingError, match=r"learning_rate"):
+        train(run, prepared, tf.distribute.get_strategy())
+    assert not run.latest.exists()
+
+
+def test_tensorboard_events_hold_loss_and_validation(trained: Trained) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(trained.run.tensorboard / "validation"), size_guidance={"tensors": 0})
+    events.Reload()
+    recorded = (
+        [float(tf.make_ndarray(event.tensor_proto)) for event in events.Tensors("evaluation_ndcg@10_vs_iterations")]
+        if "evaluation_ndcg@10_vs_iterations" in events.Tags()["tensors"]
+        else [float(tf.make_ndarray(event.tensor_proto)) for event in events.Tensors("epoch_ndcg@10")]
+    )
+    expected = [epoch["val_ndcg@10"] for epoch in read_state(trained.run.latest)["history"]]
+    np.testing.assert_allclose(recorded, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains(precision: str, prepared: Prepared, config: Config, tmp_path) -> None:
+    run = Run.create(tmp_path / "run", changed(config, precision=precision, epochs=2))
+    keras.config.set_dtype_policy(precision)
+    try:
+        state = train(run, prepared, tf.distribute.get_strategy())
+        model = load_model(run, prepared)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert state.history[1]["loss"] < state.history[0]["loss"]
+    assert model.item_tower.mlp.hidden[0].compute_dtype == precision.removeprefix("mixed_")
+    assert model.item_vectors().dtype == np.float32
+
+
+class TestRun:
+    def test_another_configuration_is_refused_once_there_is_something_to_lose(self, prepared, config, tmp_path) -> None:
+        run = Run.create(tmp_path / "run", config)
+        Run.create(tmp_path / "run", changed(config, seed=7))  # Nothing is prepared yet.
+        prepared.save(run.prepared)
+        with pytest.raises(InputError, match=r"training\.seed differ.*--fresh"):
+            Run.create(tmp_path / "run", config)
+        assert Run.open(tmp_path / "run").config.training.seed == 7
+
+    def test_more_epochs_continue_the_run(self, prepared, config, tmp_path) -> None:
+        run = Run.create(tmp_path / "run", config)
+        prepared.save(run.prepared)
+        assert Run.create(tmp_path / "run", changed(config, epochs=99)).config.training.epochs == 99
+
+    def test_fresh_replaces(self, prepared, config, tmp_path) -> None:
+        prepared.save(Run.create(tmp_path / "run", config).prepared)
+        assert not Run.create(tmp_path / "run", changed(config, seed=7), fresh=True).prepared.exists()
+
+    def test_a_folder_of_other_things_is_left_alone(self, config, tmp_path) -> None:
+        (tmp_path / "thesis.doc").write_text("years of work")
+        for fresh in (False, True):
+            with pytest.raises(InputError, match="other files"):
+                Run.create(tmp_path, config, fresh=fresh)
+        assert (tmp_path / "thesis.doc").read_text() == "years of work"
+
+    def test_opening_what_is_no_run(self, tmp_path) -> None:
+        with pytest.raises(InputError, match=r"tfrec\.train"):
+            Run.open(tmp_path)
+
+    def test_the_configuration_survives(self, config, tmp_path) -> None:
+        Run.create(tmp_path / "run", config)
+        assert Run.open(tmp_path / "run").config == config
+        assert json.loads((tmp_path / "run" / "config.json").read_text())["model"]["embedding_size"] == 16
+
+
+class TestCheckpoint:
+    def test_round_trip(self, tmp_path) -> None:
+        variables = [keras.Variable([1.0, 2.0]), keras.Variable(3, dtype="int64")]
+        save_checkpoint(tmp_path / "checkpoint.npz", variables, {"epoch": 4})
+        others = [keras.Variable([0.0, 0.0]), keras.Variable(0, dtype="int64")]
+        assert load_checkpoint(tmp_path / "checkpoint.npz", others) == {"epoch": 4}
+        np.testing.assert_array_equal(others[0], [1, 2])
+        assert int(others[1]) == 3
+
+    def test_another_architecture_is_refused(self, tmp_path) -> None:
+        save_checkpoint(tmp_path / "checkpoint.npz", [keras.Variable([1.0])], {})
+        with pytest.raises(ValueError, match="Expected 2 variables"):
+            load_checkpoint(tmp_path / "checkpoint.npz", [keras.Variable([1.0]), keras.Variable([1.0])])
