@@ -1,0 +1,146 @@
+"""Histories and their next items."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tfrec.datasets.dataset import Ragged
+from tfrec.errors import InputError
+from tfrec.features.sequences import NextItemExamples, compact_history, pad_histories
+
+Batch = dict[str, list]
+
+
+def ragged(rows: list[list[int]]) -> Ragged:
+    values = np.array([code for row in rows for code in row], np.int32)
+    return Ragged.from_lengths(values, np.array([len(row) for row in rows], np.int64))
+
+
+def batches(
+    examples: NextItemExamples, batch_size: int, seed: int = 0, first_epoch: int = 0, num_epochs: int = 1
+) -> list[Batch]:
+    dataset = examples.dataset(batch_size, seed, first_epoch, num_epochs)
+    return [{name: array.tolist() for name, array in batch.items()} for batch in dataset.as_numpy_iterator()]
+
+
+class TestExamples:
+    def test_by_hand(self) -> None:
+        # Users 0 and 2 give no example: they have no past. Codes become indices by adding 2.
+        examples = NextItemExamples(ragged([[9], [5, 6, 7, 8], [], [1, 1]]), history_length=2)
+        assert len(examples) == 4
+        batch = examples.batch(examples.positions)
+        assert {array.dtype for array in batch.values()} == {tf.int32}
+        assert batch["history"].numpy().tolist() == [[7, 0], [7, 8], [8, 9], [3, 0]]
+        assert batch["target"].numpy().tolist() == [8, 9, 10, 3]
+        assert batch["user"].numpy().tolist() == [3, 3, 3, 5]
+
+    @given(
+        rows=st.lists(st.lists(st.integers(0, 9), max_size=6), min_size=1, max_size=5).filter(
+            lambda rows: any(len(row) > 1 for row in rows)
+        ),
+        history_length=st.integers(1, 7),
+    )
+    @settings(max_examples=40, deadline=None)
+    def test_every_interaction_with_a_past_is_an_example(self, rows: list[list[int]], history_length: int) -> None:
+        expected = []
+        for user, row in enumerate(rows):
+            for place in range(1, len(row)):
+                past = [code + 2 for code in row[:place][-history_length:]]
+                expected.append((past + [0] * (history_length - len(past)), user + 2, row[place] + 2))
+        examples = NextItemExamples(ragged(rows), history_length)
+        batch = {name: array.numpy().tolist() for name, array in examples.batch(examples.positions).items()}
+        assert list(zip(batch["history"], batch["user"], batch["target"], strict=True)) == expected
+
+    def test_users_without_a_past_are_an_error(self) -> None:
+        with pytest.raises(InputError, match="Received: 2 training interactions of 3 users"):
+            NextItemExamples(ragged([[1], [], [2]]), history_length=2)
+
+
+class TestBatches:
+    # 11 items, each done once: 10 examples, told apart by their targets 3 … 12.
+    examples = NextItemExamples(ragged([list(range(11))]), history_length=3)
+    targets = frozenset(range(3, 13))
+
+    @pytest.mark.parametrize(("batch_size", "count", "filled_up"), [(4, 3, 2), (5, 2, 0), (7, 2, 4), (10, 1, 0)])
+    def test_an_epoch_has_every_example_and_is_filled_up_from_its_beginning(
+        self, batch_size: int, count: int, filled_up: int
+    ) -> None:
+        epoch = batches(self.examples, batch_size)
+        assert len(epoch) == self.examples.num_batches(batch_size) == count
+        assert {len(batch["target"]) for batch in epoch} == {batch_size}
+        seen = [target for batch in epoch for target in batch["target"]]
+        assert set(seen[:10]) == self.targets
+        assert len(seen[10:]) == filled_up
+        assert seen[10:] == seen[:filled_up]
+
+    def test_a_batch_is_no_larger_than_the_data(self) -> None:
+        epoch = batches(self.examples, batch_size=64)
+        assert self.examples.num_batches(64) == 1
+        assert [sorted(batch["target"]) for batch in epoch] == [sorted(self.targets)]
+
+    def test_histories_and_users_belong_to_their_targets(self) -> None:
+        # Before item index t come t - 3, t - 2 and t - 1, as far as they exist: the first index is 2.
+        for batch in batches(self.examples, batch_size=5):
+            for target, history in zip(batch["target"], batch["history"], strict=True):
+                past = [index for index in range(target - 3, target) if index >= 2]
+                assert history == past + [0] * (3 - len(past))
+
+    def test_order_depends_on_the_seed_and_the_epoch_alone(self) -> None:
+        run = batches(self.examples, 5, seed=3, num_epochs=4)
+        assert batches(self.examples, 5, seed=3, num_epochs=4) == run
+        assert batches(self.examples, 5, seed=4, num_epochs=4) != run
+        epochs = [run[start : start + 2] for start in range(0, 8, 2)]
+        assert all(one != next_one for one, next_one in pairwise(epochs))
+
+    def test_a_resumed_run_sees_the_tail_of_an_undisturbed_one(self) -> None:
+        run = batches(self.examples, 4, seed=1, num_epochs=4)
+        assert len(run) == 12
+        assert batches(self.examples, 4, seed=1, first_epoch=2, num_epochs=4) == run[6:]
+
+    def test_shapes_are_known_to_the_graph(self) -> None:
+        spec = self.examples.dataset(4, 0, 0, 1).element_spec
+        assert {name: each.shape.as_list() for name, each in spec.items()} == {
+            "history": [4, 3],
+            "user": [4],
+            "target": [4],
+        }
+
+
+class TestPadding:
+    def test_by_hand(self) -> None:
+        padded = pad_histories(ragged([[5, 6, 7, 8], [], [4]]), history_length=3)
+        assert padded.dtype == np.int32
+        assert padded.tolist() == [[8, 9, 10], [0, 0, 0], [6, 0, 0]]
+
+    def test_nobody_did_anything(self) -> None:
+        assert pad_histories(ragged([[], []]), history_length=2).tolist() == [[0, 0], [0, 0]]
+
+    def test_a_request_by_hand(self) -> None:
+        # 0 is padding, 1 an unknown item: both are left out, wherever they stand.
+        history = tf.constant([[1, 7, 0, 8, 9], [0, 0, 0, 1, 4], [2, 3, 4, 5, 6], [1, 1, 0, 0, 0]])
+        compact = compact_history(history, 3)
+        assert compact.dtype == tf.int32
+        assert compact.numpy().tolist() == [[7, 8, 9], [4, 0, 0], [4, 5, 6], [0, 0, 0]]
+
+    @pytest.mark.parametrize("width", [0, 1])
+    def test_a_request_narrower_than_the_history(self, width: int) -> None:
+        assert compact_history(tf.fill([1, width], 5), 3).numpy().tolist() == [[5] * width + [0] * (3 - width)]
+
+    @given(
+        width=st.integers(0, 8),
+        history_length=st.integers(1, 6),
+        data=st.data(),
+    )
+    @settings(max_examples=60, deadline=None)
+    def test_training_and_serving_agree(self, width: int, history_length: int, data: st.DataObject) -> None:
+        rows = data.draw(st.lists(st.lists(st.integers(0, 6), min_size=width, max_size=width), min_size=1, max_size=4))
+        known = [[index for index in row if index >= 2] for row in rows]
+        expected = [(row[-history_length:] + [0] * history_length)[:history_length] for row in known]
+        compact = compact_history(tf.constant(rows, tf.int32, [len(rows), width]), history_length)
+        assert compact.numpy().tolist() == expected
+        padded = pad_histories(ragged([[index - 2 for index in row] for row in known]), history_length)
+        assert padded.tolist() == expected
