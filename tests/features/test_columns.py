@@ -93,6 +93,14 @@ def test_survives_json(column: Column) -> None:
     assert Column.from_dict(json.loads(json.dumps(column.to_dict()))) == column
 
 
+@pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
+def test_what_is_missing_fits_the_request_and_is_encoded_as_missing(column: Column) -> None:
+    missing = tf.function(column.missing)(tf.constant(3))
+    assert column.raw_spec().is_compatible_with(missing)
+    one_row = {"categorical": 0, "numeric": [0, 1], "vector": [0] * column.size}[column.kind]
+    np.testing.assert_array_equal(column.encoder()(missing), [one_row] * 3)
+
+
 @pytest.mark.parametrize("num_rows", [1, 4])
 @pytest.mark.parametrize("column", COLUMNS, ids=lambda column: column.name)
 def test_examples_fit_the_request_and_end_with_a_missing_value(column: Column, num_rows: int) -> None:

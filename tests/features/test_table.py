@@ -31,7 +31,7 @@ def test_a_chosen_attribute_must_be_declared() -> None:
         attribute_names(ROLES, ("genre", "title"), "user")
 
 
-@pytest.mark.parametrize("name", ["id", "text"])
+@pytest.mark.parametrize("name", ["id", "id_vector", "text"])
 def test_an_item_attribute_cannot_take_the_place_of_the_id_or_the_text(name: str) -> None:
     roles = Roles(categorical=("genre", name))
     with pytest.raises(InputError, match="Rename"):

@@ -77,6 +77,15 @@ def test_unknown_items_have_their_own_vector() -> None:
     np.testing.assert_allclose(tower({"id": tf.constant([1, 0, 1, 2])}), unit(ids[[1, 0, 1, 2]]), atol=1e-6)
 
 
+def test_an_id_may_come_as_its_vector() -> None:
+    tower = ItemTower(COLUMNS, NUM_IDS, TEXT_SIZE, SIZE, hidden_sizes=(8,), id_dropout=0.5)
+    inputs = features(6) | {"id": tf.fill([6], 3)}
+    expected = tower(inputs)
+    del inputs["id"]
+    vector = np.asarray(tower.trainable_weights[0])[3:4]
+    np.testing.assert_allclose(tower(inputs | {"id_vector": tf.constant(vector)}), expected, atol=1e-6)
+
+
 class TestIdDropout:
     ids = tf.constant(np.arange(2, NUM_IDS).repeat(200), tf.int32)
 

@@ -47,10 +47,10 @@ def attribute_names(roles: Roles, chosen: tuple[str, ...] | None, table: str) ->
             f"Received: {unknown}. Declare them with --categorical, --numeric or --vector."
         )
     names = declared if chosen is None else chosen
-    taken = [name for name in names if table == "item" and name in ("id", "text")]
+    taken = [name for name in names if table == "item" and name in ("id", "id_vector", "text")]
     if taken:
         raise InputError(
-            "Expected item attributes not called 'id' or 'text', the names of the item's id and text in the tower. "
+            "Expected item attributes not called 'id', 'id_vector' or 'text', the item tower's names for id and text. "
             f"Received: {taken}. Rename the column, or leave it out with features.item_columns."
         )
     return names
