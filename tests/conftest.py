@@ -7,6 +7,7 @@ import pytest
 
 from tests.backbones.tiny import make_tiny_backbone
 from tfrec.config import Config
+from tfrec.datasets import split_dataset
 from tfrec.datasets.simulator import Simulation, simulate
 from tfrec.features.prepared import Prepared
 from tfrec.models.two_tower import TwoTower
@@ -45,9 +46,10 @@ def config(tiny_backbone: Path) -> Config:
 
 @pytest.fixture(scope="session")
 def prepared(simulation: Simulation, config: Config, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    from tfrec.training.prepare import prepare_dataset
+    from tfrec.training.prepare import prepare
 
-    return prepare_dataset(simulation.dataset, config, tmp_path_factory.mktemp("data"))
+    split = split_dataset(simulation.dataset, config.split)
+    return prepare(simulation.dataset, split, config, tmp_path_factory.mktemp("data"))
 
 
 class Trained(NamedTuple):

@@ -73,13 +73,18 @@ def flags(tiny_backbone: Path) -> list[str]:
         --column timestamp=quand --text désignation --categorical rayon --numeric année --categorical users.pays
         --bad-rows drop --epochs 4 --batch-size 128 --set model.embedding_size=16 --set training.learning_rate=0.01
         --set features.history_length=8 --set evaluation.bootstrap_samples=50"""
-    return [*text.split(), "--set", f"backbone.name={tiny_backbone}"]
+    return [*text.split(), "--set", f"backbone.name={tiny_backbone}", "--set", "backbone.sequence_length=16"]
 
 
 @pytest.fixture(scope="module")
-def trained(shop: Path, flags: list[str]) -> Path:
-    result = succeed(shop, "train", *flags, "--run", "runs/shop")
-    assert "epoch 4/4" in result.stderr
+def undisturbed(shop: Path, flags: list[str]) -> str:
+    """What a training that nothing disturbs has to say."""
+    return succeed(shop, "train", *flags, "--run", "runs/shop").stderr
+
+
+@pytest.fixture(scope="module")
+def trained(shop: Path, undisturbed: str) -> Path:
+    assert "epoch 4/4" in undisturbed
     return shop / "runs" / "shop"
 
 
@@ -151,12 +156,8 @@ def test_the_client_prints_titles_that_came_over_grpc(shop: Path, server: str, e
     assert len(printed) == 10
     assert "façon Zoë" in result.stdout
 
-    result = succeed(shop, "recommend", *arguments, "--history", titles[0], "--count", 3, "--json")
-    found = json.loads(result.stdout)
-    assert [item["title"] in titles for item in found] == [True] * 3
-
     result = succeed(shop, "recommend", *arguments, "--search", titles[7], "--count", 1, "--json")
-    assert json.loads(result.stdout)[0]["score"] == pytest.approx(1, abs=1e-4)
+    assert json.loads(result.stdout) == [{"item_id": "item-7", "title": titles[7], "score": pytest.approx(1, abs=1e-4)}]
 
 
 def test_python_a_v1_session_and_the_server_answer_alike(server: str, exported: Path) -> None:
@@ -183,8 +184,10 @@ def test_python_a_v1_session_and_the_server_answer_alike(server: str, exported: 
         np.testing.assert_allclose(answer["scores"], answers[0]["scores"], atol=1e-5)
 
 
-@pytest.mark.parametrize("phase", ["texts:", "epoch 2/4", "epoch 4/4"])
-def test_kill_9_then_the_same_command(phase: str, shop: Path, flags: list[str], trained: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("phase", ["texts:", "epoch 3/4"])
+def test_kill_9_then_the_same_command(
+    phase: str, shop: Path, flags: list[str], undisturbed: str, tmp_path: Path
+) -> None:
     command = ["train", *flags, "--run", tmp_path / "run", "--data-root", tmp_path / "data"]
     process = start(shop, *command)
     for line in process.stderr:
@@ -193,14 +196,9 @@ def test_kill_9_then_the_same_command(phase: str, shop: Path, flags: list[str], 
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL
-    result = succeed(shop, *command)
-    if phase == "epoch 4/4":
-        assert re.search("resuming after epoch [34]", result.stderr)
-    last_words = [
-        re.search("done: .*", text)[0]
-        for text in (result.stderr, succeed(shop, *["train", *flags, "--run", "runs/shop"]).stderr)
-    ]
-    assert last_words[0] == last_words[1]
+    words = succeed(shop, *command).stderr
+    assert ("resuming after epoch" in words) == (phase != "texts:")
+    assert re.search("done: .*", words)[0] == re.search("done: .*", undisturbed)[0]
 
 
 @pytest.mark.parametrize("module", ["train", "evaluate", "export", "serve", "recommend"])

@@ -1,7 +1,7 @@
 """`python -m tfrec.train`: trains a recommender from a recipe or from one's own tables."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -9,6 +9,10 @@ from tfrec import console
 from tfrec.cli import DataRoot, messages_for_errors, new_app, parse_settings, start_tensorflow
 from tfrec.config import Config, recipe_names
 from tfrec.errors import InputError
+from tfrec.training.run import Run
+
+if TYPE_CHECKING:
+    from tfrec.datasets import Dataset, Split
 
 app = new_app()
 
@@ -138,10 +142,9 @@ def _table_settings(tables: dict[str, Path], columns: list[str], roles: dict[str
 
 
 def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
-    from tfrec.training.run import Run
-
     run = Run.create(folder, config, fresh)
     console.say(f"run {folder}")
+    tables = None if run.prepared.is_dir() else _load(config, data_root)
     start_tensorflow()
 
     from tfrec.features.prepared import Prepared
@@ -149,14 +152,27 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
     from tfrec.training.trainer import set_up_devices, train
 
     strategy = set_up_devices(config)
-    if not run.prepared.is_dir():
-        prepare(config, data_root).save(run.prepared)
+    if tables is not None:
+        prepare(*tables, config, data_root).save(run.prepared)
     state = train(run, Prepared.load(run.prepared), strategy)
     console.say(
         f"done: epoch {state.best_epoch} of {state.epoch} is the best, "
         f"validation {config.evaluation.monitor} {state.best_value:.4f}"
     )
     console.say(f"next: python -m tfrec.evaluate {folder}    curves: tensorboard --logdir {run.tensorboard}")
+
+
+def _load(config: Config, data_root: Path) -> "tuple[Dataset, Split]":
+    """The data, before TensorFlow is started: what is wrong with them shows within a second."""
+    from tfrec.datasets import load_dataset, split_dataset
+
+    dataset = load_dataset(config.data, data_root)
+    counts = f"{len(dataset.interactions):,} interactions, {dataset.num_users:,} users, {dataset.num_items:,} items"
+    console.say(f"{dataset.name}: {counts}")
+    split = split_dataset(dataset, config.split)
+    for note in (*dataset.notes, *split.notes):
+        console.say(f"note: {note}")
+    return dataset, split
 
 
 if __name__ == "__main__":

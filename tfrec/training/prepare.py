@@ -12,34 +12,25 @@ from tfrec.backbones.embedding_cache import EmbeddingCache
 from tfrec.backbones.resolve import load_text_encoder
 from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.config import Config
-from tfrec.datasets import load_dataset, split_dataset
-from tfrec.datasets.dataset import Dataset
+from tfrec.datasets.dataset import Dataset, Split
 from tfrec.errors import InputError
 from tfrec.features.prepared import Prepared
 from tfrec.features.table import FeatureTable, attribute_names, build_attributes, id_rows
 from tfrec.features.text import render_texts
 
 
-def prepare(config: Config, data_root: Path) -> Prepared:
-    """Loads, validates and splits the data, encodes the items' texts and all attributes.
+def prepare(dataset: Dataset, split: Split, config: Config, data_root: Path) -> Prepared:
+    """Encodes the items' texts and all attributes.
 
     Args:
+        dataset: The validated tables.
+        split: Their division.
         config: The run's configuration.
-        data_root: Where data sets, backbones and the vectors of texts are kept.
+        data_root: Where backbones and the vectors of texts are kept.
 
     Raises:
-        InputError: The data or the configuration is at fault; before anything slow has begun.
+        InputError: The configuration does not fit the tables, or the backbone can't be had.
     """
-    return prepare_dataset(load_dataset(config.data, data_root), config, data_root)
-
-
-def prepare_dataset(dataset: Dataset, config: Config, data_root: Path) -> Prepared:
-    """The same, of a data set that is loaded already."""
-    counted = f"{len(dataset.interactions):,} interactions, {dataset.num_users:,} users, {dataset.num_items:,} items"
-    console.say(f"{dataset.name}: {counted}")
-    split = split_dataset(dataset, config.split)
-    for note in (*dataset.notes, *split.notes):
-        console.say(f"note: {note}")
     item_names = attribute_names(dataset.item_roles, config.features.item_columns, "item")
     user_names = attribute_names(dataset.user_roles, config.features.user_columns, "user")
     counts = np.bincount(split.train.values, minlength=dataset.num_items)
