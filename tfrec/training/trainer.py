@@ -16,6 +16,7 @@ from tfrec.features.sequences import NextItemExamples
 from tfrec.models.two_tower import TwoTower, TwoTowerRecommender
 from tfrec.training.checkpoint import load_checkpoint, save_checkpoint
 from tfrec.training.devices import choose_strategy
+from tfrec.training.optimizer import AdamW
 from tfrec.training.run import Run
 
 
@@ -56,7 +57,7 @@ def train(run: Run, prepared: Prepared, strategy: tf.distribute.Strategy) -> Tra
     keras.utils.set_random_seed(config.training.seed)
     with strategy.scope():
         model = TwoTower.from_config(config, prepared)
-        optimizer = keras.optimizers.AdamW(config.training.learning_rate, weight_decay=config.training.weight_decay)
+        optimizer = AdamW(config.training.learning_rate, weight_decay=config.training.weight_decay)
         model.compile(optimizer=optimizer, jit_compile=False)
         optimizer.build(model.trainable_variables)
 

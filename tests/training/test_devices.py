@@ -1,0 +1,60 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfrec.config import Config, TrainingConfig
+from tfrec.errors import InputError
+from tfrec.features.prepared import Prepared
+from tfrec.training.checkpoint import read_state
+from tfrec.training.devices import choose_strategy
+from tfrec.training.run import Run
+
+# Devices are fixed by TensorFlow's first operation, so each number of them takes a process of its own.
+TRAIN = """
+import sys
+from pathlib import Path
+from tfrec.features.prepared import Prepared
+from tfrec.training.run import Run
+from tfrec.training.trainer import set_up_devices, train
+
+run = Run.open(Path(sys.argv[1]))
+strategy = set_up_devices(run.config)
+assert strategy.num_replicas_in_sync == run.config.training.num_devices
+train(run, Prepared.load(run.prepared), strategy)
+"""
+
+
+def test_two_devices_train_as_one(prepared: Prepared, config: Config, tmp_path: Path) -> None:
+    history = {}
+    for count in (1, 2):
+        changes = {"num_devices": count, "device": "cpu", "epochs": 2}
+        settings = config.model_copy(
+            update={
+                "training": config.training.model_copy(update=changes),
+                # Each device draws its own dropout: without it, all that is left is arithmetic.
+                "model": config.model.model_copy(update={"dropout": 0.0, "id_dropout": 0.0}),
+            }
+        )
+        run = Run.create(tmp_path / str(count), settings)
+        prepared.save(run.prepared)
+        subprocess.run([sys.executable, "-c", TRAIN, run.folder], check=True, capture_output=True)
+        history[count] = read_state(run.latest)["history"]
+    for one, two in zip(history[1], history[2], strict=True):
+        np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-4)
+        np.testing.assert_allclose(two["val_ndcg@10"], one["val_ndcg@10"], atol=0.01)
+
+
+def test_a_batch_that_devices_cannot_share_is_refused() -> None:
+    with pytest.raises(InputError, match=r"3 devices .* --batch-size 1023"):
+        choose_strategy(TrainingConfig(batch_size=1024, num_devices=3))
+
+
+def test_a_gpu_that_is_not_there_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    import tensorflow as tf
+
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    with pytest.raises(InputError, match="--device cpu"):
+        choose_strategy(TrainingConfig(device="gpu"))
