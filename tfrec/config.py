@@ -1,9 +1,10 @@
 """The configuration of a run: strict, frozen, read from TOML, overridable key by key."""
 
 import difflib
+import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -19,7 +20,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 class Section(BaseModel):
     """A frozen group of settings; an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class TableConfig(Section):
@@ -58,7 +59,7 @@ class DataConfig(Section):
     """Where the interactions, items and users come from."""
 
     source: Literal["movielens-100k", "movielens-1m", "tables"] = "tables"
-    """A known data set, or `tables`: the user's own, described below."""
+    """A known data set, or `tables`: the user's own, described in data.interactions, data.items and data.users."""
 
     interactions: TableConfig | None = None
     items: TableConfig | None = None
@@ -137,6 +138,7 @@ class ModelConfig(Section):
     """The architecture and its loss."""
 
     name: Literal["two_tower"] = "two_tower"
+    """A user tower over the history's item vectors, an item tower over text, id and attributes."""
 
     embedding_size: PositiveInt = 64
     """Dimensions of the user and item vectors."""
@@ -154,6 +156,7 @@ class ModelConfig(Section):
     """Widths of the hidden layers of each tower's MLP."""
 
     dropout: Fraction = 0.1
+    """Share of the hidden units that each training step drops."""
 
     temperature: PositiveFloat = 0.05
     """Divides the cosine of user and item before the softmax."""
@@ -169,17 +172,32 @@ class TrainingConfig(Section):
     """The optimisation."""
 
     epochs: PositiveInt = 30
+    """At most so many passes over the examples."""
+
     batch_size: PositiveInt = 1024
+    """Examples in a step, over all devices; each is the others' negative."""
+
     learning_rate: PositiveFloat = 1e-3
+    """AdamW's step size."""
+
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """AdamW's decoupled weight decay."""
+
     patience: PositiveInt = 3
     """Epochs without a better validation metric before training stops; the best epoch's weights are kept."""
+
     seed: int = 0
+    """Decides the initial weights, the order of the examples and dropout."""
+
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """Of the layers' arithmetic; weights, losses and the text backbone stay float32."""
+
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """auto: every visible GPU, else the CPU."""
+
     num_devices: PositiveInt | None = None
     """Train on this many devices through tf.distribute. None: all GPUs, or one CPU."""
+
     deterministic: bool = True
     """Ask TensorFlow for the deterministic version of every op: the same seed gives the same weights."""
 
@@ -188,13 +206,19 @@ class EvaluationConfig(Section):
     """The ranking protocol."""
 
     cutoffs: tuple[PositiveInt, ...] = (10, 20, 50)
+    """The k of recall@k and the others."""
+
     monitor: str = "ndcg@10"
     """The validation metric that early stopping watches."""
+
     exclude_seen: bool = True
     """Items of the user's history are not recommended again."""
+
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Level of the bootstrap confidence intervals."""
+
     bootstrap_samples: PositiveInt = 1000
+    """Resamples of the cases that an interval is drawn from."""
 
     @model_validator(mode="after")
     def _monitor_is_measured(self) -> Self:
@@ -290,7 +314,40 @@ def _explain(error: ValidationError, root: type[BaseModel], where: str) -> str:
 def _keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     keys = []
     for name, field in model.model_fields.items():
-        kinds = [field.annotation, *getattr(field.annotation, "__args__", ())]
-        nested = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
-        keys += _keys(nested[0], f"{prefix}{name}.") if nested else [prefix + name]
+        nested = _nested(field.annotation)
+        keys += _keys(nested, f"{prefix}{name}.") if nested else [prefix + name]
     return keys
+
+
+def reference() -> str:
+    """All settings, their defaults and what they mean, as Markdown: `docs/configuration.md`."""
+    lines = ["# Configuration", "", "Written by `python -m tfrec.config`; the source is `tfrec/config.py`.", ""]
+    lines += [
+        "In a recipe a section is a TOML table; on the command line any setting is `--set section.key=value`.",
+        "",
+    ]
+    sections = {name: _nested(field.annotation) for name, field in Config.model_fields.items()}
+    sections["data.interactions, data.items, data.users"] = TableConfig
+    for name, section in sections.items():
+        assert section is not None
+        lines += [f"## {name}", "", str(section.__doc__), "", "| key | default | meaning |", "|---|---|---|"]
+        for key, field in section.model_fields.items():
+            if _nested(field.annotation) is None:
+                default = "required" if field.is_required() else f"`{json.dumps(field.default)}`"
+                choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+                meaning = " ".join(str(field.description).split()).replace("|", "\\|")
+                if choices:
+                    meaning = f"{', '.join(f'`{choice}`' for choice in choices)}. {meaning}"
+                lines.append(f"| `{key}` | {default} | {meaning} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _nested(annotation: Any) -> type[BaseModel] | None:
+    """The section that an annotation names, if it names one."""
+    kinds = [annotation, *getattr(annotation, "__args__", ())]
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+
+
+if __name__ == "__main__":
+    print(reference(), end="")

@@ -41,7 +41,6 @@ class TextEncoder(keras.layers.Layer):
         sequence_length: int = 64,
         name: str = "text_encoder",
     ) -> None:
-        # The answers are float32 under every precision policy: only the backbone's own layers follow the policy.
         super().__init__(name=name, trainable=False, dtype="float32")
         positions = getattr(backbone, "max_sequence_length", sequence_length)
         if not 3 <= sequence_length <= positions:
@@ -64,7 +63,8 @@ class TextEncoder(keras.layers.Layer):
     def from_preset(cls, preset: str | Path, sequence_length: int = 64) -> "TextEncoder":
         """Loads a KerasHub preset handle or a folder in KerasHub's or Hugging Face's layout."""
         return cls(
-            keras_hub.models.Backbone.from_preset(str(preset)),
+            # Frozen vectors are kept on disk: they must not depend on a run's precision.
+            keras_hub.models.Backbone.from_preset(str(preset), dtype="float32"),
             keras_hub.tokenizers.Tokenizer.from_preset(str(preset)),
             sequence_length,
         )

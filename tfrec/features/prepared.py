@@ -36,6 +36,8 @@ class Prepared:
     def save(self, folder: Path) -> None:
         """Writes the folder whole or not at all."""
         folder.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in folder.parent.glob(f".{folder.name}-*"):  # of runs that were killed
+            shutil.rmtree(leftover, ignore_errors=True)
         # A folder inside the temporary one, which only its owner may read.
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
             temporary = Path(scratch) / folder.name

@@ -82,6 +82,13 @@ class NextItemExamples:
         return epochs.flat_map(epoch_batches).map(self.batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(4)
 
 
+def target_counts(sequences: Ragged, num_items: int) -> np.ndarray:
+    """How often each item is an example's target, int64 [num_items]: its interactions, but for users' first ones."""
+    has_past = np.ones(len(sequences.values), bool)
+    has_past[sequences.offsets[:-1][np.diff(sequences.offsets) > 0]] = False
+    return np.bincount(sequences.values[has_past], minlength=num_items)
+
+
 def pad_histories(histories: Ragged, history_length: int) -> np.ndarray:
     """The latest items of each row, as indices: int32 [num_rows, history_length], oldest first, padded at the end."""
     ends = histories.offsets[1:]

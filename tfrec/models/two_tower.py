@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfrec.config import Config
 from tfrec.datasets.dataset import Ragged
 from tfrec.features.prepared import Prepared
-from tfrec.features.sequences import pad_histories
+from tfrec.features.sequences import pad_histories, target_counts
 from tfrec.features.table import FeatureTable
 from tfrec.features.vocabulary import NUM_SPECIAL
 from tfrec.tasks.retrieval import RetrievalTask
@@ -31,8 +31,9 @@ class TwoTower(keras.Model):
         user_tower: Histories' item vectors and users' features -> [batch_size, embedding_size].
         items: What the item tower gathers its features from.
         users: What the user tower gathers its features from.
-        counts: Training interactions of each item, int64 [num_items]: the sampling probabilities of the log-Q
-            correction, and the order in which a user without any known history is recommended items.
+        counts: Training interactions of each item, int64 [num_items]: the order in which a user without any known
+            history is recommended items.
+        targets: How often each item is an example's target, int64 [num_items]: the log-Q correction's probabilities.
         temperature: Divides the cosine before the softmax.
         log_q_correction: Correct the logits for the negatives' sampling probability.
         remove_accidental_hits: Drop in-batch negatives that are the example's positive.
@@ -52,6 +53,7 @@ class TwoTower(keras.Model):
         items: FeatureTable,
         users: FeatureTable,
         counts: np.ndarray,
+        targets: np.ndarray,
         temperature: float,
         log_q_correction: bool,
         remove_accidental_hits: bool,
@@ -68,7 +70,7 @@ class TwoTower(keras.Model):
         # Constants, not weights: they are derived from the data and would only swell every checkpoint.
         self._item_features = {name: tf.constant(array) for name, array in items.arrays.items()}
         self._user_features = {name: tf.constant(array) for name, array in users.arrays.items()}
-        probability = np.concatenate([np.ones(NUM_SPECIAL), counts / max(counts.sum(), 1)])
+        probability = np.concatenate([np.ones(NUM_SPECIAL), targets / max(targets.sum(), 1)])
         self._sampling_probability = tf.constant(probability, tf.float32)
         rows = tf.TensorSpec([None], tf.int32)
         self._encode_items = tf.function(self.encode_items, input_signature=[rows])
@@ -111,6 +113,7 @@ class TwoTower(keras.Model):
             prepared.items,
             prepared.users,
             prepared.counts,
+            target_counts(prepared.split.train, len(prepared.counts)),
             settings.temperature,
             settings.log_q_correction,
             settings.remove_accidental_hits,
