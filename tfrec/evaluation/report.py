@@ -132,7 +132,9 @@ def format_table(reports: Sequence[Report]) -> Table:
         )
     first = reports[0]
     table = Table(
-        box=box.SIMPLE_HEAD, title=f"{first.num_cases:,} cases, {first.confidence:.0%} bootstrap intervals over cases"
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        title=f"{first.num_cases:,} cases, {first.confidence:.0%} bootstrap intervals over cases",
     )
     table.add_column("metric")
     for report in reports:
