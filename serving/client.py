@@ -1,7 +1,7 @@
 """Asks a served recommender with nothing but `pip install tensorflow-serving-api`.
 
 python client.py 50 181            # what to show next to someone who had items 50 and 181
-python client.py --target host:8500 --model recommender 50 181
+python client.py --target host:8500 --model movies 50 181
 """
 
 import argparse
@@ -50,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("history", nargs="*", help="item ids, oldest first")
     parser.add_argument("--target", default="127.0.0.1:8500", help="host:port of gRPC")
-    parser.add_argument("--model", default="recommender", help="the model's name")
+    parser.add_argument("--model", default="movies", help="the model's name")
     arguments = parser.parse_args()
     # gRPC's default receive limit is 4 MB.
     with grpc.insecure_channel(arguments.target, options=[("grpc.max_receive_message_length", -1)]) as channel:

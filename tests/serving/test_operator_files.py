@@ -24,7 +24,7 @@ def run_client(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 def test_models_config_names_the_recommender() -> None:
     (model,) = read_model_config_file(FOLDER / "models.config")
-    assert (model.name, model.base_path) == ("recommender", Path("/models/recommender"))
+    assert (model.name, model.base_path) == ("movies", Path("/models/movies"))
     assert model.policy == VersionPolicy(latest=2)
 
 
