@@ -26,7 +26,15 @@ def message(*arguments: object) -> str:
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_every_recipe_loads_by_its_name(name: str) -> None:
-    assert Config.load(name).data.source == name.split("/")[0]
+    config = Config.load(name)
+    assert name.split("/") == [_dataset(config), config.model.name]
+
+
+def _dataset(config: Config) -> str:
+    if config.data.source != "tables":
+        return config.data.source
+    assert config.data.interactions is not None
+    return config.data.interactions.path.parts[0]
 
 
 def test_there_are_recipes() -> None:

@@ -6,7 +6,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from tfrec.errors import InputError
 
@@ -27,7 +27,8 @@ class TableConfig(Section):
     """One of the user's own tables, and the roles of its columns."""
 
     path: Path
-    """A .csv, .tsv, .txt, .parquet, .jsonl or .ndjson file; the text formats may be gzipped (.gz)."""
+    """A .csv, .tsv, .txt, .parquet, .jsonl or .ndjson file; the text formats may be gzipped (.gz). A relative path is
+    looked for in the working directory, then in the data root."""
 
     encoding: str = "utf-8"
     """Text encoding of a CSV or JSON lines file, as Python names it."""
@@ -134,11 +135,8 @@ class BackboneConfig(Section):
     """Texts encoded at once."""
 
 
-class ModelConfig(Section):
-    """The architecture and its loss."""
-
-    name: Literal["two_tower"] = "two_tower"
-    """A user tower over the history's item vectors, an item tower over text, id and attributes."""
+class TowersConfig(Section):
+    """What all two-tower architectures share."""
 
     embedding_size: PositiveInt = 64
     """Dimensions of the user and item vectors."""
@@ -153,7 +151,7 @@ class ModelConfig(Section):
     """Share of the item ids hidden in training, so that the tower also learns to live without one (new items)."""
 
     hidden_sizes: tuple[PositiveInt, ...] = (128,)
-    """Widths of the hidden layers of each tower's MLP."""
+    """Widths of the hidden layers of the towers' MLPs."""
 
     dropout: Fraction = 0.1
     """Share of the hidden units that each training step drops."""
@@ -161,11 +159,51 @@ class ModelConfig(Section):
     temperature: PositiveFloat = 0.05
     """Divides the cosine of user and item before the softmax."""
 
+
+class TwoTowerConfig(TowersConfig):
+    """`two_tower`: the history's mean, trained to pick the next item out of the batch."""
+
+    name: Literal["two_tower"] = "two_tower"
+    """The architecture."""
+
     log_q_correction: bool = True
     """Subtract log(sampling probability) from in-batch logits, so that popular negatives are not punished twice."""
 
     remove_accidental_hits: bool = True
     """An in-batch negative that is the example's own positive does not count."""
+
+
+class JDTowerConfig(TowersConfig):
+    """`jd_tower`: a causal GPT over the history, trained to pick every next item out of the whole catalogue."""
+
+    name: Literal["jd_tower"]
+    """The architecture."""
+
+    num_layers: PositiveInt = 2
+    """GPT blocks."""
+
+    num_heads: PositiveInt = 2
+    """Attention heads of a block; they divide embedding_size."""
+
+    @model_validator(mode="after")
+    def _heads_share_the_embedding(self) -> Self:
+        if self.embedding_size % self.num_heads:
+            raise ValueError(f"num_heads divides embedding_size, {self.embedding_size}. Received: {self.num_heads}")
+        return self
+
+
+MODEL_NAMES = ("two_tower", "jd_tower")
+
+
+def _model_name(settings: Any) -> str:
+    name = settings.get("name", "two_tower") if isinstance(settings, dict) else settings.name
+    return str(name)
+
+
+ModelConfig = Annotated[
+    Annotated[TwoTowerConfig, Tag("two_tower")] | Annotated[JDTowerConfig, Tag("jd_tower")],
+    Discriminator(_model_name),
+]
 
 
 class TrainingConfig(Section):
@@ -241,7 +279,7 @@ class Config(Section):
     split: SplitConfig = SplitConfig()
     features: FeaturesConfig = FeaturesConfig()
     backbone: BackboneConfig = BackboneConfig()
-    model: ModelConfig = ModelConfig()
+    model: ModelConfig = TwoTowerConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
 
@@ -299,10 +337,13 @@ def recipe_names() -> list[str]:
 def _explain(error: ValidationError, root: type[BaseModel], where: str) -> str:
     lines = []
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
+        # An architecture's keys are reported below its name, which is no part of the key.
+        parts = [str(part) for place, part in enumerate(problem["loc"]) if place == 0 or part not in MODEL_NAMES]
+        key = ".".join(parts)
         if problem["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(key, _keys(root), n=1)
-            hint = f" Did you mean '{near[0]}'?" if near else f" Known keys: {', '.join(_keys(root))}."
+            known = sorted(set(_keys(root)))
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else f" Known keys: {', '.join(known)}."
             lines.append(f"Unknown configuration key '{key}'.{hint}")
         else:
             message = problem["msg"].removeprefix("Value error, ")
@@ -314,8 +355,9 @@ def _explain(error: ValidationError, root: type[BaseModel], where: str) -> str:
 def _keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     keys = []
     for name, field in model.model_fields.items():
-        nested = _nested(field.annotation)
-        keys += _keys(nested, f"{prefix}{name}.") if nested else [prefix + name]
+        sections = _sections(field.annotation)
+        nested = [key for section in sections for key in _keys(section, f"{prefix}{name}.")]
+        keys += nested if sections else [prefix + name]
     return keys
 
 
@@ -326,13 +368,14 @@ def reference() -> str:
         "In a recipe a section is a TOML table; on the command line any setting is `--set section.key=value`.",
         "",
     ]
-    sections = {name: _nested(field.annotation) for name, field in Config.model_fields.items()}
-    sections["data.interactions, data.items, data.users"] = TableConfig
-    for name, section in sections.items():
-        assert section is not None
+    sections: list[tuple[str, type[BaseModel]]] = [
+        (name, each) for name, field in Config.model_fields.items() for each in _sections(field.annotation)
+    ]
+    sections.append(("data.interactions, data.items, data.users", TableConfig))
+    for name, section in sections:
         lines += [f"## {name}", "", str(section.__doc__), "", "| key | default | meaning |", "|---|---|---|"]
         for key, field in section.model_fields.items():
-            if _nested(field.annotation) is None:
+            if not _sections(field.annotation):
                 default = "required" if field.is_required() else f"`{json.dumps(field.default)}`"
                 choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
                 meaning = " ".join(str(field.description).split()).replace("|", "\\|")
@@ -343,10 +386,11 @@ def reference() -> str:
     return "\n".join(lines)
 
 
-def _nested(annotation: Any) -> type[BaseModel] | None:
-    """The section that an annotation names, if it names one."""
-    kinds = [annotation, *getattr(annotation, "__args__", ())]
-    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    """The sections that an annotation names: one, none, or those of a choice."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [section for part in get_args(annotation) for section in _sections(part)]
 
 
 if __name__ == "__main__":

@@ -36,13 +36,13 @@ def evaluate(
         from tfrec.evaluation import Recommender, compare, format_table
         from tfrec.evaluation import evaluate as measure
         from tfrec.features.prepared import Prepared
-        from tfrec.models.two_tower import TwoTowerRecommender
+        from tfrec.models.retrieval_model import RetrievalRecommender
         from tfrec.training.trainer import load_model
 
         prepared = Prepared.load(opened.prepared)
         split, num_items = prepared.split, len(prepared.counts)
         recommenders: list[Recommender] = [
-            TwoTowerRecommender(load_model(opened, prepared)),
+            RetrievalRecommender(load_model(opened, prepared)),
             Popularity(split.train, num_items),
             Random(split.train, num_items, seed=opened.config.training.seed),
         ]

@@ -19,7 +19,7 @@ from tfrec.artifacts.warmup import BATCH_SIZES, read_warmup
 from tfrec.datasets.dataset import Ragged
 from tfrec.errors import ExportError, InputError
 from tfrec.features.prepared import Prepared
-from tfrec.models.two_tower import TwoTowerRecommender
+from tfrec.models.retrieval_model import RetrievalRecommender
 
 TOP_K = 7
 
@@ -62,7 +62,7 @@ def test_answers_what_evaluation_measured(served, trained: Trained, prepared: Pr
     test = prepared.split.test
     cases = range(40)
     histories = Ragged(test.histories.values[: test.histories.offsets[40]], test.histories.offsets[:41])
-    scores = TwoTowerRecommender(trained.model).score(np.full(40, -1, np.int32), histories)  # user -1: unknown
+    scores = RetrievalRecommender(trained.model).score(np.full(40, -1, np.int32), histories)  # user -1: unknown
     for case in cases:
         scores[case, test.histories[case]] = -np.inf
     best = np.argsort(-scores, axis=1, kind="stable")[:, :TOP_K]

@@ -32,7 +32,7 @@ class TestExamples:
         # Users 0 and 2 give no example: they have no past. Codes become indices by adding 2.
         examples = NextItemExamples(ragged([[9], [5, 6, 7, 8], [], [1, 1]]), history_length=2)
         assert len(examples) == 4
-        batch = examples.batch(examples.positions)
+        batch = examples.batch(examples.numbers)
         assert {array.dtype for array in batch.values()} == {tf.int32}
         assert batch["history"].numpy().tolist() == [[7, 0], [7, 8], [8, 9], [3, 0]]
         assert batch["target"].numpy().tolist() == [8, 9, 10, 3]
@@ -52,7 +52,7 @@ class TestExamples:
                 past = [code + 2 for code in row[:place][-history_length:]]
                 expected.append((past + [0] * (history_length - len(past)), user + 2, row[place] + 2))
         examples = NextItemExamples(ragged(rows), history_length)
-        batch = {name: array.numpy().tolist() for name, array in examples.batch(examples.positions).items()}
+        batch = {name: array.numpy().tolist() for name, array in examples.batch(examples.numbers).items()}
         assert list(zip(batch["history"], batch["user"], batch["target"], strict=True)) == expected
 
     def test_users_without_a_past_are_an_error(self) -> None:

@@ -11,7 +11,8 @@ from tfrec.datasets.simulator import Simulation
 from tfrec.evaluation import evaluate
 from tfrec.features.prepared import Prepared
 from tfrec.features.sequences import NextItemExamples
-from tfrec.models.two_tower import TwoTower, TwoTowerRecommender
+from tfrec.models.retrieval_model import RetrievalRecommender
+from tfrec.models.two_tower import TwoTower
 
 
 class TestContract(RecommenderContract):
@@ -20,8 +21,8 @@ class TestContract(RecommenderContract):
     tolerance = 1e-5
 
     @pytest.fixture
-    def recommender(self, trained: Trained) -> TwoTowerRecommender:
-        return TwoTowerRecommender(trained.model)
+    def recommender(self, trained: Trained) -> RetrievalRecommender:
+        return RetrievalRecommender(trained.model)
 
 
 def test_learns_what_there_is_to_learn(trained: Trained, prepared: Prepared, simulation: Simulation) -> None:
@@ -33,7 +34,7 @@ def test_learns_what_there_is_to_learn(trained: Trained, prepared: Prepared, sim
         for report in (
             evaluate(each, test, 60, settings)
             for each in (
-                TwoTowerRecommender(trained.model),
+                RetrievalRecommender(trained.model),
                 Popularity(prepared.split.train, 60),
                 Random(prepared.split.train, 60),
             )
@@ -47,7 +48,7 @@ def test_learns_what_there_is_to_learn(trained: Trained, prepared: Prepared, sim
 
 def test_a_user_without_history_gets_what_is_popular(trained: Trained, prepared: Prepared) -> None:
     nothing = Ragged(np.zeros(0, np.int32), np.zeros(2, np.int64))
-    [scores] = TwoTowerRecommender(trained.model).score(np.zeros(1, np.int32), nothing)
+    [scores] = RetrievalRecommender(trained.model).score(np.zeros(1, np.int32), nothing)
     np.testing.assert_allclose(scores, prepared.counts / prepared.counts.max(), rtol=1e-6)
 
 
@@ -56,7 +57,7 @@ def test_vectors_have_length_one(trained: Trained) -> None:
 
 
 def test_the_loss_is_that_of_its_own_vectors(prepared: Prepared, config: Config) -> None:
-    model = TwoTower.from_config(config, prepared)
+    model = TwoTower(config.model, config.features, prepared)
     batch = NextItemExamples(prepared.split.train, 8).batch(tf.constant([1, 5, 40], tf.int64))
     vectors = {name: value.numpy() for name, value in model(batch, training=False).items()}
     target = batch["target"].numpy()
@@ -79,6 +80,6 @@ def test_each_part_can_be_left_out(changes: dict, prepared: Prepared, config: Co
     }
     items = type(prepared.items)(prepared.items.ids, prepared.items.columns, arrays)
     changed = type(prepared)(items, prepared.users, prepared.titles, prepared.counts, prepared.split)
-    model = TwoTower.from_config(config.model_copy(update={"model": settings}), changed)
+    model = TwoTower(settings, config.features, changed)
     batch = NextItemExamples(prepared.split.train, 8).batch(tf.constant([1, 2], tf.int64))
     assert np.isfinite(model.compute_loss(batch, None, model(batch)).numpy())

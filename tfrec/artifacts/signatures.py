@@ -11,7 +11,7 @@ from tfrec.features.prepared import Prepared
 from tfrec.features.sequences import compact_history
 from tfrec.features.vocabulary import NUM_SPECIAL, UNKNOWN, Vocabulary
 from tfrec.index.exact import top_items
-from tfrec.models.two_tower import TwoTower, popularity_scores
+from tfrec.models.retrieval_model import RetrievalModel, popularity_scores
 
 Inputs = Mapping[str, tf.TensorSpec]
 HISTORY, EXCLUDED = "history_item_ids", "exclude_item_ids"
@@ -42,7 +42,7 @@ class Signatures(tf.Module):
     """
 
     def __init__(
-        self, model: TwoTower, prepared: Prepared, text_encoder: TextEncoder | None = None, top_k: int = 100
+        self, model: RetrievalModel, prepared: Prepared, text_encoder: TextEncoder | None = None, top_k: int = 100
     ) -> None:
         super().__init__(name="signatures")
         for table in (prepared.items, prepared.users):

@@ -21,4 +21,12 @@ def load_dataset(config: DataConfig, data_root: Path) -> Dataset:
     Raises:
         InputError: Something is missing or not valid; the message names file, column and row, and the remedy.
     """
-    return load_tables(config) if config.source == "tables" else load_movielens(config.source, data_root)
+    if config.source != "tables":
+        return load_movielens(config.source, data_root)
+    tables = {"interactions": config.interactions, "items": config.items, "users": config.users}
+    found = {
+        name: table.model_copy(update={"path": data_root / table.path})
+        for name, table in tables.items()
+        if table is not None and not table.path.exists() and (data_root / table.path).exists()
+    }
+    return load_tables(config.model_copy(update=found))

@@ -5,10 +5,11 @@ import tensorflow as tf
 
 from tfrec.datasets.dataset import Ragged
 from tfrec.errors import InputError
+from tfrec.features.epochs import EpochBatches
 from tfrec.features.vocabulary import NUM_SPECIAL, PADDING
 
 
-class NextItemExamples:
+class NextItemExamples(EpochBatches):
     """Every training interaction that has a past is an example: the history before it, and the item itself.
 
     Nothing is stored per example: an example is a position in the end-to-end array of all interactions, and its
@@ -31,14 +32,11 @@ class NextItemExamples:
                 "Expected users with at least two training interactions, to learn the next item from. "
                 f"Received: {len(sequences.values)} training interactions of {len(sequences)} users, none with a past."
             )
+        super().__init__(positions)
         self.history_length = history_length
-        self.positions = tf.constant(positions, tf.int64)
         self._items = tf.constant(sequences.values + NUM_SPECIAL, tf.int32)
         self._starts = tf.constant(starts, tf.int64)
         self._users = tf.constant(np.repeat(np.arange(len(sequences)), lengths) + NUM_SPECIAL, tf.int32)
-
-    def __len__(self) -> int:
-        return len(self.positions)
 
     def batch(self, positions: tf.Tensor) -> dict[str, tf.Tensor]:
         """The examples at some positions.
@@ -59,27 +57,6 @@ class NextItemExamples:
             "user": tf.gather(self._users, positions),
             "target": tf.gather(self._items, positions),
         }
-
-    def num_batches(self, batch_size: int) -> int:
-        """Batches in an epoch. All are full: the last is filled up from the epoch's beginning."""
-        return -(-len(self) // min(batch_size, len(self)))
-
-    def dataset(self, batch_size: int, seed: int, first_epoch: int, num_epochs: int) -> tf.data.Dataset:
-        """The batches of epochs `first_epoch` … `num_epochs - 1`, end to end.
-
-        The order of an epoch is a function of the seed and the epoch alone, so a resumed run sees what an
-        undisturbed one sees.
-        """
-        batch_size = min(batch_size, len(self))
-        count = self.num_batches(batch_size) * batch_size
-
-        def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
-            order = tf.random.experimental.stateless_shuffle(self.positions, seed=tf.stack([seed, epoch]))
-            order = tf.concat([order, order[: count - len(self)]], axis=0)  # [count]
-            return tf.data.Dataset.from_tensor_slices(tf.reshape(order, [-1, batch_size]))
-
-        epochs = tf.data.Dataset.range(first_epoch, num_epochs)
-        return epochs.flat_map(epoch_batches).map(self.batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(4)
 
 
 def target_counts(sequences: Ragged, num_items: int) -> np.ndarray:

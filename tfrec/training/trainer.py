@@ -12,8 +12,8 @@ from tfrec.config import Config
 from tfrec.errors import InputError, TrainingError
 from tfrec.evaluation.report import evaluate
 from tfrec.features.prepared import Prepared
-from tfrec.features.sequences import NextItemExamples
-from tfrec.models.two_tower import TwoTower, TwoTowerRecommender
+from tfrec.models import build_model
+from tfrec.models.retrieval_model import RetrievalModel, RetrievalRecommender
 from tfrec.training.checkpoint import load_checkpoint, save_checkpoint
 from tfrec.training.devices import choose_strategy
 from tfrec.training.optimizer import AdamW
@@ -56,7 +56,7 @@ def train(run: Run, prepared: Prepared, strategy: tf.distribute.Strategy) -> Tra
     config = run.config
     keras.utils.set_random_seed(config.training.seed)
     with strategy.scope():
-        model = TwoTower.from_config(config, prepared)
+        model = build_model(config, prepared)
         optimizer = AdamW(config.training.learning_rate, weight_decay=config.training.weight_decay)
         model.compile(optimizer=optimizer, jit_compile=False)
         optimizer.build(model.trainable_variables)
@@ -68,7 +68,7 @@ def train(run: Run, prepared: Prepared, strategy: tf.distribute.Strategy) -> Tra
     if state.stopped or state.epoch >= config.training.epochs:
         return state
 
-    examples = NextItemExamples(prepared.split.train, config.features.history_length)
+    examples = model.examples(config.features, prepared)
     model.fit(
         examples.dataset(config.training.batch_size, config.training.seed, state.epoch, config.training.epochs),
         initial_epoch=state.epoch,
@@ -92,7 +92,7 @@ def set_up_devices(config: Config) -> tf.distribute.Strategy:
     return choose_strategy(config.training)
 
 
-def load_model(run: Run, prepared: Prepared) -> TwoTower:
+def load_model(run: Run, prepared: Prepared) -> RetrievalModel:
     """The model of a run's best epoch.
 
     Raises:
@@ -103,7 +103,7 @@ def load_model(run: Run, prepared: Prepared) -> TwoTower:
             f"Expected a trained run in {run.folder}. Received: no checkpoint. Finish it with python -m tfrec.train."
         )
     keras.config.set_dtype_policy(run.config.training.precision)
-    model = TwoTower.from_config(run.config, prepared)
+    model = build_model(run.config, prepared)
     load_checkpoint(run.best, model.trainable_variables)
     return model
 
@@ -157,7 +157,7 @@ class ValidateAndSave(keras.callbacks.Callback):
     def _validate(self) -> dict[str, float]:
         split = self.prepared.split
         report = evaluate(
-            TwoTowerRecommender(self.model),
+            RetrievalRecommender(self.model),
             split.validation,
             len(self.prepared.counts),
             self.run.config.evaluation.model_copy(update={"bootstrap_samples": 1}),  # No interval is shown.

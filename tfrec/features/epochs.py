@@ -1,0 +1,45 @@
+"""Examples in shuffled, full batches, epoch after epoch."""
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+import tensorflow as tf
+
+
+class EpochBatches(ABC):
+    """Examples that are numbered, and gathered a batch at a time.
+
+    Args:
+        numbers: What `batch` knows the examples by: int64 [num_examples].
+    """
+
+    def __init__(self, numbers: np.ndarray) -> None:
+        self.numbers = tf.constant(numbers, tf.int64)
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    @abstractmethod
+    def batch(self, numbers: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The examples with these numbers, int64 [batch_size]."""
+
+    def num_batches(self, batch_size: int) -> int:
+        """Batches in an epoch. All are full: the last is filled up from the epoch's beginning."""
+        return -(-len(self) // min(batch_size, len(self)))
+
+    def dataset(self, batch_size: int, seed: int, first_epoch: int, num_epochs: int) -> tf.data.Dataset:
+        """The batches of epochs `first_epoch` … `num_epochs - 1`, end to end.
+
+        The order of an epoch is a function of the seed and the epoch alone, so a resumed run sees what an
+        undisturbed one sees.
+        """
+        batch_size = min(batch_size, len(self))
+        count = self.num_batches(batch_size) * batch_size
+
+        def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
+            order = tf.random.experimental.stateless_shuffle(self.numbers, seed=tf.stack([seed, epoch]))
+            order = tf.concat([order, order[: count - len(self)]], axis=0)  # [count]
+            return tf.data.Dataset.from_tensor_slices(tf.reshape(order, [-1, batch_size]))
+
+        epochs = tf.data.Dataset.range(first_epoch, num_epochs)
+        return epochs.flat_map(epoch_batches).map(self.batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(4)
