@@ -96,13 +96,9 @@ def test_vectors_have_length_one(encoder: TextEncoder) -> None:
 
 
 @pytest.mark.usefixtures("bfloat16")
-def test_vectors_are_float32_of_length_one_under_mixed_precision(encoder: TextEncoder, tiny_backbone: Path) -> None:
+def test_vectors_do_not_depend_on_the_precision(encoder: TextEncoder, tiny_backbone: Path) -> None:
     mixed = TextEncoder.from_preset(tiny_backbone, sequence_length=24)
-    assert mixed.backbone.compute_dtype == "bfloat16"
-    vectors = encode(mixed, "war", LONG)
-    assert vectors.dtype == np.float32
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
-    np.testing.assert_allclose(vectors, encode(encoder, "war", LONG), atol=0.05)
+    np.testing.assert_allclose(encode(mixed, "war", LONG), encode(encoder, "war", LONG), atol=1e-6)
 
 
 def test_inside_a_graph_with_any_batch_size(encoder: TextEncoder) -> None:

@@ -47,33 +47,48 @@ class EmbeddingCache:
             float32 [num_texts, size]
         """
         keys, first_places, positions = np.unique(_digests(texts), return_index=True, return_inverse=True)
-        first = first_places.tolist()
-        known = self._load()
-        missing = [index for index, key in enumerate(keys) if key not in known]
+        distinct = [texts[place] for place in first_places.tolist()]
+        vectors, found = self._lookup(keys)
         # Texts of like length share a batch, so that little of it is padding.
-        missing.sort(key=lambda index: (len(texts[first[index]]), keys[index]))
+        missing = sorted(np.flatnonzero(~found).tolist(), key=lambda index: (len(distinct[index]), keys[index]))
         for start in range(0, len(missing), SHARD_SIZE):
             shard = missing[start : start + SHARD_SIZE]
-            vectors = []
+            parts = []
             for low in range(0, len(shard), batch_size):
-                batch = shard[low : low + batch_size]
-                vectors.append(encode_batch([texts[first[index]] for index in batch]))
-                advance(len(batch))
-            encoded = np.concatenate(vectors).astype(np.float32)
+                parts.append(encode_batch([distinct[index] for index in shard[low : low + batch_size]]))
+                advance(len(parts[-1]))
+            encoded = np.concatenate(parts).astype(np.float32)
             self._save(keys[shard], encoded)
-            known.update(zip(keys[shard], encoded, strict=True))
-        return np.stack([known[key] for key in keys])[positions]
+            if vectors is None:
+                vectors = np.empty((len(keys), encoded.shape[1]), np.float32)
+            vectors[shard] = encoded
+        assert vectors is not None  # There is at least one text.
+        return vectors[positions]
 
     def count_missing(self, texts: Sequence[str]) -> int:
         """How many distinct texts `encode` would have to encode."""
-        return len(set(_digests(texts).tolist()) - self._load().keys())
-
-    def _load(self) -> dict[bytes, np.ndarray]:
-        known: dict[bytes, np.ndarray] = {}
-        for path in sorted(self.folder.glob("*.npz")):
+        keys = np.unique(_digests(texts))
+        found = np.zeros(len(keys), bool)
+        for path in self._shards():
             with np.load(path) as shard:
-                known.update(zip(shard["keys"].tolist(), shard["vectors"], strict=True))
-        return known
+                found[_places(keys, shard["keys"])[0]] = True
+        return int((~found).sum())
+
+    def _lookup(self, keys: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+        """The known vectors of sorted keys, [num_keys, size], and which are known; None as long as nothing is."""
+        vectors, found = None, np.zeros(len(keys), bool)
+        for path in self._shards():  # One shard in memory at a time.
+            with np.load(path) as shard:
+                places, rows = _places(keys, shard["keys"])
+                if len(places):
+                    if vectors is None:
+                        vectors = np.empty((len(keys), shard["vectors"].shape[1]), np.float32)
+                    vectors[places] = shard["vectors"][rows]
+                    found[places] = True
+        return vectors, found
+
+    def _shards(self) -> list[Path]:
+        return sorted(self.folder.glob("*.npz"))
 
     def _save(self, keys: np.ndarray, vectors: np.ndarray) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -88,3 +103,10 @@ class EmbeddingCache:
 def _digests(texts: Sequence[str]) -> np.ndarray:
     # Hexadecimal: NumPy's byte strings drop trailing zero bytes, which a raw digest may have.
     return np.array([hashlib.sha256(text.encode()).hexdigest()[:40].encode() for text in texts], dtype="S40")
+
+
+def _places(keys: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where in the sorted keys the others are, and which of the others these are."""
+    places = np.minimum(np.searchsorted(keys, others), len(keys) - 1)
+    rows = np.flatnonzero(keys[places] == others)
+    return places[rows], rows
