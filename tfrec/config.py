@@ -72,6 +72,9 @@ class DataConfig(Section):
     unknown_items: Literal["error", "keep", "drop"] = "drop"
     """What to do with interactions whose item the items table lacks. `keep` adds the item, without attributes."""
 
+    events: tuple[str, ...] = ()
+    """The events that count as interactions to recommend; empty: all. Rows with a label of 0 or less never count."""
+
     title: str | None = None
     """The items' text column that is shown to people. None: the first text column."""
 

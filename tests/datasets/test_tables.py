@@ -160,15 +160,67 @@ def test_declared_columns_have_their_types(folder: Folder) -> None:
     assert dataset.notes == ()
 
 
-def test_context_columns_of_interactions_are_kept(folder: Folder) -> None:
+def test_interactions_own_columns_are_refused_as_long_as_nothing_reads_them(folder: Folder) -> None:
     log = folder.table(
         "log.csv", "user_id,item_id,timestamp,device,place\nu1,a,1,tv,2\nu1,b,2,,3\n",
         categorical=("device",), numeric=("place",),
     )  # fmt: skip
-    dataset = folder.load(log)
-    assert dataset.interaction_roles == Roles(categorical=("device",), numeric=("place",))
-    assert dataset.interactions["device"].cat.codes.tolist() == [0, -1]
-    assert dataset.interactions["place"].tolist() == [2, 3]
+    assert "are not used yet. Received: ['device', 'place']. Remove them" in folder.error(log)
+
+
+JUDGED = (
+    "user_id,item_id,timestamp,event,label\nu1,a,1,view,1\nu1,b,2,click,0\nu2,a,3,click,0.5\n"
+    "u2,c,4,,1\nu3,b,5,click,-1\n"
+)
+
+
+def judged(folder: Folder) -> Dataset:
+    return folder.load(folder.table("log.csv", JUDGED, label_range=(-1, 1)))
+
+
+def test_everything_is_loaded_and_positives_leave_out_what_was_not_liked(folder: Folder) -> None:
+    dataset = judged(folder)
+    assert len(rows(dataset)) == 5
+    positives = dataset.positives()
+    assert [row[:3] for row in rows(positives)] == [("u1", "a", 1), ("u2", "a", 3), ("u2", "c", 4)]
+    assert positives.interactions.index.tolist() == [0, 1, 2]
+    assert positives.notes == ("2 of 5 interactions have a label of 0 or less: left out.",)
+    # Items and users keep their rows, and so their codes.
+    assert positives.item_codes.tolist() == [0, 0, 2]
+    assert (positives.num_items, positives.num_users) == (3, 3)
+
+
+def test_positives_are_of_the_named_events(folder: Folder) -> None:
+    positives = judged(folder).positives(("click",))
+    assert [row[:3] for row in rows(positives)] == [("u2", "a", 3)]
+    assert positives.notes == (
+        "2 of 5 interactions are no click: left out.",
+        "2 of 5 interactions have a label of 0 or less: left out.",
+    )
+    both = judged(folder).positives(("view", "click"))
+    assert [row[:3] for row in rows(both)] == [("u1", "a", 1), ("u2", "a", 3)]
+    assert both.notes[0] == "1 of 5 interactions are no view or click: left out."
+
+
+def test_without_labels_and_events_everything_is_positive(folder: Folder) -> None:
+    dataset = folder.load()
+    assert dataset.positives() is dataset
+
+
+def test_events_that_do_not_occur_are_named_with_those_that_do(folder: Folder) -> None:
+    with pytest.raises(InputError, match=r"occur: \['click', 'view'\]\. Received: \['buy'\]"):
+        judged(folder).positives(("buy", "view"))
+    items = folder.table("items.csv", "item_id\nb\n")  # the only view is of an item that is left out
+    with pytest.raises(InputError, match=r"occur: \['click'\]\. Received: \['view'\]"):
+        folder.load(folder.table("log.csv", JUDGED, label_range=(-1, 1)), items=items).positives(("view",))
+    with pytest.raises(InputError, match=r"a column 'event', of which data\.events names \['view'\]"):
+        folder.load().positives(("view",))
+
+
+def test_no_positive_at_all_is_an_error(folder: Folder) -> None:
+    dataset = folder.load("user_id,item_id,timestamp,label\nu1,a,1,0\nu1,b,2,0\n")
+    with pytest.raises(InputError, match=r"Received: none\. 2 of 2 interactions have a label of 0 or less"):
+        dataset.positives()
 
 
 def test_undeclared_roles_are_guessed_and_told(folder: Folder) -> None:

@@ -12,7 +12,8 @@ __all__ = ["Dataset", "EvaluationSet", "Ragged", "Roles", "Split", "load_dataset
 
 
 def load_dataset(config: DataConfig, data_root: Path) -> Dataset:
-    """Loads and validates what `config` describes.
+    """Loads and validates what `config` describes: all interactions, liked or not. `Dataset.positives` picks those
+    that a recommender learns to recommend.
 
     Args:
         config: A known data set, or the user's own tables.

@@ -20,7 +20,6 @@ def assemble(
     *,
     item_roles: Roles = Roles(),  # noqa: B008 (frozen)
     user_roles: Roles = Roles(),  # noqa: B008
-    interaction_roles: Roles = Roles(),  # noqa: B008
     unknown_items: Literal["error", "keep", "drop"] = "drop",
     title: str | None = None,
     notes: tuple[str, ...] = (),
@@ -72,7 +71,6 @@ def assemble(
         users=users,
         item_roles=item_roles,
         user_roles=user_roles,
-        interaction_roles=interaction_roles,
         title=title,
         notes=notes,
         shared_clock=shared_clock,

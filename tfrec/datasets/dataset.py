@@ -1,10 +1,12 @@
 """The validated tables that everything else is computed from."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
 import pandas as pd
+
+from tfrec.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,7 @@ class Dataset:
         interactions: In the order of the source. `user_id` and `item_id` are categoricals whose codes are the row
             numbers in `users` and `items` (`user_codes` and `item_codes` give them as int32); `timestamp` is int64 or
             float64, seconds where the source has times, a position otherwise; `event` (categorical with nulls),
-            `label` (float32) and `value` (float32 with NaN) where there are such; then the columns of
-            `interaction_roles`, as in `items`.
+            `label` (float32) and `value` (float32 with NaN) where there are such.
         items: `item_id` (string, unique) and the columns of `item_roles`: text is string without nulls, categorical
             is string with nulls, numeric is float32 with NaN, vector is one float32 array of fixed length a row
             (zeros where it is missing).
@@ -49,7 +50,6 @@ class Dataset:
     users: pd.DataFrame
     item_roles: Roles = Roles()
     user_roles: Roles = Roles()
-    interaction_roles: Roles = Roles()
     title: str | None = None
     notes: tuple[str, ...] = field(default=())
     shared_clock: bool = True
@@ -73,6 +73,64 @@ class Dataset:
     def item_codes(self) -> np.ndarray:
         """The item of each interaction, int32 [num_interactions]."""
         return self.interactions["item_id"].cat.codes.to_numpy(np.int32)
+
+    def positives(self, events: tuple[str, ...] = ()) -> Self:
+        """Only the interactions that say what to recommend: of these events, and with a label above 0.
+
+        Items and users stay, with and without interactions; the notes count what was left out. What ranks needs the
+        others too, and takes the data set as it was.
+
+        Args:
+            events: What counts, as `event` has it. Empty: every event, and rows without one.
+
+        Raises:
+            InputError: There is no such event, or no interaction is left.
+
+        Example:
+            >>> dataset.positives(("purchase",)).notes
+            ('90 of 100 interactions are no purchase: left out.',)
+        """
+        rows = self.interactions
+        keep, notes = np.ones(len(rows), bool), list[str]()
+        if events:
+            is_event = _is_one_of(events, rows)
+            notes += _count(keep & ~is_event, f"are no {' or '.join(events)}")
+            keep &= is_event
+        if "label" in rows:
+            is_liked = rows["label"].to_numpy() > 0
+            notes += _count(keep & ~is_liked, "have a label of 0 or less")
+            keep &= is_liked
+        if not keep.any():
+            raise InputError(
+                "Expected interactions that count, of the events in data.events and with a label above 0. "
+                f"Received: none. {' '.join(notes)} Name other events, or map another column as label."
+            )
+        if keep.all():
+            return self
+        return replace(self, interactions=rows[keep].reset_index(drop=True), notes=(*self.notes, *notes))
+
+
+def _is_one_of(events: tuple[str, ...], interactions: pd.DataFrame) -> np.ndarray:
+    """Whether an interaction is of these events, bool [num_interactions]."""
+    if "event" not in interactions:
+        raise InputError(
+            f"Expected interactions with a column 'event', of which data.events names {list(events)}. "
+            f"Received: {list(interactions)}. Map it with --column event=COLUMN, or leave data.events empty."
+        )
+    names = interactions["event"].cat.categories
+    codes = interactions["event"].cat.codes.to_numpy()
+    occurs = np.bincount(codes.astype(np.intp) + 1, minlength=len(names) + 1)[1:] > 0
+    unknown = sorted(set(events) - set(names[occurs]))
+    if unknown:
+        raise InputError(
+            f"Expected data.events to name events that occur: {sorted(names[occurs])}. Received: {unknown}."
+        )
+    return np.append(names.isin(events), False)[codes]  # the last: for what has no event, code -1
+
+
+def _count(left_out: np.ndarray, why: str) -> list[str]:
+    count = np.count_nonzero(left_out)
+    return [f"{count:,} of {len(left_out):,} interactions {why}: left out."] if count else []
 
 
 @dataclass(frozen=True)

@@ -58,7 +58,6 @@ def load_tables(config: DataConfig) -> Dataset:
         users.columns.to_pandas() if users else None,
         item_roles=item_roles,
         user_roles=users.roles if users else Roles(),
-        interaction_roles=interactions.roles,
         unknown_items=config.unknown_items,
         title=config.title or next(iter(item_roles.text), None),
         notes=tuple(note for table in tables for note in table.notes),
@@ -91,9 +90,8 @@ def _read(name: TableName, config: TableConfig, bad_rows: Literal["error", "drop
     for column in roles.columns:
         columns[column] = _convert_attribute(column, rows.table[column], roles, checks)
     if name == "interactions":
-        for column in ("event", *roles.categorical):
-            if column in columns:
-                columns[column] = columns[column].dictionary_encode()
+        if "event" in columns:
+            columns["event"] = columns["event"].dictionary_encode()
     else:
         (key,) = named
         repeated = _repeated(columns[key], checks.good)
@@ -144,6 +142,12 @@ def _likely(role: str, columns: list[str]) -> str | None:
 def _require_declared(
     name: TableName, config: TableConfig, reader: Reader, roles: Roles, named: dict[str, str]
 ) -> None:
+    if name == "interactions" and roles.columns:
+        raise InputError(
+            "Expected no text, categorical, numeric or vector columns in data.interactions: its own columns are not "
+            f"used yet. Received: {list(roles.columns)}. Remove them; what is known of an item or a user belongs into "
+            "the items or users table."
+        )
     for kind in ("text", "categorical", "numeric", "vector"):
         for column in getattr(roles, kind):
             if column in named:
