@@ -43,6 +43,26 @@ def test_missing_and_blank_ids_are_bad() -> None:
     assert to_ids(column(1.0, None))[0][0].as_py() == "1"
 
 
+@pytest.mark.parametrize(
+    ("values", "bad", "good"),
+    [
+        (column(1e20, 2.0, float("inf"), 2.0**53 - 1), [0, 2], {1: "2", 3: "9007199254740991"}),
+        (column(-1e300, 2.5, float("-inf"), 1e15), [0, 2], {1: "2.5", 3: "1000000000000000"}),
+        (column(2.0**24, 7.0, kind=pa.float32()), [0], {1: "7"}),  # 2^24 and 2^24 + 1 are one float32
+        (column(1e20, 2.0).dictionary_encode(), [0], {1: "2"}),
+        (column([1], [2]), [0, 1], {}),
+        (column({"a": 1}, {"a": 2}), [0, 1], {}),
+        (column(bytes(16), bytes(16), kind=pa.uuid()), [0, 1], {}),
+        (column("a\nb", "a\tb", "a\rb", "a\0", "a\u2028b", "é b"), [0, 1, 2, 3, 4], {5: "é b"}),
+    ],
+)
+def test_what_is_no_id_is_bad(values: pa.ChunkedArray, bad: list[int], good: dict[int, str]) -> None:
+    ids, is_bad = to_ids(values)
+    assert flags(is_bad) == bad
+    assert {row: ids[row].as_py() for row in good} == good
+    assert len(ids) == len(values)
+
+
 def test_id_that_looks_like_a_missing_value_is_an_id() -> None:
     ids, bad = to_ids(column("NA", "null", "nan"))
     assert ids.to_pylist() == ["NA", "null", "nan"]
@@ -54,6 +74,7 @@ def test_text_has_no_nulls_and_joins_lists() -> None:
     assert to_text(column(["x", "y"], None, []))[0].to_pylist() == ["x, y", "", ""]
     assert to_text(column(3, None))[0].to_pylist() == ["3", ""]
     assert flags(to_text(column({"a": 1}, {"a": 2}))[1]) == [0, 1]
+    assert flags(to_text(column([{"a": 1}], [{"a": 2}]))[1]) == [0, 1]
 
 
 def test_blank_categories_are_null() -> None:

@@ -105,6 +105,48 @@ def test_parquet_keeps_types(folder: Folder) -> None:
     np.testing.assert_array_equal(dataset.interactions["value"], np.array([1.5, np.nan, 2], np.float32))
 
 
+def badly_encoded(*values: bytes) -> pa.Array:
+    """Bytes that claim to be text, as some writers of Parquet leave them."""
+    return pa.Array.from_buffers(pa.string(), len(values), [None, *pa.array(values, pa.binary()).buffers()[1:]])
+
+
+@pytest.mark.parametrize(
+    ("ids", "message", "kept"),
+    [
+        (pa.array([1e20, 7.0, float("inf")]), "or a whole number: 2 rows (row 1: 1e+20, row 3: inf)", ["7"]),
+        (pa.array([[1], [2], [3]]), "or a whole number: 3 rows (row 1: [1], row 2: [2], row 3: [3])", None),
+        (badly_encoded(b"a", b"caf\xe9", b"c"), "text in UTF-8: 1 row (row 2: 'caf\ufffd')", ["a", "c"]),
+        (pa.array([b"a", b"caf\xe9", b"c"]), "text in UTF-8: 1 row (row 2: 'caf\ufffd')", ["a", "c"]),
+        (pa.array(["a", "b\nc", "d"]), "or a whole number: 1 row (row 2: 'b\\nc')", ["a", "d"]),
+    ],
+)
+def test_ids_that_parquet_holds_but_nobody_can_ask_for(
+    folder: Folder, ids: pa.Array, message: str, kept: list[str] | None
+) -> None:
+    path = folder.path / "log.parquet"
+    pyarrow.parquet.write_table(pa.table({"user_id": ids, "item_id": [1, 2, 3], "timestamp": [1, 2, 3]}), path)
+    error = folder.error(TableConfig(path=path))
+    assert "column 'user_id', expected" in error
+    assert message in error
+    if kept is not None:
+        assert folder.load(TableConfig(path=path), bad_rows="drop").users["user_id"].tolist() == kept
+
+
+@pytest.mark.parametrize("options", [{"text": ("x",)}, {"categorical": ("x",)}, {"numeric": ("x",)}, {}])
+@pytest.mark.parametrize("in_lists", [False, True])
+def test_text_in_parquet_that_is_no_utf8_is_a_bad_row(folder: Folder, options: dict, in_lists: bool) -> None:
+    values = badly_encoded(b"1", b"\xe9")
+    values = pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), values) if in_lists else values
+    pyarrow.parquet.write_table(pa.table({"item_id": ["a", "b"], "x": values}), folder.path / "items.parquet")
+    items = TableConfig(path=folder.path / "items.parquet", **options)
+    assert "column 'x', expected text in UTF-8: 1 row (row 2: " in folder.error(items=items)
+
+
+def test_json_objects_are_no_ids(folder: Folder) -> None:
+    log = folder.table("log.jsonl", '{"user_id":{"id":1},"item_id":"b","timestamp":1}\n')
+    assert "or a whole number: 1 row (row 1: {'id': 1})" in folder.error(log)
+
+
 def test_encoding_is_respected(folder: Folder) -> None:
     for encoding in ("latin-1", "utf-16", "cp1252"):
         items = folder.table("items.csv", "item_id;title\na;Café\nb;Über\n".encode(encoding), encoding=encoding)
@@ -370,7 +412,8 @@ def test_bad_rows_stop_with_all_reasons(folder: Folder) -> None:
     assert folder.error(BAD_LOG) == (
         "Expected valid rows in log.csv. Received 6 of 8 rows that are not:\n"
         "  - expected 4 values in a row: 2 rows (row 2: 'u1,b', row 7: 'u3,b,7,0,9')\n"
-        "  - column 'user_id', expected an id: 1 row (row 3: nothing)\n"
+        "  - column 'user_id', expected an id: text without line breaks and tabs, or a whole number: "
+        "1 row (row 3: nothing)\n"
         "  - column 'timestamp', expected a number or an ISO 8601 time such as 2024-05-01T12:30:00Z: "
         "1 row (row 4: 'x')\n"
         "  - column 'label', expected a number from 0 to 1 (label_range): 2 rows (row 5: '2', row 6: 'no')\n"

@@ -57,7 +57,7 @@ class RowChecks:
         """
         rows = np.flatnonzero(bad)
         if len(rows):
-            examples = tuple(f"row {self._numbers[row]}: {_show(values[row].as_py())}" for row in rows[:_EXAMPLES])
+            examples = tuple(f"row {self._numbers[row]}: {_show(_value(values[row]))}" for row in rows[:_EXAMPLES])
             self._problems.append(_Problem(what, len(rows), examples))
             self.good &= ~bad
 
@@ -91,6 +91,13 @@ class RowChecks:
             + "; ".join(str(problem) for problem in self._problems)
             + ".",
         )
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError):  # bytes that are no UTF-8, years that Python does not know
+        return f"a {scalar.type} that cannot be shown"
 
 
 def _show(value: Any) -> str:

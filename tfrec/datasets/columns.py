@@ -12,29 +12,58 @@ import pyarrow.compute as pc
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _MISSING = pa.array(["", "na", "n/a", "nan", "null", "none"])
 
+# Control characters (line breaks and tabs among them) and Unicode's own line and paragraph separators.
+_BREAKS_LINES = r"[\p{Cc}\p{Zl}\p{Zp}]"
+# A float of so many bits holds every whole number below this one: beyond, different ids have become the same.
+_EXACT_BELOW = {16: 2**11, 32: 2**24, 64: 2**53}
+
 Converted = tuple[pa.Array, np.ndarray]
 
 
 def to_ids(column: pa.ChunkedArray) -> Converted:
-    """Ids: a dictionary array of strings. Bad: missing or blank."""
+    """Ids: a dictionary array of strings. Bad: missing or blank, lists and objects, floats that are not finite or too
+    large to be told from their neighbours, and what holds a control character or line break."""
+    kind = column.type
+    if pa.types.is_dictionary(kind) and not _is_text(kind):
+        column = column.cast(kind.value_type)
     if pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), None, column)
-        if pc.all(pc.equal(pc.floor(column), column)).as_py():
-            column = column.cast(pa.int64())  # whole numbers, which some tool made floats because one was missing
-    array = to_dictionary(column)
-    is_blank = pc.equal(pc.utf8_trim_whitespace(array.dictionary), "").fill_null(True)
-    is_blank = np.append(is_blank.to_numpy(zero_copy_only=False), True)  # the last: for what is null
-    codes = array.indices.fill_null(len(array.dictionary)).to_numpy(zero_copy_only=False)
-    return array, is_blank[codes]
+        column = _floats_as_ids(column)
+    try:
+        if pa.types.is_nested(column.type):
+            raise pa.ArrowNotImplementedError(f"{column.type} has no text")
+        array = to_dictionary(column)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        array = to_dictionary(pa.chunked_array([pa.nulls(len(column), pa.string())]))
+    ids = array.dictionary
+    is_bad = pc.or_(pc.equal(pc.utf8_trim_whitespace(ids), ""), pc.match_substring_regex(ids, _BREAKS_LINES))
+    is_bad = np.append(is_bad.fill_null(True).to_numpy(zero_copy_only=False), True)  # the last: for what is null
+    codes = array.indices.fill_null(len(ids)).to_numpy(zero_copy_only=False)
+    return array, is_bad[codes]
+
+
+def _floats_as_ids(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Whole numbers, which some tool made floats because one was missing, as such; null for what is no id."""
+    numbers = column.cast(pa.float64())
+    is_id = pc.less(pc.abs(numbers), float(_EXACT_BELOW[column.type.bit_width]))
+    numbers = pc.if_else(is_id, numbers, None)
+    is_whole = pc.equal(pc.floor(numbers), numbers)
+    if pc.all(is_whole, min_count=0).as_py():
+        return numbers.cast(pa.int64())
+    whole = pc.if_else(is_whole, numbers, None).cast(pa.int64()).cast(pa.string())
+    return pc.coalesce(whole, pc.if_else(is_id, column.cast(pa.string()), None))
 
 
 def to_text(column: pa.ChunkedArray) -> Converted:
     """Text: strings without nulls, lists joined by ", ". Bad: what has no text, such as JSON objects."""
-    if pa.types.is_list(column.type) or pa.types.is_large_list(column.type):
-        column = pc.binary_join(column.cast(pa.list_(pa.string())), ", ")
-    elif pa.types.is_nested(column.type):
-        return column, np.ones(len(column), bool)
-    return _plain(column).fill_null(""), np.zeros(len(column), bool)
+    kind = column.type
+    try:
+        if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+            column = pc.binary_join(column.cast(pa.list_(pa.string())), ", ")
+        elif pa.types.is_nested(kind):
+            raise pa.ArrowNotImplementedError(f"{kind} has no text")
+        return _plain(column).fill_null(""), np.zeros(len(column), bool)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.nulls(len(column), pa.string()).fill_null(""), np.ones(len(column), bool)
 
 
 def to_categories(column: pa.ChunkedArray) -> Converted:

@@ -8,7 +8,7 @@ import re
 import zlib
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
@@ -32,11 +32,14 @@ class Rows:
         table: Its columns. Those of a CSV file are strings, null where nothing is written.
         numbers: The row number of each row of `table`, as people count: from 1, after the header.
         broken: Row number and text of the rows that do not have a value for each column; they are not in `table`.
+        undecodable: Of a column that has values which are no UTF-8, the rows of these, bool [num_rows]. They hold
+            replacement characters.
     """
 
     table: pa.Table
     numbers: Sequence[int] | np.ndarray
     broken: list[tuple[int, str]]
+    undecodable: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 class Reader(Protocol):
@@ -161,7 +164,13 @@ class _Parquet:
 
     def read(self, columns: Collection[str], categories: Collection[str]) -> Rows:
         table = pyarrow.parquet.read_table(self._path, columns=list(columns), read_dictionary=list(categories))
-        return Rows(table, range(1, table.num_rows + 1), [])
+        undecodable: dict[str, np.ndarray] = {}
+        for place, name in enumerate(table.column_names):
+            column, bad = _decode(table[name])
+            table = table.set_column(place, name, column)
+            if bad.any():
+                undecodable[name] = bad
+        return Rows(table, range(1, table.num_rows + 1), [], undecodable)
 
 
 class _JsonLines:
@@ -176,6 +185,42 @@ class _JsonLines:
         table = self._table.select(list(columns))
         table.validate(full=True)  # nothing else looks at the bytes of its strings
         return Rows(table, range(1, table.num_rows + 1), [])
+
+
+def _decode(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, np.ndarray]:
+    """A Parquet column with its text and bytes as UTF-8, and which rows (bool [num_rows]) are not. Nothing else looks:
+    a Parquet file may say that bytes are text."""
+    kind = column.type
+    good = np.zeros(len(column), bool)
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    content = kind.value_type if is_list or pa.types.is_dictionary(kind) else kind
+    is_text = pa.types.is_string(content) or pa.types.is_large_string(content) or pa.types.is_string_view(content)
+    is_bytes = pa.types.is_binary(content) or pa.types.is_large_binary(content) or pa.types.is_binary_view(content)
+    if not (is_text or is_bytes or pa.types.is_fixed_size_binary(content)):
+        return column, good
+    as_bytes, as_text = (pa.list_(pa.binary()), pa.list_(pa.string())) if is_list else (pa.binary(), pa.string())
+    try:
+        if is_text:
+            column.validate(full=True)
+            return column, good
+        return column.cast(as_text), good
+    except pa.ArrowInvalid:
+        rows = column.cast(as_bytes).to_pylist()
+    bad = np.array([any(map(_is_undecodable, row or ())) if is_list else _is_undecodable(row) for row in rows], bool)
+    text = [[_replace(value) for value in row] if isinstance(row, list) else _replace(row) for row in rows]
+    return pa.chunked_array([pa.array(text, as_text)]), bad
+
+
+def _is_undecodable(value: bytes | None) -> bool:
+    try:
+        (value or b"").decode()
+    except UnicodeDecodeError:
+        return True
+    return False
+
+
+def _replace(value: bytes | None) -> str | None:
+    return None if value is None else value.decode(errors="replace")
 
 
 def _open(path: Path) -> BinaryIO:
@@ -196,7 +241,8 @@ def _explaining(config: TableConfig) -> Iterator[None]:
     except InputError:
         raise
     except (UnicodeError, pa.ArrowInvalid) as error:
-        if isinstance(error, UnicodeError) or "utf8" in str(error).lower():
+        is_text = config.path.suffix != ".parquet"
+        if is_text and (isinstance(error, UnicodeError) or "utf8" in str(error).lower()):
             raise InputError(
                 f"Expected text in {config.encoding} in {name}. Received: {_undecodable(config) or error}. "
                 "Name the encoding that the file has, such as --encoding latin-1."

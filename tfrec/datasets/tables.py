@@ -86,6 +86,8 @@ def _read(name: TableName, config: TableConfig, bad_rows: Literal["error", "drop
             notes = (_explain_guess(config, roles),)
     checks = RowChecks(config.path.name, rows.numbers)
     checks.reject_broken(rows.broken, len(reader.columns))
+    for column, bad in rows.undecodable.items():
+        checks.reject(bad, f"column '{column}', expected text in UTF-8", rows.table[column])
     columns = {role: _convert_role(role, column, rows.table, config, checks) for role, column in named.items()}
     for column in roles.columns:
         columns[column] = _convert_attribute(column, rows.table[column], roles, checks)
@@ -208,7 +210,7 @@ def _convert_role(role: str, column: str, table: pa.Table, config: TableConfig, 
         return pa.array(np.arange(table.num_rows))
     values = table[column]
     if role in ("user_id", "item_id"):
-        converted, expected = to_ids(values), "an id"
+        converted, expected = to_ids(values), "an id: text without line breaks and tabs, or a whole number"
     elif role == "timestamp":
         converted, expected = to_timestamps(values), "a number or an ISO 8601 time such as 2024-05-01T12:30:00Z"
     elif role == "event":
