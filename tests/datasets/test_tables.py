@@ -147,6 +147,32 @@ def test_json_objects_are_no_ids(folder: Folder) -> None:
     assert "or a whole number: 1 row (row 1: {'id': 1})" in folder.error(log)
 
 
+def test_json_text_that_looks_like_a_date_stays_as_it_is_written(folder: Folder) -> None:
+    log = folder.table(
+        "log.jsonl",
+        '{"user_id":17,"item_id":"2024-01-01","timestamp":"1970-01-01 00:00:05","event":"2024-01-02"}\n'
+        '{"user_id":18,"item_id":"2024-01-01 10:00:00","timestamp":"1970-01-02","event":null}\n',
+    )
+    items = folder.table(
+        "items.jsonl",
+        '{"title":"1917-01-01","item_id":"2024-01-01","era":"2024-01-01","tags":["2024-01-01","2025-01-01"]}\n'
+        '{"title":null,"item_id":"2024-01-01 10:00:00","era":"2024-01-01T10:00:00Z","tags":[],"price":3}\n',
+        text=("title", "tags"),
+        categorical=("era",),
+    )
+    dataset = folder.load(log, items=items)
+    assert dataset.users["user_id"].tolist() == ["17", "18"]
+    assert dataset.items["item_id"].tolist() == ["2024-01-01", "2024-01-01 10:00:00"]
+    assert dataset.items["title"].tolist() == ["1917-01-01", ""]
+    assert dataset.items["era"].tolist() == ["2024-01-01", "2024-01-01T10:00:00Z"]
+    assert dataset.items["tags"].tolist() == ["2024-01-01, 2025-01-01", ""]
+    assert dataset.interactions["timestamp"].tolist() == [5, 86_400]
+    assert dataset.interactions["event"].astype(object).tolist()[0] == "2024-01-02"
+    guessed = folder.load(log, items=items.model_copy(update={"text": (), "categorical": ()}))
+    assert guessed.item_roles == Roles(text=("title", "era", "tags"), numeric=("price",))
+    assert guessed.items["era"].tolist() == ["2024-01-01", "2024-01-01T10:00:00Z"]
+
+
 def test_encoding_is_respected(folder: Folder) -> None:
     for encoding in ("latin-1", "utf-16", "cp1252"):
         items = folder.table("items.csv", "item_id;title\na;Café\nb;Über\n".encode(encoding), encoding=encoding)

@@ -175,16 +175,39 @@ class _Parquet:
 
 class _JsonLines:
     def __init__(self, config: TableConfig) -> None:
+        # Each line may bring another column: which there are is known once all are read.
+        self._table = self._parse(config)
+        self.columns = self._table.column_names
+        fields = [pa.field(field.name, _as_written(field.type)) for field in self._table.schema]
+        as_written = [field for field, found in zip(fields, self._table.schema, strict=True) if field != found]
+        if as_written:
+            self._table = self._parse(config, pa.schema(as_written)).select(self.columns)
+
+    @staticmethod
+    def _parse(config: TableConfig, schema: pa.Schema | None = None) -> pa.Table:
         with pa.input_stream(str(config.path), compression="detect") as stream:
             decoded = pa.transcoding_input_stream(stream, config.encoding, "utf-8")
-            # Each line may bring another column: which there are is known once all are read.
-            self._table = pyarrow.json.read_json(decoded, pyarrow.json.ReadOptions(block_size=_BLOCK))
-        self.columns = self._table.column_names
+            return pyarrow.json.read_json(
+                decoded,
+                pyarrow.json.ReadOptions(block_size=_BLOCK),
+                pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="infer"),
+            )
 
     def read(self, columns: Collection[str], categories: Collection[str]) -> Rows:
         table = self._table.select(list(columns))
         table.validate(full=True)  # nothing else looks at the bytes of its strings
         return Rows(table, range(1, table.num_rows + 1), [])
+
+
+def _as_written(kind: pa.DataType) -> pa.DataType:
+    """A JSON column's type without times: all that Arrow takes for one is text, which it would write differently."""
+    if pa.types.is_temporal(kind):
+        return pa.string()
+    if pa.types.is_list(kind):
+        return pa.list_(_as_written(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([pa.field(field.name, _as_written(field.type)) for field in kind])
+    return kind
 
 
 def _decode(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, np.ndarray]:
