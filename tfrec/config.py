@@ -103,7 +103,7 @@ class SplitConfig(Section):
     minimum_users: PositiveInt = 10
     """The fewest users that validation and test may have each; fewer is an error."""
 
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """cold_items: draws the items."""
 
 

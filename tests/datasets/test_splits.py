@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfrec.config import SplitConfig
+from tfrec.config import Config, SplitConfig
 from tfrec.datasets import Dataset, EvaluationSet, Ragged, Split, split_dataset
 from tfrec.datasets.assemble import assemble
 from tfrec.errors import InputError
@@ -197,3 +197,10 @@ def test_nothing_leaks(events: list[Event], kind: str, seed: int) -> None:
         for part in (split.validation, split.test):
             for user, (_, targets) in cases(part).items():
                 assert all(any(i == target and t > max(trained) for _, i, t in ordered[user]) for target in targets)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**31, 0.5])
+def test_a_seed_that_no_generator_takes_is_refused(seed: float) -> None:
+    with pytest.raises(InputError, match=r"'split\.seed'"):
+        Config.load(None, {"data.source": "movielens-100k", "split.seed": seed})
+    assert Config.load(None, {"data.source": "movielens-100k", "split.seed": 2**31 - 1}).split.seed == 2**31 - 1
