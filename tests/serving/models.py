@@ -55,6 +55,29 @@ class Arithmetic(tf.Module):
         tf.saved_model.save(self, str(folder), signatures=signatures)
 
 
+class Shop(tf.Module):
+    """Recommends what is neither in the history nor excluded, out of a to f, scored 6, 5, 4, 3, 2, 1."""
+
+    def __init__(self, history_length: int = 2, exclude_length: int | None = None) -> None:
+        super().__init__()
+        self.history_length = history_length
+        self.exclude_length = exclude_length
+
+    def recommend(self, history_item_ids: tf.Tensor, exclude_item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        items = tf.constant(["a", "b", "c", "d", "e", "f"])
+        out = tf.concat([history_item_ids, exclude_item_ids], axis=1)
+        is_out = tf.reduce_any(items[None, :, None] == out[:, None, :], axis=2)
+        scores = tf.repeat(tf.range(6, 0, -1, tf.float32)[None, :], tf.shape(out)[0], axis=0)
+        return {"item_ids": tf.where(is_out, "", items[None, :]), "scores": scores}
+
+    def save(self, folder: Path) -> None:
+        recommend = tf.function(self.recommend).get_concrete_function(
+            tf.TensorSpec([None, self.history_length], tf.string, name="history_item_ids"),
+            tf.TensorSpec([None, self.exclude_length], tf.string, name="exclude_item_ids"),
+        )
+        tf.saved_model.save(self, str(folder), signatures={"serving_default": recommend})
+
+
 class Recommender(tf.Module):
     """Recommends the history itself, without what is excluded, scored 4, 3, 2, 1 by place (from its length down).
 

@@ -48,6 +48,27 @@ def test_recommend_excludes_and_counts(movies: Client) -> None:
     ]
 
 
+def items(client: Client, *arguments: object) -> list[str]:
+    return ["".join(id for id, _ in row) for row in client.recommend(*arguments)]
+
+
+def test_what_a_history_is_too_long_for_does_not_come_back(movies: Client) -> None:
+    with Client(movies.target, "shop") as shop:  # sees 2 ids of a history
+        assert items(shop, [["a", "b"], ["d", "c", "b", "a"], ["f"] * 9 + ["e", "d", "c"], []]) == [
+            "cdef",
+            "ef",
+            "ab",
+            "abcdef",
+        ]
+        assert items(shop, [["a", "b", "c"], ["d"]], [["e"], ["a", "b"]]) == ["df", "cef"]
+    with Client(movies.target, "narrow-shop") as shop:  # and excludes at most 3: those asked for, then the newest
+        assert items(shop, [["a", "b", "c", "d"]], [["f"]]) == ["e"]
+        assert items(shop, [["a", "b", "c", "d", "e"]], [["f"]]) == ["a"]
+        assert items(shop, [["a", "b", "c", "d", "e"]], [["f", "f", "f"]]) == ["abc"]
+        with pytest.raises(ValueError, match=r"at most 3 ids a row in exclude, all that the model takes\. Received: 4"):
+            shop.recommend([["a", "b", "c"]], [["f", "f", "f", "f"]])
+
+
 def test_what_recommend_is_not_told_is_unknown(movies: Client) -> None:
     known = movies.predict(
         "serving_default",

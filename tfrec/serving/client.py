@@ -15,7 +15,7 @@ from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-from tfrec.serving.rows import Recommendations, pad, ranking, text_array, unknown
+from tfrec.serving.rows import Recommendations, pad, ranking, text_array, unknown, with_cut_off
 from tfrec.serving.signatures import Signature, Values
 from tfrec.serving.tensors import decode, encode
 
@@ -40,6 +40,8 @@ _ADVICE = {
 _FAULT_OF_THE_REQUEST = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION)
 
 _SECONDS_BETWEEN_LOOKS = 0.2
+
+_ROWS_OF_IDS = ("history_item_ids", "exclude_item_ids")
 
 
 class ServingError(Exception):
@@ -182,10 +184,11 @@ class Client:
         count: int | None = None,
         version: int | None = None,
     ) -> Recommendations:
-        """The items to show next.
+        """The items to show next: none of the history, none of what is excluded.
 
         Args:
-            histories: For every user the item ids so far, oldest first; the last that the model takes in count.
+            histories: For every user the item ids so far, oldest first; the last that the model takes in count. Those
+                before them are excluded (where the model takes a fixed number of those, the most recent that fit).
             exclude: For every user the item ids not to recommend.
             count: At most so many items a user; None is all that the model gives.
             version: None is the newest.
@@ -200,13 +203,16 @@ class Client:
 
         def build(signature: Signature) -> dict[str, Values]:
             specs = signature.inputs
-            for name in ("history_item_ids", "exclude_item_ids"):
+            for name in _ROWS_OF_IDS:
                 if name not in specs:
                     raise ValueError(
                         f"Expected a recommender, whose serving_default takes {name}. Received: {list(specs)}."
                     )
             history = pad("histories", histories, specs["history_item_ids"], may_cut=True)
             excluded = pad("exclude", exclude, specs["exclude_item_ids"], may_cut=False)
+            if max(map(len, histories), default=0) > history.shape[1]:
+                extended = with_cut_off(exclude, histories, history.shape[1], specs["exclude_item_ids"])
+                excluded = pad("exclude", extended, specs["exclude_item_ids"], may_cut=False)
             inputs: dict[str, Values] = {name: unknown(name, spec, len(histories)) for name, spec in specs.items()}
             return inputs | {"history_item_ids": history, "exclude_item_ids": excluded}
 

@@ -48,6 +48,27 @@ def pad(name: str, rows: Sequence[Sequence[str]], spec: TensorSpec, *, may_cut: 
     return padded
 
 
+def with_cut_off(
+    exclude: Sequence[Sequence[str]], histories: Sequence[Sequence[str]], kept: int, spec: TensorSpec
+) -> list[list[str]]:
+    """What is to be excluded, and behind it the ids of each history before its last `kept`: newest first, each once.
+
+    Args:
+        exclude: A list of ids for each history.
+        histories: Oldest first.
+        kept: How many ids the model sees of a history.
+        spec: The input for what is excluded. Where its width is fixed, the oldest ids that do not fit are left away.
+    """
+    extended = []
+    for row, history in zip(exclude, histories, strict=True):
+        before = reversed(history[: max(len(history) - kept, 0)])
+        known = {*row, ""}
+        cut_off = [id for id in dict.fromkeys(before) if id not in known]
+        room = None if spec.shape is None or spec.shape[1] is None else max(spec.shape[1] - len(row), 0)
+        extended.append([*row, *cut_off[:room]])
+    return extended
+
+
 def unknown(name: str, spec: TensorSpec, batch_size: int) -> np.ndarray:
     """What stands for "not known" in an input: "" in strings, NaN in floats.
 
