@@ -83,6 +83,35 @@ def test_what_recommend_is_not_told_is_unknown(movies: Client) -> None:
     assert movies.recommend([["a"]]) == [[("a", 4.0)]]
 
 
+def test_what_recommend_is_told_of_the_users_is_sent(movies: Client) -> None:
+    """A known age adds 100, a known country 10."""
+    histories = [["a"], ["b"], ["c"]]
+    for attributes, scores in [
+        ({"age": [30, None, 40.5]}, [104, 4, 104]),
+        ({"age": np.array([30, np.nan, 1], np.float32)}, [104, 4, 104]),
+        ({"country": ["nl", "", None], "age": [None, 7, None]}, [14, 104, 4]),
+        ({}, [4, 4, 4]),
+    ]:
+        answers = movies.recommend(histories, attributes=attributes)
+        assert [row[0][1] for row in answers] == scores
+
+
+@pytest.mark.parametrize(
+    ("attributes", "message"),
+    [
+        ({"income": [1]}, r"Expected attributes among \['age', 'country'\], .* Received: \['income'\]"),
+        ({"history_item_ids": [["a"]]}, r"Expected attributes among .* Received: \['history_item_ids'\]"),
+        ({"age": [1, 2]}, "Expected 1 values as age, one a history. Received: 2"),
+        ({"country": "nl"}, r"Received: 'nl'\. Write \['nl'\]"),
+        ({"country": [7]}, "Expected strings as input 'country'. Received: 7"),
+        ({"age": ["old"]}, "Expected float32 as input 'age'"),
+    ],
+)
+def test_attributes_that_do_not_fit_are_refused(movies: Client, attributes: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        movies.recommend([["a"]], attributes=attributes)
+
+
 def test_the_other_signatures(movies: Client) -> None:
     assert movies.similar_items(["é", "b"], count=1) == [[("é-near", 1.0)], [("b-near", 1.0)]]
     assert movies.search(["TOY Story"]) == [[("toy story", 9.0)]]

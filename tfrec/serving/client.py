@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import grpc
 import numpy as np
@@ -15,7 +15,7 @@ from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-from tfrec.serving.rows import Recommendations, pad, ranking, text_array, unknown, with_cut_off
+from tfrec.serving.rows import Recommendations, attribute, pad, ranking, text_array, unknown, with_cut_off
 from tfrec.serving.signatures import Signature, Values
 from tfrec.serving.tensors import decode, encode
 
@@ -183,6 +183,7 @@ class Client:
         exclude: Sequence[Sequence[str]] | None = None,
         count: int | None = None,
         version: int | None = None,
+        attributes: Mapping[str, Sequence[Any]] | None = None,
     ) -> Recommendations:
         """The items to show next: none of the history, none of what is excluded.
 
@@ -192,14 +193,18 @@ class Client:
             exclude: For every user the item ids not to recommend.
             count: At most so many items a user; None is all that the model gives.
             version: None is the newest.
+            attributes: What is known of the users: input -> one value for each of them, None where it is unknown. What
+                is not given is unknown.
 
         Raises:
-            ValueError: No history, `exclude` is not as long as `histories`, or `count` is more than the model gives.
+            ValueError: No history, `exclude` or an attribute is not as long as `histories`, the model takes no such
+                attribute, or `count` is more than the model gives.
             ServingError: The server answered with an error, or not in time.
         """
         exclude = [[] for _ in histories] if exclude is None else exclude
         if len(exclude) != len(histories):
             raise ValueError(f"Expected {len(histories)} lists in exclude, one a history. Received: {len(exclude)}.")
+        given = attributes or {}
 
         def build(signature: Signature) -> dict[str, Values]:
             specs = signature.inputs
@@ -213,7 +218,15 @@ class Client:
             if max(map(len, histories), default=0) > history.shape[1]:
                 extended = with_cut_off(exclude, histories, history.shape[1], specs["exclude_item_ids"])
                 excluded = pad("exclude", extended, specs["exclude_item_ids"], may_cut=False)
-            inputs: dict[str, Values] = {name: unknown(name, spec, len(histories)) for name, spec in specs.items()}
+            known = [name for name in specs if name not in _ROWS_OF_IDS]
+            if strangers := sorted(set(given) - set(known)):
+                raise ValueError(f"Expected attributes among {known}, which this model takes. Received: {strangers}.")
+            inputs: dict[str, Values] = {
+                name: attribute(name, given[name], specs[name], len(histories))
+                if name in given
+                else unknown(name, specs[name], len(histories))
+                for name in known
+            }
             return inputs | {"history_item_ids": history, "exclude_item_ids": excluded}
 
         return ranking(self._run("serving_default", build, version), count)

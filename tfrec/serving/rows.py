@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfrec.serving.signatures import TensorSpec
+from tfrec.serving.signatures import TensorSpec, Values
 
 Recommendations = list[list[tuple[str, float]]]
 """For every row the items, best first, each with its score."""
@@ -88,6 +88,28 @@ def unknown(name: str, spec: TensorSpec, batch_size: int) -> np.ndarray:
     if spec.dtype == tf.string:
         return np.full(shape, "", dtype=object)
     return np.full(shape, np.nan, dtype=spec.dtype.as_numpy_dtype)
+
+
+def attribute(name: str, values: Values, spec: TensorSpec, batch_size: int) -> Values:
+    """What is known of the users, as an input: `unknown` in place of None.
+
+    Args:
+        name: The input.
+        values: One value a row; an array goes as it is.
+        spec: The input.
+        batch_size: How many values there must be.
+
+    Raises:
+        ValueError: There are more or fewer; or one is None, and the dtype has no value for "unknown".
+    """
+    if isinstance(values, str | bytes):
+        raise ValueError(f"Expected one value a history as {name}. Received: {values!r}. Write [{values!r}].")
+    if len(values) != batch_size:
+        raise ValueError(f"Expected {batch_size} values as {name}, one a history. Received: {len(values)}.")
+    if isinstance(values, np.ndarray) or all(value is not None for value in values):
+        return values
+    blank = unknown(name, spec, 1)[0]
+    return [blank if value is None else value for value in values]
 
 
 def text_array(name: str, values: Sequence[str]) -> np.ndarray:
