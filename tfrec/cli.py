@@ -26,8 +26,12 @@ def new_app() -> typer.Typer:
 
 
 @contextlib.contextmanager
-def messages_for_errors(command: str) -> Iterator[None]:
+def messages_for_errors(command: str, going_on: str = "") -> Iterator[None]:
     """Errors that a person can mend end the command with their message and no traceback.
+
+    Args:
+        command: Its name.
+        going_on: What to say to a person who interrupted it.
 
     Exit status: 2 for bad input, 1 for a training or export that failed, 130 for Ctrl-C.
     """
@@ -39,8 +43,11 @@ def messages_for_errors(command: str) -> Iterator[None]:
     except (TrainingError, ExportError) as error:
         _print_error(str(error))
         raise typer.Exit(FAILURE) from error
+    except OSError as error:
+        _print_error(f"{error}. Make room, or choose another folder.")
+        raise typer.Exit(BAD_INPUT) from error
     except KeyboardInterrupt as error:
-        console.say(f"interrupted; the same {command} command goes on from here")
+        console.say(f"{command} was interrupted{going_on}")
         raise typer.Exit(INTERRUPTED) from error
 
 

@@ -78,6 +78,19 @@ class DataConfig(Section):
     title: str | None = None
     """The items' text column that is shown to people. None: the first text column."""
 
+    def tables(self) -> dict[str, TableConfig]:
+        """The tables that are described, by their name."""
+        tables = {"interactions": self.interactions, "items": self.items, "users": self.users}
+        return {name: table for name, table in tables.items() if table is not None}
+
+    def located(self, data_root: Path) -> Self:
+        """The same, with the paths of tables that are only found in the data root leading there."""
+        elsewhere = {name: table for name, table in self.tables().items() if not table.path.exists()}
+        found = {name: data_root / table.path for name, table in elsewhere.items() if (data_root / table.path).exists()}
+        return self.model_copy(
+            update={name: elsewhere[name].model_copy(update={"path": path}) for name, path in found.items()}
+        )
+
     @model_validator(mode="after")
     def _tables_are_described(self) -> Self:
         if self.source == "tables" and self.interactions is None:
@@ -153,6 +166,9 @@ class TowersConfig(Section):
     id_dropout: Fraction = 0.1
     """Share of the item ids hidden in training, so that the tower also learns to live without one (new items)."""
 
+    attribute_dropout: Fraction = 0.1
+    """Share of the items and users whose attributes are hidden in training, since requests need not bring them."""
+
     hidden_sizes: tuple[PositiveInt, ...] = (128,)
     """Widths of the hidden layers of the towers' MLPs."""
 
@@ -227,7 +243,7 @@ class TrainingConfig(Section):
     patience: PositiveInt = 3
     """Epochs without a better validation metric before training stops; the best epoch's weights are kept."""
 
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Decides the initial weights, the order of the examples and dropout."""
 
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
@@ -251,9 +267,6 @@ class EvaluationConfig(Section):
 
     monitor: str = "ndcg@10"
     """The validation metric that early stopping watches."""
-
-    exclude_seen: bool = True
-    """Items of the user's history are not recommended again."""
 
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Level of the bootstrap confidence intervals."""

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tfrec import console
 from tfrec.cli import messages_for_errors, new_app, start_tensorflow
@@ -68,23 +69,24 @@ def recommend(
                 if wait:
                     client.wait_until_available(wait)
                 if similar:
-                    [found] = client.similar_items([_item_id(similar, names)], count)
+                    [found] = client.similar_items([_item_id(similar, names)])
                 elif search:
-                    [found] = client.search([search], count)
+                    [found] = client.search([search])
                 else:
                     ids = [[_item_id(item, names) for item in items or []] for items in (history, exclude)]
-                    [found] = client.recommend(ids[:1], ids[1:], count)
+                    [found] = client.recommend(ids[:1], ids[1:])
         except (ServingError, ValueError) as error:
             raise InputError(str(error)) from error
+        found = found[:count]
         if as_json:
             typer.echo(json.dumps([{"item_id": id, "title": names.get(id), "score": score} for id, score in found]))
             return
         heading = f"like {similar}" if similar else f"found for “{search}”" if search else "recommended"
         if history:
             heading += " after " + ", ".join(names.get(_item_id(item, names), item) for item in history)
-        table = Table("", "item", "title", "score", title=heading)
+        table = Table("", "item", "title", "score", title=Text(heading))
         for place, (id, score) in enumerate(found, 1):
-            table.add_row(str(place), id, names.get(id, ""), f"{score:.4f}")
+            table.add_row(str(place), Text(id), Text(names.get(id, "")), f"{score:.4f}")
         Console().print(table)
         if not found:
             console.say("nothing was found: the server knows no such item, or everything is excluded")
@@ -92,10 +94,12 @@ def recommend(
 
 def _read_titles(path: Path | None, model: str) -> dict[str, str]:
     if path is None:
-        versions = Path("saved_models", model).glob("[0-9]*/assets.extra/titles.tsv")
-        path = max(versions, key=lambda found: int(found.parts[-3]), default=None)
+        found = Path("saved_models", model).glob("*/assets.extra/titles.tsv")
+        versions = {int(each.parts[-3]): each for each in found if each.parts[-3].isdigit()}
+        path = versions[max(versions)] if versions else None
         if path is None:
             return {}
+    csv.field_size_limit(1 << 30)
     try:
         with path.open(encoding="utf-8", newline="") as file:
             return {row["item_id"]: row["title"] for row in csv.DictReader(file, delimiter="\t")}

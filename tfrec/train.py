@@ -1,5 +1,6 @@
 """`python -m tfrec.train`: trains a recommender from a recipe or from one's own tables."""
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,7 +10,7 @@ from tfrec import console
 from tfrec.cli import DataRoot, messages_for_errors, new_app, parse_settings, start_tensorflow
 from tfrec.config import Config, recipe_names
 from tfrec.errors import InputError
-from tfrec.training.run import Run
+from tfrec.training.run import Run, write_json
 
 if TYPE_CHECKING:
     from tfrec.datasets import Dataset, Split
@@ -83,7 +84,7 @@ def train(
     The run's folder holds the configuration, checkpoints, TensorBoard events and all that tfrec.evaluate and
     tfrec.export need.
     """
-    with messages_for_errors("train"):
+    with messages_for_errors("train", "; the same command, without --fresh, goes on from here"):
         tables = {
             name: path for name, path in (("interactions", interactions), ("items", items), ("users", users)) if path
         }
@@ -114,15 +115,22 @@ def train(
         }
         overrides = {key: value for key, value in overrides.items() if value is not None}
         config = Config.load(recipe, {**overrides, **parse_settings(settings or [])})
-        folder = run or Path("runs") / (Path(recipe).with_suffix("") if recipe else Path(tables["interactions"].stem))
+        folder = run or Path("runs") / _run_name(recipe, tables)
         _train(folder, config, data_root, fresh)
+
+
+def _run_name(recipe: str | None, tables: dict[str, Path]) -> str:
+    if recipe is None:
+        return tables["interactions"].stem
+    return recipe if recipe in recipe_names() else Path(recipe).stem
 
 
 def _table_settings(tables: dict[str, Path], columns: list[str], roles: dict[str, list[str] | None]) -> dict[str, Any]:
     """The flags that describe tables, as configuration keys."""
     overrides: dict[str, Any] = {f"data.{name}.path": str(path) for name, path in tables.items()}
     belongs = {"user_id": ("interactions", "users"), "item_id": ("interactions", "items")}
-    for entry in columns:
+    # What is said of one table wins over what is said of all.
+    for entry in sorted(columns, key=lambda entry: "." in entry.partition("=")[0]):
         role, separator, column = entry.partition("=")
         if not separator:
             raise InputError(f"Expected --column ROLE=COLUMN, as in --column item_id=sku. Received: {entry!r}")
@@ -133,10 +141,10 @@ def _table_settings(tables: dict[str, Path], columns: list[str], roles: dict[str
     for kind, entries in roles.items():
         named: dict[str, list[str]] = {}
         for entry in (part for value in entries or [] for part in value.split(",")):
-            table, dot, column = entry.rpartition(".")
-            named.setdefault(table if table in ("items", "users") else "items", []).append(
-                column if table in ("items", "users") else entry
-            )
+            table, _, column = entry.partition(".")
+            if table not in ("items", "users"):
+                table, column = "items", entry
+            named.setdefault(table, []).append(column)
         overrides |= {f"data.{name}.{kind}": found for name, found in named.items()}
     return overrides
 
@@ -144,7 +152,18 @@ def _table_settings(tables: dict[str, Path], columns: list[str], roles: dict[str
 def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
     run = Run.create(folder, config, fresh)
     console.say(f"run {folder}")
-    tables = None if run.prepared.is_dir() else _load(config, data_root)
+    stamps = {
+        name: [str(table.path), table.path.stat().st_size, table.path.stat().st_mtime_ns]
+        for name, table in config.data.located(data_root).tables().items()
+        if table.path.is_file()
+    }
+    if run.prepared.is_dir():
+        tables = None
+        if stamps and stamps != json.loads(run.stamps.read_text(encoding="utf-8")):
+            console.say("warning: the tables have changed since this run read them; pass --fresh to read them again")
+    else:
+        tables = _load(config, data_root)
+        write_json(run.stamps, stamps)
     start_tensorflow()
 
     from tfrec.features.prepared import Prepared

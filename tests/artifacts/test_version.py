@@ -1,4 +1,6 @@
+import dataclasses
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from tfrec.artifacts.operations import audit_operations
 from tfrec.artifacts.signatures import Signatures
 from tfrec.artifacts.version import newest_version
 from tfrec.artifacts.warmup import BATCH_SIZES, read_warmup
+from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.datasets.dataset import Ragged
 from tfrec.errors import ExportError, InputError
 from tfrec.features.prepared import Prepared
@@ -204,10 +207,12 @@ class TestFolder:
             write(tmp_path / "movies")
         assert list((tmp_path / "movies").iterdir()) == []
 
-    def test_leftovers_of_a_killed_export_go(self, write, tmp_path: Path) -> None:
-        (tmp_path / "movies" / ".writing-1-abc").mkdir(parents=True)
+    def test_leftovers_of_a_killed_export_go_and_those_of_one_under_way_stay(self, write, tmp_path: Path) -> None:
+        for name in (".writing-1-old", ".writing-1-new"):
+            (tmp_path / "movies" / name).mkdir(parents=True)
+        os.utime(tmp_path / "movies" / ".writing-1-old", (0, 0))
         write(tmp_path / "movies")
-        assert [path.name for path in (tmp_path / "movies").iterdir()] == ["1"]
+        assert sorted(path.name for path in (tmp_path / "movies").iterdir()) == [".writing-1-new", "1"]
 
     def test_a_full_disk_is_reported(self, write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*arguments: object) -> None:
@@ -216,6 +221,25 @@ class TestFolder:
         monkeypatch.setattr(version_module, "write_warmup", fail)
         with pytest.raises(InputError, match="No space left on device"):
             write(tmp_path / "movies")
+
+    def test_another_text_backbone_than_the_runs_is_refused(
+        self, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(TextEncoder, "key", lambda self: "other weights")
+        with pytest.raises(InputError, match="trained with"):
+            export(trained.run, tmp_path, tmp_path / "movies")
+
+    def test_ids_and_titles_of_all_alphabets(self, trained: Trained, prepared: Prepared, tmp_path: Path) -> None:
+        ids = np.array([f"título-{code}" for code in range(60)], object)
+        items = dataclasses.replace(prepared.items, ids=ids)
+        signatures = Signatures(trained.model, dataclasses.replace(prepared, items=items), top_k=3)
+        titles = np.array(['Ein\tTitel\r\nmit "Umbrüchen"'] * 60, object)
+        folder = version_module.write_version(
+            signatures, signatures.examples([[ids[0]]]), titles, {}, tmp_path / "movies"
+        )
+        written = pd.read_csv(folder / "assets.extra" / "titles.tsv", sep="\t")
+        assert written["item_id"].tolist() == ids.tolist()
+        assert set(written["title"]) == {'Ein Titel mit "Umbrüchen"'}
 
 
 class TestChecks:

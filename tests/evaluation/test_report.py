@@ -57,12 +57,6 @@ def test_evaluate_counts_coverage_among_candidates() -> None:
     assert report.metrics["recall@1"].mean == 1
 
 
-def test_evaluate_keeps_seen_items_when_told() -> None:
-    config = EvaluationConfig(cutoffs=(1, 2), monitor="ndcg@2", exclude_seen=False)
-    # User 0's target falls to rank 3.
-    assert evaluate(Table(SCORES), CASES, 4, config).per_case["recall@2"].tolist() == [0, 1]
-
-
 def test_evaluate_refuses_an_empty_set() -> None:
     with pytest.raises(InputError, match="at least one case"):
         evaluate(Table(SCORES), cases([], []), 4, CONFIG)

@@ -77,10 +77,14 @@ class TestBatches:
         assert len(seen[10:]) == filled_up
         assert seen[10:] == seen[:filled_up]
 
-    def test_a_batch_is_no_larger_than_the_data(self) -> None:
-        epoch = batches(self.examples, batch_size=64)
-        assert self.examples.num_batches(64) == 1
-        assert [sorted(batch["target"]) for batch in epoch] == [sorted(self.targets)]
+    def test_a_batch_is_no_larger_than_the_data_and_the_devices_ask_for(self) -> None:
+        # Ten examples: one batch of ten for one device; of twelve for three, which is filled up from the beginning.
+        assert [self.examples.fitting_batch_size(*each) for each in ((64, 1), (64, 3), (4, 3))] == [10, 12, 4]
+        [batch] = batches(self.examples, batch_size=10)
+        assert sorted(batch["target"]) == sorted(self.targets)
+        [batch] = batches(self.examples, batch_size=12)
+        assert sorted(batch["target"][:10]) == sorted(self.targets)
+        assert list(batch["target"][10:]) == list(batch["target"][:2])
 
     def test_histories_and_users_belong_to_their_targets(self) -> None:
         # Before item index t come t - 3, t - 2 and t - 1, as far as they exist: the first index is 2.

@@ -79,3 +79,12 @@ def test_items_without_training_data_share_the_unknown_id() -> None:
 
 def test_rows_count_padding_and_unknown() -> None:
     assert FeatureTable(np.array(["a", "b", "c"], object), (), {}).num_rows == 5
+
+
+@pytest.mark.parametrize(
+    "name", ["age group", "geo.country", "2fa", "_x", "größe", "class", "self", "history_item_ids"]
+)
+def test_a_user_attribute_that_cannot_be_an_input_is_refused_before_training(name: str) -> None:
+    with pytest.raises(InputError, match=r"features\.user_columns"):
+        attribute_names(Roles(categorical=(name, "country")), None, "user")
+    assert attribute_names(Roles(categorical=(name, "country")), ("country",), "user") == ("country",)

@@ -10,7 +10,7 @@ from tfrec.features.windows import SequenceWindows
 
 
 def ragged(*rows: list[int]) -> Ragged:
-    return Ragged(np.array(sum(rows, []), np.int32), np.cumsum([0, *map(len, rows)]))
+    return Ragged(np.array([item for row in rows for item in row], np.int32), np.cumsum([0, *map(len, rows)]))
 
 
 def test_windows_by_hand() -> None:

@@ -1,5 +1,6 @@
 """Attributes to one vector."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -47,3 +48,30 @@ def test_gradients_reach_every_projection() -> None:
     gradients = tape.gradient(total, [variable.value for variable in layer.trainable_variables])
     # Each sum is 2: one row of each matrix is used, with a 1, for both outputs.
     assert [tf.reduce_sum(tf.convert_to_tensor(gradient)).numpy() for gradient in gradients] == [2, 2, 2]
+
+
+def test_what_is_missing_adds_nothing_as_long_as_training_has_not_seen_it() -> None:
+    keras.utils.set_random_seed(0)
+    layer = FeatureProjection(COLUMNS, output_size=4)
+    layer.build()
+    missing = {"genre": tf.constant([0, 1]), "price": tf.constant([[0.0, 1.0]] * 2), "image": tf.zeros([2, 3])}
+    assert layer(missing).numpy().tolist() == [[0.0] * 4] * 2
+    known = {"genre": tf.constant([2]), "price": tf.constant([[0.0, 0.0]]), "image": tf.zeros([1, 3])}
+    assert np.abs(layer(known)).min() > 0
+
+
+def test_training_hides_all_attributes_of_some_rows() -> None:
+    keras.utils.set_random_seed(0)
+    layer = FeatureProjection(COLUMNS, output_size=4, dropout=0.25)
+    layer.build()
+    rows = 2000
+    features = {
+        "genre": tf.fill([rows], 3),
+        "price": tf.tile([[1.0, 0.0]], [rows, 1]),
+        "image": tf.ones([rows, 3]),
+    }
+    outputs = layer(features, training=True).numpy()
+    hidden = (outputs == 0).all(axis=1)
+    # A binomial of 2,000 rows: 500 hidden, give or take 19.
+    assert 400 < hidden.sum() < 600
+    np.testing.assert_array_equal(outputs[~hidden], layer(features).numpy()[~hidden])

@@ -14,7 +14,7 @@ COLUMNS = (Column("country", "categorical", vocabulary=("Chile", "Ghana")),)
 LENGTH, SIZE = 3, 4
 HISTORY = np.random.default_rng(0).normal(size=(2, LENGTH, SIZE)).astype(np.float32)
 MASK = np.array([[True, True, False], [True, False, False]])
-FEATURES = {"country": tf.constant([3, 0])}
+FEATURES = {"country": tf.constant([3, 2])}
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +39,7 @@ def test_adds_the_history_and_the_attributes() -> None:
     country = np.asarray(tower.attributes.trainable_weights[0])
     # Pooling starts as the mean, the MLP as the identity.
     means = np.stack([HISTORY[0, :2].mean(axis=0), HISTORY[1, 0]])
-    np.testing.assert_allclose(outputs, unit(means + country[[3, 0]]), atol=1e-5)
+    np.testing.assert_allclose(outputs, unit(means + country[[3, 2]]), atol=1e-5)
 
 
 def test_the_history_alone() -> None:
@@ -52,7 +52,7 @@ def test_without_a_history_the_attributes_speak() -> None:
     tower = UserTower(COLUMNS, LENGTH, SIZE)
     outputs = tower(tf.constant(HISTORY), tf.zeros([2, LENGTH], tf.bool), FEATURES)
     country = np.asarray(tower.attributes.trainable_weights[0])
-    np.testing.assert_allclose(outputs, unit(country[[3, 0]]), atol=1e-5)
+    np.testing.assert_allclose(outputs, unit(country[[3, 2]]), atol=1e-5)
 
 
 def test_with_nothing_at_all_the_vector_is_zero_and_its_gradient_finite() -> None:

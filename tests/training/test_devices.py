@@ -35,7 +35,7 @@ def test_two_devices_train_as_one(prepared: Prepared, config: Config, tmp_path: 
             update={
                 "training": config.training.model_copy(update=changes),
                 # Each device draws its own dropout: without it, all that is left is arithmetic.
-                "model": config.model.model_copy(update={"dropout": 0.0, "id_dropout": 0.0}),
+                "model": config.model.model_copy(update={"dropout": 0.0, "id_dropout": 0.0, "attribute_dropout": 0.0}),
             }
         )
         run = Run.create(tmp_path / str(count), settings)

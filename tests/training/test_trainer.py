@@ -74,7 +74,7 @@ def test_early_stopping_keeps_the_best_epoch(prepared: Prepared, config: Config,
     run = Run.create(tmp_path / "run", changed(config, patience=2))
     state = train(run, prepared, tf.distribute.get_strategy())
     # .5 in epoch 2 is the best; epochs 3 and 4 are no better; the .9 is never seen.
-    assert (state.epoch, state.best_epoch, state.best_value, state.stopped) == (4, 2, 0.5, True)
+    assert (state.epoch, state.best_epoch, state.best_value) == (4, 2, 0.5)
     assert read_state(run.best) == {"epoch": 2}
 
 
@@ -100,11 +100,12 @@ def test_tensorboard_events_hold_loss_and_validation(trained: Trained) -> None:
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-def test_mixed_precision_trains(precision: str, prepared: Prepared, config: Config, tmp_path) -> None:
-    run = Run.create(tmp_path / "run", changed(config, precision=precision, epochs=2))
+def test_mixed_precision_trains_and_resumes(precision: str, prepared: Prepared, config: Config, tmp_path) -> None:
     keras.config.set_dtype_policy(precision)
     try:
-        state = train(run, prepared, tf.distribute.get_strategy())
+        for epochs in (1, 2):
+            run = Run.create(tmp_path / "run", changed(config, precision=precision, epochs=epochs))
+            state = train(run, prepared, tf.distribute.get_strategy())
         model = load_model(run, prepared)
     finally:
         keras.config.set_dtype_policy("float32")
@@ -130,6 +131,33 @@ class TestRun:
     def test_fresh_replaces(self, prepared, config, tmp_path) -> None:
         prepared.save(Run.create(tmp_path / "run", config).prepared)
         assert not Run.create(tmp_path / "run", changed(config, seed=7), fresh=True).prepared.exists()
+
+    def test_more_patience_goes_on_after_early_stopping(self) -> None:
+        state = trainer.TrainingState(epoch=5, best_epoch=3)
+        assert state.is_over(patience=2) and not state.is_over(patience=3)
+
+    def test_fresh_spares_what_is_not_the_runs(self, config, tmp_path) -> None:
+        run = Run.create(tmp_path / "run", config)
+        (run.folder / "notes.txt").write_text("mine")
+        Run.create(tmp_path / "run", config, fresh=True)
+        assert (run.folder / "notes.txt").read_text() == "mine"
+
+    @pytest.mark.parametrize("foreign", ['{"model_type": "bert"}', "{", ""])
+    def test_a_config_json_of_something_else_is_left_alone(self, foreign: str, config, tmp_path) -> None:
+        (tmp_path / "config.json").write_text(foreign)
+        (tmp_path / "model.safetensors").write_text("weights")
+        for fresh in (False, True):
+            with pytest.raises(InputError, match="something else"):
+                Run.create(tmp_path, config, fresh=fresh)
+        assert (tmp_path / "model.safetensors").read_text() == "weights"
+
+    def test_killed_while_the_configuration_was_written(self, config, tmp_path) -> None:
+        (tmp_path / "config.json.tmp").write_text('{"data"')
+        assert Run.create(tmp_path, config).config == config
+
+    def test_evaluating_before_training_has_come_so_far(self, config, tmp_path) -> None:
+        with pytest.raises(InputError, match="training has not come as far"):
+            Prepared.load(Run.create(tmp_path, config).prepared)
 
     def test_a_folder_of_other_things_is_left_alone(self, config, tmp_path) -> None:
         (tmp_path / "thesis.doc").write_text("years of work")

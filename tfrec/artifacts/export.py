@@ -8,6 +8,7 @@ from tfrec import console
 from tfrec.artifacts.signatures import Signatures
 from tfrec.artifacts.version import CARD, newest_version, write_version
 from tfrec.backbones.resolve import load_text_encoder
+from tfrec.errors import InputError
 from tfrec.features.prepared import Prepared
 from tfrec.training.run import Run
 from tfrec.training.trainer import load_model
@@ -41,6 +42,12 @@ def export(run: Run, data_root: Path, base_path: Path, top_k: int = 100, version
     text_encoder = None
     if run.config.model.use_text:
         text_encoder = load_text_encoder(run.config.backbone, data_root)
+        if text_encoder.key() != prepared.text_encoder_key:
+            raise InputError(
+                f"Expected the text backbone that the run was trained with from backbone.name = "
+                f"{run.config.backbone.name!r}. Received: other weights or another vocabulary. Restore it in "
+                f"{data_root}, or train again with --fresh."
+            )
     signatures = Signatures(model, prepared, text_encoder, top_k)
     histories = [
         prepared.items.ids[prepared.split.test.histories[case]].tolist()

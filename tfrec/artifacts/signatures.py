@@ -6,7 +6,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfrec.backbones.text_encoder import TextEncoder
-from tfrec.errors import InputError
 from tfrec.features.prepared import Prepared
 from tfrec.features.sequences import compact_history
 from tfrec.features.vocabulary import NUM_SPECIAL, UNKNOWN, Vocabulary
@@ -45,12 +44,7 @@ class Signatures(tf.Module):
         self, model: RetrievalModel, prepared: Prepared, text_encoder: TextEncoder | None = None, top_k: int = 100
     ) -> None:
         super().__init__(name="signatures")
-        for table in (prepared.items, prepared.users):
-            taken = [column.name for column in table.columns if column.name in (HISTORY, EXCLUDED)]
-            if taken:
-                raise InputError(
-                    f"Expected columns that don't bear a signature's own names. Received: {taken}. Rename them."
-                )
+        self.ids = prepared.items.ids
         self.top_k = min(top_k, model.num_items)
         self.text_encoder = text_encoder
         self.item_tower = model.item_tower
@@ -143,12 +137,6 @@ class Signatures(tf.Module):
         }
         for encoder in self.user_encoders:
             recommend[encoder.column.name] = encoder.column.example(len(rows))
-        titles = np.array([f"{id} and something new" for id in ids], object)
-        return {
-            name: {"item_ids": np.array(ids, object)}
-            if name == "similar_items"
-            else {"text": titles}
-            if "text" in inputs
-            else recommend
-            for name, (_, inputs) in self.endpoints().items()
-        }
+        text = {"text": np.array([f"{id} and something new" for id in ids], object)}
+        inputs = {"similar_items": {"item_ids": np.array(ids, object)}, "embed_item": text, "search": text}
+        return {name: inputs.get(name, recommend) for name in self.endpoints()}

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from tfrec.errors import InputError
 
 TITLES = "assets.extra/titles.tsv"
 CARD = "assets.extra/model.json"
+LEFTOVER_SECONDS = 3600
 
 
 def write_version(
@@ -52,14 +54,20 @@ def write_version(
         InputError: The version exists, or the disk is full.
         ExportError: The written version does not do what the live model does.
     """
-    base_path.mkdir(parents=True, exist_ok=True)
+    try:
+        base_path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"Expected a folder that can be made at {base_path}. Received: {error}. Pass --output."
+        ) from error
     if version is None:
         newest = newest_version(base_path)
         version = int(newest.name) + 1 if newest else 1
     if (base_path / str(version)).exists():
         raise InputError(f"Expected a version that is not in {base_path} yet. Received: {version}")
-    for leftover in base_path.glob(".writing-*"):  # of exports that were killed
-        shutil.rmtree(leftover, ignore_errors=True)
+    for leftover in base_path.glob(".writing-*"):
+        if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:  # of an export that was killed, not under way
+            shutil.rmtree(leftover, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=f".writing-{version}-", dir=base_path))
     folder.chmod(0o755)  # mkdtemp's is for its owner alone; a server often runs as someone else.
     try:
@@ -73,8 +81,8 @@ def write_version(
         # The archive finds the variables that the endpoints use; tracking the layers too would write them twice.
         archive.write_out(str(folder), verbose=False)
         (folder / CARD).parent.mkdir()
-        ids = signatures.item_ids.numpy()[2:].astype(str)
-        pd.DataFrame({"item_id": ids, "title": titles}).to_csv(folder / TITLES, sep="\t", index=False)
+        shown = [" ".join(str(title).split()) for title in titles]
+        pd.DataFrame({"item_id": signatures.ids, "title": shown}).to_csv(folder / TITLES, sep="\t", index=False)
         (folder / CARD).write_text(json.dumps({"tfrec": __version__, **card}, indent=2) + "\n", encoding="utf-8")
         console.say("checking operations, answers after reload (Python and v1 Session) and warm-up")
         audit_operations(folder)

@@ -1,9 +1,12 @@
 """A pretrained BERT that turns texts into vectors."""
 
+import hashlib
+import json
 from pathlib import Path
 
 import keras
 import keras_hub
+import numpy as np
 import tensorflow as tf
 
 
@@ -88,3 +91,12 @@ class TextEncoder(keras.layers.Layer):
         weights = tf.cast(mask, tf.float32)[:, :, tf.newaxis]
         mean = tf.reduce_sum(tf.cast(states, tf.float32) * weights, axis=1) / tf.reduce_sum(weights, axis=1)
         return tf.math.l2_normalize(mean, axis=-1)
+
+    def key(self) -> str:
+        """Names what decides the vectors: weights, vocabulary, settings."""
+        digest = hashlib.sha256()
+        for weight in self.backbone.weights:
+            digest.update(np.ascontiguousarray(weight).tobytes())
+        settings = [self.tokenizer.get_config().get("lowercase"), self.sequence_length]
+        digest.update(json.dumps([self.tokenizer.get_vocabulary(), settings]).encode())
+        return digest.hexdigest()[:16]

@@ -24,10 +24,4 @@ def load_dataset(config: DataConfig, data_root: Path) -> Dataset:
     """
     if config.source != "tables":
         return load_movielens(config.source, data_root)
-    tables = {"interactions": config.interactions, "items": config.items, "users": config.users}
-    found = {
-        name: table.model_copy(update={"path": data_root / table.path})
-        for name, table in tables.items()
-        if table is not None and not table.path.exists() and (data_root / table.path).exists()
-    }
-    return load_tables(config.model_copy(update=found))
+    return load_tables(config.located(data_root))

@@ -151,7 +151,7 @@ def _ranks(costs: np.ndarray, targets: Ragged) -> np.ndarray:
         if np.isnan(limits).any():
             raise InputError(
                 "Expected targets that may be recommended: candidates, outside the case's own history. Received: item "
-                f"code {targets.values[places[np.isnan(limits)][0]]}. Split again, or evaluate with exclude_seen off."
+                f"code {targets.values[places[np.isnan(limits)][0]]}. Split again."
             )
         no_worse = chosen <= limits[:, None]
         ranks[places] = np.bitwise_count(no_worse.view(np.uint64)).sum(axis=1)

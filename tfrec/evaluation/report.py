@@ -102,7 +102,7 @@ def evaluate(
         recommender,
         cases,
         num_items,
-        exclude_seen=config.exclude_seen,
+        exclude_seen=True,
         candidates=candidates,
         top_k=max(config.cutoffs),
     )

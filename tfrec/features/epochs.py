@@ -25,7 +25,11 @@ class EpochBatches(ABC):
 
     def num_batches(self, batch_size: int) -> int:
         """Batches in an epoch. All are full: the last is filled up from the epoch's beginning."""
-        return -(-len(self) // min(batch_size, len(self)))
+        return -(-len(self) // batch_size)
+
+    def fitting_batch_size(self, batch_size: int, num_devices: int) -> int:
+        """The batch size, or what is enough for all examples and can be shared by the devices, if that is less."""
+        return min(batch_size, -(-len(self) // num_devices) * num_devices)
 
     def dataset(self, batch_size: int, seed: int, first_epoch: int, num_epochs: int) -> tf.data.Dataset:
         """The batches of epochs `first_epoch` … `num_epochs - 1`, end to end.
@@ -33,13 +37,12 @@ class EpochBatches(ABC):
         The order of an epoch is a function of the seed and the epoch alone, so a resumed run sees what an
         undisturbed one sees.
         """
-        batch_size = min(batch_size, len(self))
-        count = self.num_batches(batch_size) * batch_size
+        places = tf.range(self.num_batches(batch_size) * batch_size, dtype=tf.int64) % len(self)
 
         def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
             order = tf.random.experimental.stateless_shuffle(self.numbers, seed=tf.stack([seed, epoch]))
-            order = tf.concat([order, order[: count - len(self)]], axis=0)  # [count]
-            return tf.data.Dataset.from_tensor_slices(tf.reshape(order, [-1, batch_size]))
+            # [num_batches * batch_size] -> [num_batches, batch_size]
+            return tf.data.Dataset.from_tensor_slices(tf.reshape(tf.gather(order, places), [-1, batch_size]))
 
         epochs = tf.data.Dataset.range(first_epoch, num_epochs)
         return epochs.flat_map(epoch_batches).map(self.batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(4)

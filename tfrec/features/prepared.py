@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tfrec.datasets.dataset import EvaluationSet, Ragged, Split
+from tfrec.errors import InputError
 from tfrec.features.columns import Column
 from tfrec.features.table import FeatureTable
 
@@ -25,6 +26,7 @@ class Prepared:
         titles: What to show people for each item: object [num_items].
         counts: Training interactions of each item: int64 [num_items].
         split: The division of the interactions.
+        text_encoder_key: Names the encoder of the items' texts; None: there is no text.
     """
 
     items: FeatureTable
@@ -32,6 +34,7 @@ class Prepared:
     titles: np.ndarray
     counts: np.ndarray
     split: Split
+    text_encoder_key: str | None = None
 
     def save(self, folder: Path) -> None:
         """Writes the folder whole or not at all."""
@@ -46,12 +49,24 @@ class Prepared:
             _save_table(self.users, temporary / "users")
             pd.DataFrame({"title": self.titles, "count": self.counts}).to_parquet(temporary / "catalogue.parquet")
             np.savez(temporary / "split.npz", allow_pickle=False, **_split_arrays(self.split))
-            (temporary / "notes.json").write_text(json.dumps(self.split.notes))
+            facts = {"notes": self.split.notes, "text_encoder_key": self.text_encoder_key}
+            (temporary / "facts.json").write_text(json.dumps(facts))
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(temporary, folder)
 
     @classmethod
     def load(cls, folder: Path) -> "Prepared":
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: There is nothing.
+        """
+        if not folder.is_dir():
+            raise InputError(
+                f"Expected prepared data in {folder}. Received: none; training has not come as far. "
+                "Finish it with python -m tfrec.train."
+            )
+        facts = json.loads((folder / "facts.json").read_text())
         catalogue = pd.read_parquet(folder / "catalogue.parquet")
         with np.load(folder / "split.npz") as arrays:
             split = Split(
@@ -59,7 +74,7 @@ class Prepared:
                 validation=_evaluation_set(arrays, "validation"),
                 test=_evaluation_set(arrays, "test"),
                 candidates=arrays.get("candidates"),
-                notes=tuple(json.loads((folder / "notes.json").read_text())),
+                notes=tuple(facts["notes"]),
             )
         return cls(
             items=_load_table(folder / "items"),
@@ -67,6 +82,7 @@ class Prepared:
             titles=catalogue["title"].to_numpy(object),
             counts=catalogue["count"].to_numpy(),
             split=split,
+            text_encoder_key=facts["text_encoder_key"],
         )
 
 

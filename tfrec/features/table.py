@@ -1,5 +1,7 @@
 """A table of users or items as arrays that a tower gathers its inputs from."""
 
+import keyword
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -47,6 +49,8 @@ def attribute_names(roles: Roles, chosen: tuple[str, ...] | None, table: str) ->
             f"Received: {unknown}. Declare them with --categorical, --numeric or --vector."
         )
     names = declared if chosen is None else chosen
+    if table == "user":
+        _require_input_names(names)
     taken = [name for name in names if table == "item" and name in ("id", "id_vector", "text")]
     if taken:
         raise InputError(
@@ -54,6 +58,24 @@ def attribute_names(roles: Roles, chosen: tuple[str, ...] | None, table: str) ->
             f"Received: {taken}. Rename the column, or leave it out with features.item_columns."
         )
     return names
+
+
+RESERVED = ("self", "history_item_ids", "exclude_item_ids")
+
+
+def _require_input_names(names: tuple[str, ...]) -> None:
+    """Users' attributes become inputs of the exported model: better refused now than after training."""
+    unfit = [
+        name
+        for name in names
+        if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) or keyword.iskeyword(name) or name in RESERVED
+    ]
+    if unfit:
+        raise InputError(
+            "Expected user attributes whose names can be inputs of the exported model: letters a to z, digits and "
+            f"underscores, a letter first, no word of Python's own. Received: {unfit}. Rename these columns, or choose "
+            "others with features.user_columns."
+        )
 
 
 def build_attributes(

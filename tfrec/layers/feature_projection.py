@@ -3,45 +3,72 @@
 from collections.abc import Mapping
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfrec.features.columns import Column
-from tfrec.features.vocabulary import NUM_SPECIAL
+from tfrec.features.vocabulary import NUM_SPECIAL, PADDING, UNKNOWN
 
 
 class FeatureProjection(keras.layers.Layer):
     """Each attribute's embedding or linear projection, summed: [rows, output_size].
 
-    A sum of projections is what a dense layer over their concatenation computes, without the concatenation.
+    A sum of projections is what a dense layer over their concatenation computes, without the concatenation. What is
+    unknown adds nothing, unless training finds that its absence means something; and training hides the attributes of
+    some rows, so that a request that brings none is no surprise.
 
     Args:
         columns: The attributes.
         output_size: Dimensions of the result.
+        dropout: Share of the rows whose attributes training hides.
 
     Call arguments:
         features: Name -> encoded column, as `Column.kind` describes them.
     """
 
-    def __init__(self, columns: tuple[Column, ...], output_size: int, **kwargs: object) -> None:
+    def __init__(self, columns: tuple[Column, ...], output_size: int, dropout: float = 0.0, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.columns = tuple(columns)
         self.output_size = output_size
+        self.dropout = dropout
         self.projections = [self._projection(column) for column in self.columns]
+        # A dropout mask for a row as a whole; not scaled up, since nothing must make up for what is hidden.
+        self.seed_generator = keras.random.SeedGenerator()
 
     def _projection(self, column: Column) -> keras.layers.Layer:
         if column.kind == "categorical":
-            return keras.layers.Embedding(len(column.vocabulary) + NUM_SPECIAL, self.output_size)
-        projection = keras.layers.Dense(self.output_size, use_bias=False)
-        projection.build((None, 2 if column.kind == "numeric" else column.size))
-        return projection
+            initializer = ZeroRows("uniform", rows=(PADDING, UNKNOWN))
+            return keras.layers.Embedding(len(column.vocabulary) + NUM_SPECIAL, self.output_size, initializer)
+        # A numeric column's second input is the mark of a missing value.
+        rows = (1,) if column.kind == "numeric" else ()
+        initializer = ZeroRows("glorot_uniform", rows)
+        return keras.layers.Dense(self.output_size, use_bias=False, kernel_initializer=initializer)
 
     def build(self, input_shape: object = None) -> None:
-        for projection in self.projections:
-            if not projection.built:
-                projection.build(None)
+        for column, projection in zip(self.columns, self.projections, strict=True):
+            projection.build((None, 2 if column.kind == "numeric" else column.size))
         self.built = True
 
-    def call(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        return sum(
+    def call(self, features: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        outputs = sum(
             projection(features[column.name]) for column, projection in zip(self.columns, self.projections, strict=True)
         )
+        if training and self.dropout:
+            rows = tf.shape(outputs)[0]
+            seen = keras.random.uniform([rows, 1], seed=self.seed_generator) >= self.dropout
+            outputs = tf.where(seen, outputs, 0.0)
+        return outputs
+
+
+class ZeroRows(keras.initializers.Initializer):
+    """Another initializer's values, but zero in some rows of the matrix."""
+
+    def __init__(self, initializer: str, rows: tuple[int, ...]) -> None:
+        self.initializer = keras.initializers.get(initializer)
+        self.rows = rows
+
+    def __call__(self, shape: tuple[int, ...], dtype: object = None) -> tf.Tensor:
+        """The initial values."""
+        kept = np.ones((shape[0], 1))
+        kept[list(self.rows)] = 0
+        return self.initializer(shape, dtype) * tf.constant(kept, dtype)

@@ -40,6 +40,7 @@ class JDTower(RetrievalModel):
             num_layers=settings.num_layers,
             num_heads=settings.num_heads,
             dropout=settings.dropout,
+            attribute_dropout=settings.attribute_dropout,
         )
         super().__init__(build_item_tower(settings, prepared), user_tower, prepared, name="jd_tower")
         self.temperature = settings.temperature

@@ -123,5 +123,6 @@ def build_item_tower(settings: TowersConfig, prepared: Prepared) -> ItemTower:
         embedding_size=settings.embedding_size,
         hidden_sizes=settings.hidden_sizes,
         dropout=settings.dropout,
+        attribute_dropout=settings.attribute_dropout,
         id_dropout=settings.id_dropout,
     )

@@ -40,12 +40,15 @@ class TwoTower(RetrievalModel):
             embedding_size=settings.embedding_size,
             hidden_sizes=settings.hidden_sizes,
             dropout=settings.dropout,
+            attribute_dropout=settings.attribute_dropout,
         )
         super().__init__(build_item_tower(settings, prepared), user_tower, prepared, name="two_tower")
         self.log_q_correction = settings.log_q_correction
         self._task = RetrievalTask(settings.temperature, settings.remove_accidental_hits)
         targets = target_counts(prepared.split.train, self.num_items)
-        probability = np.concatenate([np.ones(NUM_SPECIAL), targets / max(targets.sum(), 1)])
+        # In units of the most frequent item's: a common factor leaves the softmax as it is, and TFRS takes whatever is
+        # below 1e-6 for 1e-6.
+        probability = np.concatenate([np.ones(NUM_SPECIAL), targets / max(targets.max(initial=0), 1)])
         self._sampling_probability = tf.constant(probability, tf.float32)
 
     @staticmethod

@@ -26,6 +26,7 @@ class GPTUserTower(keras.layers.Layer):
         num_layers: Blocks.
         num_heads: Attention heads of a block.
         dropout: Share of the units that training drops, as in GPT-2.
+        attribute_dropout: Share of the rows whose attributes training hides.
 
     Call arguments:
         history: float32 [batch_size, history_length, embedding_size], oldest first, padded at the end.
@@ -45,6 +46,7 @@ class GPTUserTower(keras.layers.Layer):
         num_layers: int = 2,
         num_heads: int = 2,
         dropout: float = 0.0,
+        attribute_dropout: float = 0.0,
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
@@ -67,7 +69,8 @@ class GPTUserTower(keras.layers.Layer):
         self.embeddings_dropout = gpt.embeddings_dropout
         self.blocks = gpt.transformer_layers
         self.layer_norm = gpt.layer_norm
-        self.attributes = FeatureProjection(self.columns, embedding_size) if columns else None
+        self.attribute_dropout = attribute_dropout
+        self.attributes = FeatureProjection(self.columns, embedding_size, attribute_dropout) if columns else None
 
     def build(self, input_shape: object = None) -> None:
         if self.attributes is not None:
@@ -85,7 +88,7 @@ class GPTUserTower(keras.layers.Layer):
         # GPT-2's embeddings are small beside unit vectors; this gives the items the scale that the blocks expect.
         states = history * self.embedding_size**0.5
         if self.attributes is not None:
-            states += self.attributes(features)[:, tf.newaxis]
+            states += self.attributes(features, training=training)[:, tf.newaxis]
         states = self.embeddings_dropout(states + self.position_embedding(states), training=training)
         for block in self.blocks:
             states = block(states, training=training)

@@ -23,6 +23,7 @@ class ItemTower(keras.layers.Layer):
         dropout: Share of the hidden units dropped in training.
         id_dropout: Share of the ids that training replaces by the unknown id, so that the tower learns to place an
             item by its text and attributes alone, and learns a vector for the unknown id.
+        attribute_dropout: Share of the rows whose attributes training hides.
 
     Call arguments:
         features: Name -> [rows, …]: `id` int32, `text` float32 [rows, text_size], and the encoded columns.
@@ -44,6 +45,7 @@ class ItemTower(keras.layers.Layer):
         hidden_sizes: tuple[int, ...] = (),
         dropout: float = 0.0,
         id_dropout: float = 0.0,
+        attribute_dropout: float = 0.0,
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
@@ -58,7 +60,8 @@ class ItemTower(keras.layers.Layer):
         self.id_dropout = id_dropout
         self.id_embedding = keras.layers.Embedding(num_ids, embedding_size) if num_ids else None
         self.text_projection = keras.layers.Dense(embedding_size) if text_size else None
-        self.attributes = FeatureProjection(self.columns, embedding_size) if columns else None
+        self.attribute_dropout = attribute_dropout
+        self.attributes = FeatureProjection(self.columns, embedding_size, attribute_dropout) if columns else None
         self.mlp = ResidualMLP(embedding_size, self.hidden_sizes, dropout)
         self.seed_generator = keras.random.SeedGenerator()
 
@@ -85,6 +88,6 @@ class ItemTower(keras.layers.Layer):
         if self.text_projection is not None:
             parts.append(self.text_projection(features["text"]))
         if self.attributes is not None:
-            parts.append(self.attributes(features))
+            parts.append(self.attributes(features, training=training))
         outputs = self.mlp(sum(parts), training=training)
         return tf.math.l2_normalize(tf.cast(outputs, tf.float32), axis=-1)

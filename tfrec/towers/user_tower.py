@@ -20,6 +20,7 @@ class UserTower(keras.layers.Layer):
         embedding_size: Dimensions of the item vectors and of the user vectors.
         hidden_sizes: Widths of the MLP's hidden layers.
         dropout: Share of the hidden units dropped in training.
+        attribute_dropout: Share of the rows whose attributes training hides.
 
     Call arguments:
         history: float32 [batch_size, history_length, embedding_size], oldest first.
@@ -37,6 +38,7 @@ class UserTower(keras.layers.Layer):
         embedding_size: int,
         hidden_sizes: tuple[int, ...] = (),
         dropout: float = 0.0,
+        attribute_dropout: float = 0.0,
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
@@ -46,7 +48,8 @@ class UserTower(keras.layers.Layer):
         self.hidden_sizes = tuple(hidden_sizes)
         self.dropout = dropout
         self.pooling = HistoryPooling(history_length)
-        self.attributes = FeatureProjection(self.columns, embedding_size) if columns else None
+        self.attribute_dropout = attribute_dropout
+        self.attributes = FeatureProjection(self.columns, embedding_size, attribute_dropout) if columns else None
         self.mlp = ResidualMLP(embedding_size, self.hidden_sizes, dropout)
 
     def build(self, input_shape: object = None) -> None:
@@ -61,6 +64,6 @@ class UserTower(keras.layers.Layer):
     ) -> tf.Tensor:
         outputs = self.pooling(history, mask)
         if self.attributes is not None:
-            outputs += self.attributes(features)
+            outputs += self.attributes(features, training=training)
         outputs = self.mlp(outputs, training=training)
         return tf.math.l2_normalize(tf.cast(outputs, tf.float32), axis=-1)

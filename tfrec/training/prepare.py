@@ -1,7 +1,5 @@
 """From a configuration to what training needs: the slow, frozen part, done once."""
 
-import hashlib
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +8,13 @@ import tensorflow as tf
 from tfrec import console
 from tfrec.backbones.embedding_cache import EmbeddingCache
 from tfrec.backbones.resolve import load_text_encoder
-from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.config import Config
 from tfrec.datasets.dataset import Dataset, Split
 from tfrec.errors import InputError
 from tfrec.features.prepared import Prepared
 from tfrec.features.table import FeatureTable, attribute_names, build_attributes, id_rows
 from tfrec.features.text import render_texts
+from tfrec.features.vocabulary import NUM_SPECIAL
 
 
 def prepare(dataset: Dataset, split: Split, config: Config, data_root: Path) -> Prepared:
@@ -38,19 +36,26 @@ def prepare(dataset: Dataset, split: Split, config: Config, data_root: Path) -> 
     user_columns, user_arrays = build_attributes(dataset.users, dataset.user_roles, user_names)
     if config.model.use_id:
         item_arrays["id"] = id_rows(counts)
+    key = None
     if config.model.use_text:
-        item_arrays["text"] = _text_vectors(dataset, config, data_root)
+        item_arrays["text"], key = _text_vectors(dataset, config, data_root)
+    if not item_arrays:
+        raise InputError(
+            "Expected something to know items by: ids, text or attributes. Received: none of them. "
+            "Turn on model.use_id or model.use_text, or declare attributes."
+        )
     return Prepared(
         items=FeatureTable(dataset.items["item_id"].to_numpy(object), item_columns, item_arrays),
         users=FeatureTable(dataset.users["user_id"].to_numpy(object), user_columns, user_arrays),
         titles=_titles(dataset),
         counts=counts,
         split=split,
+        text_encoder_key=key,
     )
 
 
-def _text_vectors(dataset: Dataset, config: Config, data_root: Path) -> np.ndarray:
-    """float32 [NUM_SPECIAL + num_items, size]: zero for padding and unknown."""
+def _text_vectors(dataset: Dataset, config: Config, data_root: Path) -> tuple[np.ndarray, str]:
+    """float32 [NUM_SPECIAL + num_items, size], zero for padding and unknown; and the key of their encoder."""
     texts = render_texts(dataset.items, dataset.item_roles.text, config.features.text_template)
     if not any(texts):
         raise InputError(
@@ -58,7 +63,8 @@ def _text_vectors(dataset: Dataset, config: Config, data_root: Path) -> np.ndarr
             "Name one with --text COLUMN, or pass --set model.use_text=false to train on ids and attributes alone."
         )
     encoder = load_text_encoder(config.backbone, data_root)
-    cache = EmbeddingCache(data_root / "embeddings", encoder_key(encoder))
+    key = encoder.key()
+    cache = EmbeddingCache(data_root / "embeddings", key)
     encode = tf.function(encoder, input_signature=[tf.TensorSpec([None], tf.string)])
     missing = cache.count_missing(texts)
     console.say(f"texts: {missing:,} to encode with {config.backbone.name}, the other vectors are in {cache.folder}")
@@ -70,17 +76,7 @@ def _text_vectors(dataset: Dataset, config: Config, data_root: Path) -> np.ndarr
             config.backbone.batch_size,
             advance=lambda count: bar.advance(task, count),
         )
-    return np.concatenate([np.zeros((2, vectors.shape[1]), np.float32), vectors])
-
-
-def encoder_key(encoder: TextEncoder) -> str:
-    """Names the encoder by what decides its vectors: weights, vocabulary, settings."""
-    digest = hashlib.sha256()
-    for weight in encoder.backbone.weights:
-        digest.update(np.ascontiguousarray(weight).tobytes())
-    digest.update(json.dumps(encoder.tokenizer.get_vocabulary()).encode())
-    digest.update(json.dumps([encoder.tokenizer.get_config().get("lowercase"), encoder.sequence_length]).encode())
-    return digest.hexdigest()[:16]
+    return np.concatenate([np.zeros((NUM_SPECIAL, vectors.shape[1]), np.float32), vectors]), key
 
 
 def _titles(dataset: Dataset) -> np.ndarray:

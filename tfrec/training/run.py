@@ -6,8 +6,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from tfrec.config import Config
 from tfrec.errors import InputError
+
+MAY_CHANGE = frozenset({"training.epochs", "training.patience"})
+"""Settings that a run may go on with: they say how long it trains, not what it is."""
 
 
 class Run:
@@ -19,6 +24,7 @@ class Run:
         latest: Checkpoint of the last finished epoch: weights, optimizer, early stopping.
         best: Weights of the best epoch.
         tensorboard: Folder of the events.
+        stamps: Size and time of the user's tables when they were read.
         metrics: What `tfrec.evaluate` measured.
     """
 
@@ -26,34 +32,38 @@ class Run:
         self.folder = folder
         self.config = config
         self.prepared = folder / "prepared"
-        self.latest = folder / "checkpoints" / "latest.npz"
-        self.best = folder / "checkpoints" / "best.npz"
+        self.checkpoints = folder / "checkpoints"
+        self.latest = self.checkpoints / "latest.npz"
+        self.best = self.checkpoints / "best.npz"
         self.tensorboard = folder / "tensorboard"
+        self.stamps = folder / "tables.json"
         self.metrics = folder / "metrics.json"
 
     @classmethod
     def create(cls, folder: Path, config: Config, fresh: bool = False) -> "Run":
         """Starts a run, or goes on with the one in the folder.
 
+        Args:
+            folder: The run's, new or empty or a run's.
+            config: What the run is to be.
+            fresh: Remove what a run left there, and start anew.
+
         Raises:
             InputError: The folder holds a run with another configuration that has come as far as to have its data
                 prepared, or something else.
         """
         path = folder / "config.json"
-        if fresh and path.is_file():
-            shutil.rmtree(folder)
         if path.is_file():
             old = cls.open(folder)
-            # More epochs than before are a wish to go on, not another run.
-            differing = [
-                key for key in _differences(old.config.model_dump(), config.model_dump()) if key != "training.epochs"
-            ]
-            if differing and old.prepared.is_dir():
+            differing = sorted(set(_differences(old.config.model_dump(), config.model_dump())) - MAY_CHANGE)
+            if fresh:
+                old._remove()
+            elif differing and old.prepared.is_dir():
                 raise InputError(
                     f"{folder} holds a run with another configuration; {', '.join(differing)} differ. "
                     "Pass --fresh to replace it, or --run FOLDER to keep both."
                 )
-        elif folder.exists() and any(folder.iterdir()):
+        elif folder.exists() and not _is_empty(folder):
             raise InputError(f"Expected {folder} to be empty or a run. Received: other files. Pass --run FOLDER.")
         folder.mkdir(parents=True, exist_ok=True)
         write_json(path, config.model_dump(mode="json"))
@@ -72,7 +82,20 @@ class Run:
                 f"Expected the folder of a run, with a config.json. Received: {folder}. "
                 "Make one with python -m tfrec.train."
             )
-        return cls(folder, Config.model_validate_json(path.read_text(encoding="utf-8")))
+        try:
+            return cls(folder, Config.model_validate_json(path.read_text(encoding="utf-8")))
+        except (ValidationError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"Expected the configuration of a run of this tfrec in {path}. Received: something else "
+                f"({str(error).splitlines()[0]}). Pass --run FOLDER with another folder."
+            ) from error
+
+    def _remove(self) -> None:
+        """Removes what a run makes, and nothing that somebody put beside it."""
+        for path in (self.prepared, self.checkpoints, self.tensorboard):
+            shutil.rmtree(path, ignore_errors=True)
+        for file in (self.stamps, self.metrics):
+            file.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -80,6 +103,11 @@ def write_json(path: Path, value: Any) -> None:
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
     os.replace(temporary, path)
+
+
+def _is_empty(folder: Path) -> bool:
+    # A configuration that was being written when the run was killed is nothing yet.
+    return folder.is_dir() and all(path.name == "config.json.tmp" for path in folder.iterdir())
 
 
 def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:

@@ -28,15 +28,17 @@ class TrainingState:
         epoch: Epochs that are finished.
         best_epoch: The finished epoch (from 1) with the best validation metric.
         best_value: Its metric.
-        stopped: Early stopping has ended the run.
         history: One entry a finished epoch: the loss and the validation metrics.
     """
 
     epoch: int = 0
     best_epoch: int = 0
     best_value: float = -math.inf
-    stopped: bool = False
     history: list[dict[str, float]] = field(default_factory=list)
+
+    def is_over(self, patience: int) -> bool:
+        """Early stopping: the last `patience` epochs were no better than the best before them."""
+        return self.epoch - self.best_epoch >= patience
 
 
 def train(run: Run, prepared: Prepared, strategy: tf.distribute.Strategy) -> TrainingState:
@@ -59,28 +61,35 @@ def train(run: Run, prepared: Prepared, strategy: tf.distribute.Strategy) -> Tra
         model = build_model(config, prepared)
         optimizer = AdamW(config.training.learning_rate, weight_decay=config.training.weight_decay)
         model.compile(optimizer=optimizer, jit_compile=False)
-        optimizer.build(model.trainable_variables)
+        model.optimizer.build(
+            model.trainable_variables
+        )  # Not `optimizer`: float16 wraps it in one that scales the loss.
 
     state = TrainingState()
     if run.latest.is_file():
         state = TrainingState(**load_checkpoint(run.latest, _all_variables(model)))
         console.say(f"resuming after epoch {state.epoch}")
-    if state.stopped or state.epoch >= config.training.epochs:
+    if state.is_over(config.training.patience):
+        console.say("early stopping has ended this run; raise training.patience to go on")
+        return state
+    if state.epoch >= config.training.epochs:
         return state
 
     examples = model.examples(config.features, prepared)
-    model.fit(
-        examples.dataset(config.training.batch_size, config.training.seed, state.epoch, config.training.epochs),
-        initial_epoch=state.epoch,
-        epochs=config.training.epochs,
-        steps_per_epoch=examples.num_batches(config.training.batch_size),
-        callbacks=[
-            ValidateAndSave(run, prepared, state),
-            keras.callbacks.TensorBoard(run.tensorboard, write_graph=False),
-        ],
-        shuffle=False,  # The examples are shuffled already.
-        verbose=0,
-    )
+    batch_size = examples.fitting_batch_size(config.training.batch_size, strategy.num_replicas_in_sync)
+    keeper = ValidateAndSave(run, prepared, state)
+    try:
+        model.fit(
+            examples.dataset(batch_size, config.training.seed, state.epoch, config.training.epochs),
+            initial_epoch=state.epoch,
+            epochs=config.training.epochs,
+            steps_per_epoch=examples.num_batches(batch_size),
+            callbacks=[keeper, keras.callbacks.TensorBoard(run.tensorboard, write_graph=False)],
+            shuffle=False,  # The examples are shuffled already.
+            verbose=0,
+        )
+    finally:
+        keeper.bar.stop()
     return state
 
 
@@ -120,22 +129,23 @@ class ValidateAndSave(keras.callbacks.Callback):
         self.run = run
         self.prepared = prepared
         self.state = state
+        self.bar = console.progress_bar()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._bar = console.progress_bar()
-        self._bar.start()
-        self._task = self._bar.add_task(f"epoch {epoch + 1}/{self.params['epochs']}", total=self.params["steps"])
+        self.bar = console.progress_bar()
+        self.bar.start()
+        self.task = self.bar.add_task(f"epoch {epoch + 1}/{self.params['epochs']}", total=self.params["steps"])
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self._bar.advance(self._task)
+        self.bar.advance(self.task)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = {} if logs is None else logs
-        self._bar.stop()
+        self.bar.stop()
         if not math.isfinite(logs["loss"]):
             raise TrainingError(
                 f"The loss of epoch {epoch + 1} is {logs['loss']}. Lower training.learning_rate or raise "
-                "model.temperature; the last good epoch is kept."
+                "model.temperature, with --fresh or another --run; the last good epoch is kept here."
             )
         metrics = self._validate()
         logs.update({f"val_{name}": value for name, value in metrics.items()})
@@ -146,11 +156,10 @@ class ValidateAndSave(keras.callbacks.Callback):
         if value > state.best_value:
             state.best_value, state.best_epoch = value, state.epoch
             save_checkpoint(self.run.best, self.model.trainable_variables, {"epoch": state.epoch})
-        state.stopped = state.epoch - state.best_epoch >= settings.training.patience
         save_checkpoint(self.run.latest, _all_variables(self.model), asdict(state))
         best = " (best so far)" if state.best_epoch == state.epoch else ""
         console.say(f"  loss {logs['loss']:.4f}, validation {settings.evaluation.monitor} {value:.4f}{best}")
-        if state.stopped:
+        if state.is_over(settings.training.patience):
             console.say(f"stopping: no better {settings.evaluation.monitor} for {settings.training.patience} epochs")
             self.model.stop_training = True
 
