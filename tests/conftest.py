@@ -10,6 +10,7 @@ from tfrec.config import Config
 from tfrec.datasets import split_dataset
 from tfrec.datasets.simulator import Simulation, simulate
 from tfrec.features.prepared import Prepared
+from tfrec.features.text import item_texts
 from tfrec.models.two_tower import TwoTower
 from tfrec.training.run import Run
 
@@ -49,7 +50,8 @@ def prepared(simulation: Simulation, config: Config, tmp_path_factory: pytest.Te
     from tfrec.training.prepare import prepare
 
     split = split_dataset(simulation.dataset, config.split)
-    return prepare(simulation.dataset, split, config, tmp_path_factory.mktemp("data"))
+    texts = item_texts(simulation.dataset, None)
+    return prepare(simulation.dataset, split, texts, config, tmp_path_factory.mktemp("data"))
 
 
 class Trained(NamedTuple):

@@ -151,7 +151,8 @@ def test_the_client_prints_titles_that_came_over_grpc(shop: Path, server: str, e
         line.split("\t")[1] for line in (exported / "assets.extra" / "titles.tsv").read_text("utf-8").splitlines()[1:]
     ]
     arguments = ["--model", "shop", "--server", server, "--wait", 90]
-    result = succeed(shop, "recommend", *arguments, "--history", titles[0], "--history", titles[4], "--count", 10)
+    known = ["--history", titles[0], "--history", titles[4], "--attribute", "pays=Norway"]
+    result = succeed(shop, "recommend", *arguments, *known, "--count", 10)
     printed = [title for title in titles if title in result.stdout.split("score", 1)[1]]
     assert len(printed) == 10
     assert "façon Zoë" in result.stdout

@@ -50,9 +50,10 @@ def evaluate(
         reports = [measure(each, split.test, num_items, settings, split.candidates) for each in recommenders]
         write_json(opened.metrics, [report.to_dict() for report in reports])
         Console().print(format_table(reports))
-        comparison = compare(reports[0], reports[1], settings.monitor, settings)
-        if comparison.baseline_wins:
-            console.say(f"warning: {comparison}. Train longer, or look at the data, before you use this model.")
+        for baseline in reports[1:]:
+            comparison = compare(reports[0], baseline, settings.monitor, settings)
+            if comparison.baseline_wins:
+                console.say(f"warning: {comparison}. Train longer, or look at the data, before you use this model.")
         console.say(f"written to {opened.metrics}    next: python -m tfrec.export {run}")
 
 

@@ -41,6 +41,10 @@ def recommend(
     exclude: Annotated[
         list[str] | None, typer.Option(help="An item that is not to be recommended.", show_default=False)
     ] = None,
+    attribute: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="What is known of the user, as in country=NO.", show_default=False),
+    ] = None,
     similar: Annotated[str | None, typer.Option(help="Items like this one, instead.", show_default=False)] = None,
     search: Annotated[str | None, typer.Option(help="Items that fit this text, instead.", show_default=False)] = None,
     count: Annotated[int, typer.Option(help="How many items.", min=1)] = 10,
@@ -57,9 +61,12 @@ def recommend(
 ) -> None:
     """Recommends what comes next for a history; without one, what is popular."""
     with messages_for_errors("recommend"):
-        if sum(bool(each) for each in (history, similar, search)) > 1:
+        if sum(each is not None for each in (history, similar, search)) > 1:
             raise InputError("Expected one of --history, --similar and --search. Received: more than one.")
         names = _read_titles(titles, model)
+        history_ids = [_item_id(item, names) for item in history or []]
+        excluded_ids = [_item_id(item, names) for item in exclude or []]
+        attributes = dict(map(_attribute, attribute or []))
         start_tensorflow()
 
         from tfrec.serving.client import Client, ServingError
@@ -68,13 +75,15 @@ def recommend(
             with Client(server, model, timeout) as client:
                 if wait:
                     client.wait_until_available(wait)
-                if similar:
+                if similar is not None:
                     [found] = client.similar_items([_item_id(similar, names)])
-                elif search:
+                elif search is not None:
                     [found] = client.search([search])
                 else:
-                    ids = [[_item_id(item, names) for item in items or []] for items in (history, exclude)]
-                    [found] = client.recommend(ids[:1], ids[1:])
+                    inputs = client.metadata()["serving_default"].inputs
+                    numeric = {name for name, spec in inputs.items() if spec.dtype.is_floating}
+                    known = {name: [float(value) if name in numeric else value] for name, value in attributes.items()}
+                    [found] = client.recommend([history_ids], [excluded_ids], attributes=known)
         except (ServingError, ValueError) as error:
             raise InputError(str(error)) from error
         found = found[:count]
@@ -83,7 +92,7 @@ def recommend(
             return
         heading = f"like {similar}" if similar else f"found for “{search}”" if search else "recommended"
         if history:
-            heading += " after " + ", ".join(names.get(_item_id(item, names), item) for item in history)
+            heading += " after " + ", ".join(names.get(id, id) for id in history_ids)
         table = Table("", "item", "title", "score", title=Text(heading))
         for place, (id, score) in enumerate(found, 1):
             table.add_row(str(place), Text(id), Text(names.get(id, "")), f"{score:.4f}")
@@ -105,6 +114,13 @@ def _read_titles(path: Path | None, model: str) -> dict[str, str]:
             return {row["item_id"]: row["title"] for row in csv.DictReader(file, delimiter="\t")}
     except (OSError, KeyError, UnicodeDecodeError) as error:
         raise InputError(f"Expected the titles.tsv of an exported version. Received: {path} ({error})") from error
+
+
+def _attribute(entry: str) -> tuple[str, str]:
+    name, separator, value = entry.partition("=")
+    if not separator:
+        raise InputError(f"Expected --attribute NAME=VALUE, as in --attribute country=NO. Received: {entry!r}")
+    return name, value
 
 
 def _item_id(item: str, names: dict[str, str]) -> str:

@@ -128,6 +128,11 @@ def _run_name(recipe: str | None, tables: dict[str, Path]) -> str:
 def _table_settings(tables: dict[str, Path], columns: list[str], roles: dict[str, list[str] | None]) -> dict[str, Any]:
     """The flags that describe tables, as configuration keys."""
     overrides: dict[str, Any] = {f"data.{name}.path": str(path) for name, path in tables.items()}
+
+    def require(table: str, flag: str) -> None:
+        if tables and table not in tables:
+            raise InputError(f"Expected --{table} FILE, since {flag} is of that table. Received: no such flag.")
+
     belongs = {"user_id": ("interactions", "users"), "item_id": ("interactions", "items")}
     # What is said of one table wins over what is said of all.
     for entry in sorted(columns, key=lambda entry: "." in entry.partition("=")[0]):
@@ -137,6 +142,7 @@ def _table_settings(tables: dict[str, Path], columns: list[str], roles: dict[str
         table, dot, only = role.rpartition(".")
         names = [table] if dot else [name for name in belongs.get(role, ("interactions",)) if name in tables]
         for name in names:
+            require(name, f"--column {entry}")
             overrides[f"data.{name}.columns.{only}"] = column
     for kind, entries in roles.items():
         named: dict[str, list[str]] = {}
@@ -144,26 +150,28 @@ def _table_settings(tables: dict[str, Path], columns: list[str], roles: dict[str
             table, _, column = entry.partition(".")
             if table not in ("items", "users"):
                 table, column = "items", entry
+            require(table, f"--{kind} {entry}")
             named.setdefault(table, []).append(column)
         overrides |= {f"data.{name}.{kind}": found for name, found in named.items()}
     return overrides
 
 
 def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
-    run = Run.create(folder, config, fresh)
     console.say(f"run {folder}")
     stamps = {
         name: [str(table.path), table.path.stat().st_size, table.path.stat().st_mtime_ns]
         for name, table in config.data.located(data_root).tables().items()
         if table.path.is_file()
     }
-    if run.prepared.is_dir():
-        tables = None
-        if stamps and stamps != json.loads(run.stamps.read_text(encoding="utf-8")):
-            console.say("warning: the tables have changed since this run read them; pass --fresh to read them again")
-    else:
-        tables = _load(config, data_root)
+    # The data are looked at before TensorFlow is started, so that what is wrong with them shows within a second, and
+    # before --fresh removes anything.
+    goes_on = not fresh and Run.exists(folder) and Run.open(folder).prepared.is_dir()
+    data = None if goes_on else _load(config, data_root)
+    run = Run.create(folder, config, fresh)
+    if data is not None:
         write_json(run.stamps, stamps)
+    elif stamps != json.loads(run.stamps.read_text(encoding="utf-8")):
+        console.say("warning: the tables have changed since this run read them; pass --fresh to read them again")
     start_tensorflow()
 
     from tfrec.features.prepared import Prepared
@@ -171,8 +179,8 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
     from tfrec.training.trainer import set_up_devices, train
 
     strategy = set_up_devices(config)
-    if tables is not None:
-        prepare(*tables, config, data_root).save(run.prepared)
+    if data is not None:
+        prepare(*data, config, data_root).save(run.prepared)
     state = train(run, Prepared.load(run.prepared), strategy)
     console.say(
         f"done: epoch {state.best_epoch} of {state.epoch} is the best, "
@@ -181,17 +189,18 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
     console.say(f"next: python -m tfrec.evaluate {folder}    curves: tensorboard --logdir {run.tensorboard}")
 
 
-def _load(config: Config, data_root: Path) -> "tuple[Dataset, Split]":
-    """The data, before TensorFlow is started: what is wrong with them shows within a second."""
+def _load(config: Config, data_root: Path) -> "tuple[Dataset, Split, list[str] | None]":
+    """The data, their division, and what the items' texts say."""
     from tfrec.datasets import load_dataset, split_dataset
+    from tfrec.features.text import item_texts
 
-    dataset = load_dataset(config.data, data_root)
+    dataset = load_dataset(config.data, data_root).positives(config.data.events)
     counts = f"{len(dataset.interactions):,} interactions, {dataset.num_users:,} users, {dataset.num_items:,} items"
     console.say(f"{dataset.name}: {counts}")
     split = split_dataset(dataset, config.split)
     for note in (*dataset.notes, *split.notes):
         console.say(f"note: {note}")
-    return dataset, split
+    return dataset, split, item_texts(dataset, config.features.text_template) if config.model.use_text else None
 
 
 if __name__ == "__main__":

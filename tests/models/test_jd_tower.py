@@ -9,6 +9,7 @@ from tfrec.datasets import split_dataset
 from tfrec.datasets.simulator import Simulation, simulate
 from tfrec.evaluation import evaluate
 from tfrec.features.prepared import Prepared
+from tfrec.features.text import item_texts
 from tfrec.models import build_model
 from tfrec.models.jd_tower import JDTower
 from tfrec.models.retrieval_model import RetrievalRecommender
@@ -33,7 +34,8 @@ def jd_config(config: Config) -> Config:
 @pytest.fixture(scope="module")
 def jd_prepared(simulation: Simulation, jd_config: Config, tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     split = split_dataset(simulation.dataset, jd_config.split)
-    return prepare(simulation.dataset, split, jd_config, tmp_path_factory.mktemp("data"))
+    texts = item_texts(simulation.dataset, None)
+    return prepare(simulation.dataset, split, texts, jd_config, tmp_path_factory.mktemp("data"))
 
 
 @pytest.fixture(scope="module")

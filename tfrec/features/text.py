@@ -6,7 +6,23 @@ from typing import Any
 
 import pandas as pd
 
+from tfrec.datasets.dataset import Dataset
 from tfrec.errors import InputError
+
+
+def item_texts(dataset: Dataset, template: str | None) -> list[str]:
+    """What each item says about itself, [num_items]; see render_texts.
+
+    Raises:
+        InputError: No item says anything, or the template does not fit.
+    """
+    texts = render_texts(dataset.items, dataset.item_roles.text, template)
+    if not any(texts):
+        raise InputError(
+            "Expected items with text, for model.use_text. Received: no text column, or only empty ones. "
+            "Name one with --text COLUMN, or pass --set model.use_text=false to train on ids and attributes alone."
+        )
+    return texts
 
 
 def render_texts(items: pd.DataFrame, columns: tuple[str, ...], template: str | None = None) -> list[str]:

@@ -8,21 +8,21 @@ import tensorflow as tf
 from tfrec import console
 from tfrec.backbones.embedding_cache import EmbeddingCache
 from tfrec.backbones.resolve import load_text_encoder
-from tfrec.config import Config
+from tfrec.config import BackboneConfig, Config
 from tfrec.datasets.dataset import Dataset, Split
 from tfrec.errors import InputError
 from tfrec.features.prepared import Prepared
 from tfrec.features.table import FeatureTable, attribute_names, build_attributes, id_rows
-from tfrec.features.text import render_texts
 from tfrec.features.vocabulary import NUM_SPECIAL
 
 
-def prepare(dataset: Dataset, split: Split, config: Config, data_root: Path) -> Prepared:
+def prepare(dataset: Dataset, split: Split, texts: list[str] | None, config: Config, data_root: Path) -> Prepared:
     """Encodes the items' texts and all attributes.
 
     Args:
         dataset: The validated tables.
         split: Their division.
+        texts: What each item says, [num_items]; None: the model does without.
         config: The run's configuration.
         data_root: Where backbones and the vectors of texts are kept.
 
@@ -37,8 +37,8 @@ def prepare(dataset: Dataset, split: Split, config: Config, data_root: Path) -> 
     if config.model.use_id:
         item_arrays["id"] = id_rows(counts)
     key = None
-    if config.model.use_text:
-        item_arrays["text"], key = _text_vectors(dataset, config, data_root)
+    if texts is not None:
+        item_arrays["text"], key = _text_vectors(texts, config.backbone, data_root)
     if not item_arrays:
         raise InputError(
             "Expected something to know items by: ids, text or attributes. Received: none of them. "
@@ -54,27 +54,21 @@ def prepare(dataset: Dataset, split: Split, config: Config, data_root: Path) -> 
     )
 
 
-def _text_vectors(dataset: Dataset, config: Config, data_root: Path) -> tuple[np.ndarray, str]:
+def _text_vectors(texts: list[str], config: BackboneConfig, data_root: Path) -> tuple[np.ndarray, str]:
     """float32 [NUM_SPECIAL + num_items, size], zero for padding and unknown; and the key of their encoder."""
-    texts = render_texts(dataset.items, dataset.item_roles.text, config.features.text_template)
-    if not any(texts):
-        raise InputError(
-            "Expected items with text, for model.use_text. Received: no text column, or only empty ones. "
-            "Name one with --text COLUMN, or pass --set model.use_text=false to train on ids and attributes alone."
-        )
-    encoder = load_text_encoder(config.backbone, data_root)
+    encoder = load_text_encoder(config, data_root)
+    encode = tf.function(encoder, input_signature=[tf.TensorSpec([None], tf.string)])
     key = encoder.key()
     cache = EmbeddingCache(data_root / "embeddings", key)
-    encode = tf.function(encoder, input_signature=[tf.TensorSpec([None], tf.string)])
     missing = cache.count_missing(texts)
-    console.say(f"texts: {missing:,} to encode with {config.backbone.name}, the other vectors are in {cache.folder}")
+    console.say(f"texts: {missing:,} to encode with {config.name}")
     with console.progress_bar() as bar:
-        task = bar.add_task("encoding texts", total=missing, visible=missing > 0)
+        task = bar.add_task("encoding texts", total=missing) if missing else None
         vectors = cache.encode(
             texts,
             lambda batch: encode(tf.constant(batch)).numpy(),
-            config.backbone.batch_size,
-            advance=lambda count: bar.advance(task, count),
+            config.batch_size,
+            advance=lambda count: None if task is None else bar.advance(task, count),
         )
     return np.concatenate([np.zeros((NUM_SPECIAL, vectors.shape[1]), np.float32), vectors]), key
 

@@ -53,7 +53,7 @@ class Run:
                 prepared, or something else.
         """
         path = folder / "config.json"
-        if path.is_file():
+        if cls.exists(folder):
             old = cls.open(folder)
             differing = sorted(set(_differences(old.config.model_dump(), config.model_dump())) - MAY_CHANGE)
             if fresh:
@@ -69,6 +69,11 @@ class Run:
         write_json(path, config.model_dump(mode="json"))
         return cls(folder, config)
 
+    @staticmethod
+    def exists(folder: Path) -> bool:
+        """Whether the folder claims to hold a run."""
+        return (folder / "config.json").is_file()
+
     @classmethod
     def open(cls, folder: Path) -> "Run":
         """A run that exists.
@@ -77,7 +82,7 @@ class Run:
             InputError: There is none.
         """
         path = folder / "config.json"
-        if not path.is_file():
+        if not cls.exists(folder):
             raise InputError(
                 f"Expected the folder of a run, with a config.json. Received: {folder}. "
                 "Make one with python -m tfrec.train."
