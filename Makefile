@@ -21,7 +21,7 @@ demo: .venv/installed
 	PYTHON=$(PY) PORT=$(PORT) sh serving/demo.sh
 
 test: .venv/installed
-	$(PY) -m pytest
+	$(PY) -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/installed
 	$(PY) -m pytest -m slow

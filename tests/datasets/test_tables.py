@@ -79,7 +79,7 @@ def test_codes_are_row_numbers_of_the_tables(folder: Folder) -> None:
         ("log.txt", LOG.replace(",", "|")),
         ("log.tsv", LOG.replace(",", "\t")),
         ("log.csv", 'user_id,"item_id","timestamp"\n"u1",b,"1"\nu2,a,2\nu1,"a",3\n'),
-        ("log.csv.gz", gzip.compress(LOG.encode())),
+        ("log.csv.gz", gzip.compress(LOG.encode(), mtime=0)),
         ("log.jsonl", '{"user_id":"u1","item_id":"b","timestamp":1}\n'
          '{"item_id":"a","user_id":"u2","timestamp":2,"more":[1]}\n{"user_id":"u1","item_id":"a","timestamp":3}\n'),
     ],
@@ -400,7 +400,7 @@ def test_title_must_be_a_text_column(folder: Folder) -> None:
         ("log.csv", b"user_id,item_id,timestamp\na,b,1\nx,caf\xe9,2\n", ["utf-8", "line 3", r"caf\xe9", "latin-1"]),
         ("log.csv", b"user_id,caf\xe9\n", ["utf-8", "line 1"]),
         ("log.csv", LOG + 'u3,"a,4\nu3,b,5\n', ['closes it', "row 4"]),
-        ("log.csv.gz", gzip.compress(LOG.encode() * 9)[:60], ["readable file", "log.csv.gz"]),
+        ("log.csv.gz", gzip.compress(LOG.encode() * 9, mtime=0)[:60], ["readable file", "log.csv.gz"]),
         ("log.csv.gz", LOG, ["readable file", "log.csv.gz"]),
         ("log.parquet", "nothing of the kind", ["readable file", "log.parquet"]),
         ("log.jsonl", '{"user_id":1}\n{"user_id":\n', ["JSON object a line", "line 2"]),
