@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from tfrec.serve import app
@@ -58,6 +59,16 @@ def test_help_shows_examples_without_importing_tensorflow() -> None:
     assert "--model_base_path saved_models/movies" in " ".join(result.stdout.split())
 
 
+def test_help_shows_every_flag_whole_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = CliRunner().invoke(app, ["--help"]).output.splitlines()
+    flags = [option for parameter in get_command(app).params for option in parameter.opts]
+    assert "--file_system_poll_wait_seconds" in flags
+    for flag in flags:
+        assert any(line.split()[:1] == [flag] for line in shown), flag
+    assert max(map(len, shown)) <= 80
+
+
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_the_request_in_flight_end(tmp_path: Path, exports: Path, stop: signal.Signals) -> None:
     port, rest_port = free_port(), free_port()
@@ -100,9 +111,9 @@ def ask_slowly(port: int, count: int) -> object:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "Expected one of --model_base_path and --model_config_file"),
-        (["--model_base_path", "a", "--model_config_file", "b"], "Expected one of --model_base_path"),
-        (["--model-base-path", "gs://bucket/movies"], "Expected a local folder as --model_base_path"),
+        ([], "Expected --model_base_path or --model_config_file. Received: neither"),
+        (["--model_base_path", "a", "--model_config_file", "b"], "and --model_config_file. Received: both"),
+        (["--model_base_path", "gs://bucket/movies"], "Expected a local folder as --model_base_path"),
         (["--model_config_file", "nothing.config"], "Expected a ModelServerConfig in text format"),
         (["--model_base_path", "a", "--model_name", ""], "Expected a model name"),
     ],
@@ -112,8 +123,19 @@ def test_a_wrong_setting_ends_with_status_2(arguments: list[str], message: str) 
     assert (result.exit_code, message in result.output) == (2, True)
 
 
-def test_a_port_in_use_ends_with_status_2(tmp_path: Path) -> None:
+def test_a_port_in_use_ends_with_status_2_and_no_words_of_grpc(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        result = CliRunner().invoke(app, ["--model_base_path", str(tmp_path), "--port", str(port)])
-    assert (result.exit_code, f"127.0.0.1:{port}. Received: the address is in use" in result.output) == (2, True)
+        with serving(tmp_path, "--model_base_path", "models", "--port", str(port)) as process:
+            assert process.wait(60) == 2
+    log = (tmp_path / "log").read_text()
+    assert f"127.0.0.1:{port}. Received: the address is in use" in " ".join(log.split())
+    assert ".cc:" not in log
+
+
+def test_ctrl_c_during_the_start_ends_it_without_a_traceback(tmp_path: Path) -> None:
+    with serving(tmp_path, "--model_base_path", "models") as process:
+        wait_for(lambda: "starting TensorFlow" in (tmp_path / "log").read_text())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == -signal.SIGINT
+    assert "Traceback" not in (tmp_path / "log").read_text()
