@@ -200,7 +200,8 @@ def test_server_errors_carry_code_message_and_advice(server: object, adder: Clie
         stranger.metadata()
     assert caught.value.code is grpc.StatusCode.NOT_FOUND
     assert caught.value.message.endswith("Servable not found for request: Latest(zzz)")
-    assert "Check the model's name and version" in str(caught.value)
+    assert "Check the model's name and version. If it still loads, wait: " in str(caught.value)
+    assert "wait_until_available(), or --wait 60 on the command line." in str(caught.value)
 
 
 def test_nobody_listening_is_unavailable_at_once() -> None:

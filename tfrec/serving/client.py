@@ -29,7 +29,8 @@ _OPTIONS = [
 
 _ADVICE = {
     grpc.StatusCode.UNAVAILABLE: "Is a server listening there? Start one with python -m tfrec.serve.",
-    grpc.StatusCode.NOT_FOUND: "Check the model's name and version, or call wait_until_available().",
+    grpc.StatusCode.NOT_FOUND: "Check the model's name and version. If it still loads, wait: "
+    "wait_until_available(), or --wait 60 on the command line.",
     grpc.StatusCode.DEADLINE_EXCEEDED: "Raise the client's timeout, or export the model with warm-up records.",
     grpc.StatusCode.INVALID_ARGUMENT: "Compare the request with metadata().",
     grpc.StatusCode.FAILED_PRECONDITION: "See metadata() for the signatures that there are.",
