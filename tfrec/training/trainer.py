@@ -15,7 +15,7 @@ from tfrec.features.prepared import Prepared
 from tfrec.models import build_model
 from tfrec.models.retrieval_model import RetrievalModel, RetrievalRecommender
 from tfrec.training.checkpoint import load_checkpoint, save_checkpoint
-from tfrec.training.devices import choose_strategy
+from tfrec.training.devices import choose_strategy, keep_freed_memory
 from tfrec.training.optimizer import AdamW
 from tfrec.training.run import Run
 
@@ -95,6 +95,7 @@ def train(run: Run, prepared: Prepared, strategy: tf.distribute.Strategy) -> Tra
 
 def set_up_devices(config: Config) -> tf.distribute.Strategy:
     """Devices, precision and determinism as the configuration asks. Call it before anything is computed."""
+    keep_freed_memory()
     keras.config.set_dtype_policy(config.training.precision)
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
