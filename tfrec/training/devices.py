@@ -44,9 +44,9 @@ def choose_strategy(config: TrainingConfig) -> tf.distribute.Strategy:
 def keep_freed_memory() -> None:
     """Lets the process keep what it frees, so that the next step finds it again.
 
-    Each step allocates and frees the same large arrays. The C library hands them back to the system each time, which then
-    clears them page by page: half of a step's time on a CPU. See docs/decisions/0007-keep-freed-memory.md. Without
-    effect on other C libraries than glibc.
+    Each step allocates and frees the same large arrays. The C library hands them back to the system each time, which
+    then clears them page by page: half of a step's time on a CPU. See docs/decisions/0007-keep-freed-memory.md.
+    Without effect on other C libraries than glibc.
     """
     if platform.libc_ver()[0] != "glibc":
         return
