@@ -36,6 +36,9 @@ class TableConfig(Section):
     delimiter: str | None = None
     """Field separator of a CSV file. None: the one of comma, tab, semicolon and bar that the header has most of."""
 
+    decimal: Literal[".", ","] = "."
+    """Decimal mark of numbers that are written as text, as in a CSV file: `,` reads 12,50 as 12.5. Not of `vector`."""
+
     columns: dict[str, str] = {}
     """Role -> column name, where they differ: `{item_id = "sku"}`. Roles: user_id, item_id, timestamp, event,
     label, value. `timestamp = ":row"` takes the order of the rows where a table has no time column."""

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from tfrec.cli import parse_settings
 from tfrec.config import DataConfig, TableConfig
 from tfrec.datasets import Dataset, Roles, load_dataset
 from tfrec.errors import InputError
@@ -415,6 +416,76 @@ def test_unreadable_files_are_explained(folder: Folder, name: str, content: str 
         assert word in message
 
 
+def test_missing_file_of_a_relative_path_says_where_it_was_looked_for(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.path)
+    assert folder.error(TableConfig(path=Path("in/absent.csv"))) == (
+        f"Expected a file at {folder.path}/in/absent.csv. Received: nothing there. "
+        f"The working directory is {folder.path}, and the data root has none either."
+    )
+
+
+@pytest.mark.parametrize(("written", "is_helped"), [("29.10.2024 04:16:59", True), ("10/29/2024", True), ("x", False)])
+def test_times_that_are_not_iso_come_with_a_way_to_convert_them(folder: Folder, written: str, is_helped: bool) -> None:
+    message = folder.error(f"user_id,item_id,timestamp\nu1,a,{written}\nu1,b,{written}\n")
+    assert ("Write times as ISO 8601; pandas reads others" in message) == is_helped
+    assert ("pd.to_datetime(frame['timestamp'], format='%d.%m.%Y %H:%M:%S')" in message) == is_helped
+
+
+def test_utf8_that_is_read_as_another_encoding_is_told(folder: Folder) -> None:
+    for encoding, notes in {"latin-1": 1, "cp1252": 1, "utf-8": 0, "utf-8-sig": 0}.items():
+        items = folder.table("items.csv", "item_id,title\na,Käse\nb,Bee\n", text=("title",), encoding=encoding)
+        assert len(folder.load(items=items).notes) == notes, encoding
+    items = items.model_copy(update={"encoding": "latin-1"})
+    assert folder.load(items=items).notes[0] == (
+        "items.csv looks like UTF-8 but is read as latin-1. If its text comes out garbled, leave --encoding out, or "
+        "pass --set data.items.encoding=utf-8 for this table alone."
+    )
+    for content in ("item_id,title\na,Ant\nb,Bee\n", "item_id,title\na,Käse\nb,Bee\n".encode("latin-1")):
+        items = folder.table("items.csv", content, text=("title",), encoding="latin-1")
+        assert folder.load(items=items).notes == ()
+
+
+def test_utf8_with_a_cut_character_at_the_end_of_what_is_looked_at_is_utf8(folder: Folder) -> None:
+    start = "item_id,title\nb,Bee\na,"
+    title = "x" * ((1 << 20) - len(start) - 3) + "éé"  # the second é is at the last byte and the one after it
+    items = folder.table("items.csv", start + title + "\n", text=("title",), encoding="latin-1")
+    assert "looks like UTF-8" in folder.load(items=items).notes[0]
+
+
+def test_names_garbled_by_a_wrong_encoding_are_explained(folder: Folder) -> None:
+    log = folder.table(
+        "log.csv", "Käufer,item_id,timestamp\nu,a,1\n", columns={"user_id": "Käufer"}, encoding="latin-1"
+    )
+    assert "log.csv looks like UTF-8 but is read as latin-1" in folder.error(log)
+    assert "Map it with" not in folder.error(log)
+    marked = folder.table("log.csv", "\ufeff" + LOG, encoding="latin-1")
+    assert folder.error(marked) == (
+        "Expected text in latin-1 in log.csv. Received: the mark that begins a file in UTF-8. Leave --encoding out; it "
+        "can be set for one table alone, as in --set data.items.encoding=utf-8."
+    )
+
+
+def test_a_wrong_delimiter_is_explained(folder: Folder) -> None:
+    message = folder.error(folder.table("log.csv", LOG.replace(",", ";"), delimiter=","))
+    assert message == (
+        "Expected columns divided by ',' in log.csv, as --delimiter says. Received: one column, "
+        "'user_id;item_id;timestamp'. Leave --delimiter out; it can be set for one table alone, as in "
+        "--set 'data.interactions.delimiter=\";\"'."
+    )
+    assert parse_settings(['data.interactions.delimiter=";"']) == {"data.interactions.delimiter": ";"}
+
+
+def test_a_mistyped_column_is_recognised(folder: Folder) -> None:
+    content = "Kunde,Artikelnummer,timestamp\nu,a,1\n"
+    log = folder.table("log.csv", content, columns={"user_id": "kunde", "item_id": "Artikelnummmer"})
+    assert folder.error(log) == (
+        "Expected columns 'kunde' and 'Artikelnummmer' in log.csv. Received: ['Kunde', 'Artikelnummer', 'timestamp']. "
+        "Did you mean --column user_id=Kunde --column item_id=Artikelnummer?"
+    )
+
+
 def test_missing_file_is_named(folder: Folder) -> None:
     assert folder.error(TableConfig(path=folder.path / "absent.csv")).endswith("absent.csv. Received: nothing there.")
     assert folder.error(TableConfig(path=folder.path)).endswith("Received: a folder.")
@@ -452,8 +523,91 @@ def test_bad_rows_are_dropped_and_counted(folder: Folder) -> None:
     dataset = folder.load(BAD_LOG, bad_rows="drop")
     assert rows(dataset) == [("u1", "a", 1, 1.0), ("u3", "b", 8, 0.0)]
     assert dataset.users["user_id"].tolist() == ["u1", "u3"]
-    (note,) = dataset.notes
+    note, warning = dataset.notes
     assert note.startswith("log.csv: 6 of 8 rows left out. ")
+    assert warning.startswith("More than half of the interactions are left out: 6 of 8 rows. ")
+
+
+PRICES = "item_id;title;price;look\na;Ant;12,50;1 2\nb;Bee;12,50 €;x y\n;Nobody;3;3 4\nd;Doe;4;5 6\ne;Emu;;\n"
+
+
+def test_attributes_that_cannot_be_read_are_left_empty_and_counted(folder: Folder) -> None:
+    items = folder.table("items.csv", PRICES, text=("title",), numeric=("price",), vector=("look",))
+    dataset = folder.load(items=items, bad_rows="drop")
+    assert dataset.items["item_id"].tolist() == ["a", "b", "d", "e"]
+    np.testing.assert_array_equal(dataset.items["price"], np.array([np.nan, np.nan, 4, np.nan], np.float32))
+    assert np.stack(dataset.items["look"]).tolist() == [[1, 2], [0, 0], [5, 6], [0, 0]]
+    assert len(dataset.interactions) == 3
+    assert dataset.notes == (
+        "items.csv: 1 of 5 rows left out. column 'item_id', expected an id: text without line breaks and tabs, or a "
+        "whole number: 1 row (row 3: nothing).",
+        "items.csv: price: 2 values left empty (row 1: '12,50', row 2: '12,50 €'). "
+        "If the comma is a decimal comma, pass --set data.items.decimal=','.",
+        "items.csv: look: 1 value left empty (row 2: 'x y').",
+    )
+    message = folder.error(items=items)
+    assert "Received 3 of 5 rows that are not:" in message
+    assert "column 'price', expected a number: 2 rows (row 1: '12,50', row 2: '12,50 €')" in message
+    assert message.endswith("with --bad-rows drop. If the comma is a decimal comma, pass --set data.items.decimal=','.")
+
+
+def test_a_decimal_comma_is_read_where_it_is_declared(folder: Folder) -> None:
+    content = 'item_id,price\na,"12,50"\nb,3\nc,1.234\n'
+    items = folder.table("items.csv", content, numeric=("price",), decimal=",")
+    dataset = folder.load(items=items, bad_rows="drop")
+    np.testing.assert_array_equal(dataset.items["price"], np.array([12.5, 3, np.nan], np.float32))
+    assert "expected a number with a decimal comma: 1 row (row 3: '1.234')" in folder.error(items=items)
+    guessed = folder.table("items.csv", content.replace("1.234", "1"), decimal=",")
+    assert folder.load(items=guessed).item_roles == Roles(numeric=("price",))
+    assert parse_settings(["data.items.decimal=,"]) == {"data.items.decimal": ","}  # what a shell makes of the remedy
+
+
+def test_an_attribute_in_which_nothing_can_be_read_is_an_error(folder: Folder) -> None:
+    items = folder.table("items.csv", "item_id,title,price\na,Ant,x\nb,Bee,\n", numeric=("price",))
+    message = folder.error(items=items, bad_rows="drop")
+    assert message.endswith("Correct them, or leave price undeclared, in which nothing can be read.")
+
+
+def test_a_value_that_cannot_be_read_leaves_its_interaction(folder: Folder) -> None:
+    log = "user_id,item_id,timestamp,value\nu1,a,1,5 €\nu1,b,2,6 €\n"
+    dataset = folder.load(log, bad_rows="drop")
+    assert dataset.interactions["value"].isna().tolist() == [True, True]
+    assert dataset.notes == ("log.csv: value: 2 values left empty (row 1: '5 €', row 2: '6 €').",)
+
+
+def test_undecodable_attributes_are_left_empty(folder: Folder) -> None:
+    table = pa.table({"item_id": ["a", "b"], "x": badly_encoded(b"ok", b"\xe9"), "y": badly_encoded(b"\xe9", b"ok")})
+    pyarrow.parquet.write_table(table, folder.path / "items.parquet")
+    items = TableConfig(path=folder.path / "items.parquet", text=("x",), categorical=("y",))
+    dataset = folder.load(items=items, bad_rows="drop")
+    assert dataset.items["x"].tolist() == ["ok", ""]
+    assert dataset.items["y"].isna().tolist() == [True, False]
+
+
+def test_items_that_were_left_out_are_told_from_items_that_are_not_there(folder: Folder) -> None:
+    log = "user_id,item_id,timestamp\nu1,a,1\nu1,b,2\nu1,c,3\nu2,c,4\nu2,z,5\nu2,a,6\nu3,a,7\n"
+    items = "item_id,title\na,Ant\nb,Bee,3\nc,Cat\n"
+    # b has too many values; no row says anything of z.
+    dataset = folder.load(log, items=folder.table("items.csv", items), bad_rows="drop")
+    assert dataset.notes[-2:] == (
+        "1 of 7 interactions are with 1 items that the items table lacks (such as 'z'): left out.",
+        "1 of 7 interactions are with 1 items whose own rows in the items table were left out (such as 'b'): left out.",
+    )
+    # An id that neither table may hold is no item at all.
+    items = folder.table("items.csv", 'item_id,title\na,Ant\nb,Bee\nc,Cat\n"z\n",Zed\n')
+    dataset = folder.load(log.replace(",z,", ',"z\n",'), items=items, bad_rows="drop")
+    assert not any("items table" in note for note in dataset.notes)
+
+
+@pytest.mark.parametrize("lost", [2, 3])
+def test_more_than_half_is_told(folder: Folder, lost: int) -> None:
+    items = folder.table("items.csv", "item_id,title\na,Ant\nc,Cat\n" + ",Nobody\n" * lost)
+    log = "user_id,item_id,timestamp\nu1,a,1\nu1,c,2\n" + "u1,z,3\n" * lost
+    notes = folder.load(log, items=items, bad_rows="drop").notes
+    warnings = [note for note in notes if note.startswith("More than half")]
+    assert [warning.partition(":")[0] for warning in warnings] == [
+        f"More than half of the {name} are left out" for name in ("interactions", "items") if lost > 2
+    ]
 
 
 def test_label_range_is_the_users(folder: Folder) -> None:
@@ -465,9 +619,10 @@ def test_repeated_ids_keep_the_first_good_row(folder: Folder) -> None:
     items = folder.table("items.csv", "item_id,price\na,x\nb,2\na,3\na,4\n", numeric=("price",))
     message = folder.error(items=items)
     assert "column 'price', expected a number: 1 row (row 1: 'x')" in message
-    assert "column 'item_id', expected each id once: 1 row (row 4: 'a')" in message
+    assert "column 'item_id', expected each id once: 2 rows (row 3: 'a', row 4: 'a')" in message
     dataset = folder.load(items=items, bad_rows="drop")
-    assert dict(zip(dataset.items["item_id"], dataset.items["price"], strict=True)) == {"b": 2, "a": 3}
+    assert dataset.items["item_id"].tolist() == ["a", "b"]
+    assert dataset.items["price"].isna().tolist() == [True, False]
 
 
 def test_dropping_every_row_is_an_error(folder: Folder) -> None:

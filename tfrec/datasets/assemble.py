@@ -1,5 +1,6 @@
 """Puts interactions, items and users together: ids become row numbers."""
 
+from collections.abc import Collection
 from typing import Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ def assemble(
     user_roles: Roles = Roles(),  # noqa: B008
     unknown_items: Literal["error", "keep", "drop"] = "drop",
     title: str | None = None,
+    left_out_items: Collection[str] = (),
     notes: tuple[str, ...] = (),
     shared_clock: bool = True,
 ) -> Dataset:
@@ -33,6 +35,7 @@ def assemble(
         items: The catalogue. None: the items of the interactions, in order of appearance.
         users: None: the users of the interactions, in order of appearance. Users that it lacks are added.
         unknown_items: What to do with interactions whose item `items` lacks.
+        left_out_items: Ids that `items` lacks because their rows were not valid.
 
     Raises:
         InputError: An item is unknown and `unknown_items` is "error", or no interaction is left.
@@ -43,7 +46,17 @@ def assemble(
     unknown = (_rows_of(item_ids, items["item_id"]) < 0)[item_codes]
     if unknown.any():
         ids = _used(item_codes[unknown], item_ids)
-        notes += (_settle_unknown(unknown_items, int(unknown.sum()), len(unknown), ids),)
+        is_left_out = item_ids.isin(left_out_items).to_numpy()[item_codes]
+        reasons = {
+            "that the items table lacks": unknown & ~is_left_out,
+            "whose own rows in the items table were left out": unknown & is_left_out,
+        }
+        found = {
+            f"{mask.sum():,} of {len(mask):,} interactions are with {len(used):,} items {reason}": used
+            for reason, mask in reasons.items()
+            if len(used := _used(item_codes[mask], item_ids))
+        }
+        notes += _settle_unknown(unknown_items, found, bool(unknown.all()))
         if unknown_items == "keep":
             items = pd.concat([items, _blank_rows("item_id", ids, items, item_roles)], ignore_index=True)
         else:
@@ -97,18 +110,18 @@ def _rows_of(ids: pd.Series, known: pd.Series) -> np.ndarray:
     return pc.index_in(pa.array(ids, pa.string()), pa.array(known, pa.string())).fill_null(-1).to_numpy()
 
 
-def _settle_unknown(policy: str, count: int, total: int, ids: pd.Series) -> str:
-    subject = f"{count:,} of {total:,} interactions are with {len(ids):,} items that the items table lacks"
-    examples = ", ".join(repr(id) for id in ids[:3])
+def _settle_unknown(policy: str, found: dict[str, pd.Series], is_all: bool) -> tuple[str, ...]:
+    """The notes on unknown items: `found` is what to say of them -> which they are."""
+    said = [f"{subject} (such as {', '.join(repr(id) for id in ids[:3])})" for subject, ids in found.items()]
     if policy == "keep":
-        return f"{subject} (such as {examples}): kept, without attributes."
-    if policy == "error" or count == total:
+        return tuple(f"{each}: kept, without attributes." for each in said)
+    if policy == "error" or is_all:
         raise InputError(
-            f"Expected every item of the interactions in the items table. Received: {subject}, such as {examples}. "
+            f"Expected every item of the interactions in the items table. Received: {'; '.join(said)}. "
             "Check that both tables spell ids alike; then add the items, or pass "
-            + ("--unknown-items keep." if count == total else "--unknown-items drop or --unknown-items keep.")
+            + ("--unknown-items keep." if is_all else "--unknown-items drop or --unknown-items keep.")
         )
-    return f"{subject} (such as {examples}): left out."
+    return tuple(f"{each}: left out." for each in said)
 
 
 def _blank_rows(key: str, ids: pd.Series, table: pd.DataFrame, roles: Roles) -> pd.DataFrame:

@@ -1,7 +1,8 @@
 """Turns columns as they are written into columns as they are meant, and tells which values could not be.
 
 A function that returns `Converted` takes an Arrow column of any type and returns the converted column and the mask
-(bool [num_rows]) of the values that are not what they should be; what the converted column holds there means nothing.
+(bool [num_rows]) of the values that are not what they should be. An attribute is missing there (null, "" in text, zeros
+in vectors); what other columns hold there means nothing.
 """
 
 import numpy as np
@@ -72,13 +73,19 @@ def to_categories(column: pa.ChunkedArray) -> Converted:
     return pc.if_else(pc.equal(pc.utf8_trim_whitespace(text), ""), None, text), bad
 
 
-def to_numbers(column: pa.ChunkedArray) -> Converted:
-    """Numbers: float32, null where none is written. Bad: no number, infinite, or beyond float32."""
+def to_numbers(column: pa.ChunkedArray, decimal: str = ".") -> Converted:
+    """Numbers: float32, null where none is written. Bad: no number, infinite, or beyond float32. In text, `decimal` is
+    the decimal mark, and nothing else may stand between digits."""
+    if decimal == "," and _is_text(column.type):
+        no_number = pc.replace_substring(_plain(column), ".", "\ufffd")
+        column = pc.replace_substring(no_number, ",", ".")
     numbers, bad = _parse_numbers(column)
     numbers = numbers.cast(pa.float64(), safe=False)
     with np.errstate(over="ignore"):
         values = numbers.to_numpy(zero_copy_only=False).astype(np.float32)
-    return pa.array(values, from_pandas=True), bad | np.isinf(values)
+    is_infinite = np.isinf(values)
+    values[is_infinite] = np.nan
+    return pa.array(values, from_pandas=True), bad | is_infinite
 
 
 def to_timestamps(column: pa.ChunkedArray) -> Converted:
@@ -118,6 +125,7 @@ def to_vectors(column: pa.ChunkedArray) -> Converted:
     values = np.zeros((len(lengths), size), np.float32)
     fits = lengths == size if size else np.zeros(len(lengths), bool)
     values[fits] = entries.to_numpy(zero_copy_only=False)[np.repeat(fits, lengths)].reshape(-1, size)
+    values[bad] = 0
     offsets = np.arange(len(lengths) + 1) * size
     return pa.LargeListArray.from_arrays(offsets, values.reshape(-1)), bad
 

@@ -7,7 +7,7 @@ import json
 import re
 import zlib
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -21,6 +21,10 @@ import pyarrow.parquet
 from tfrec.config import TableConfig
 from tfrec.errors import InputError
 
+DELIMITERS = ",\t;|"
+"""What may divide the columns of a CSV file if nobody says what does."""
+
+_LOOKED_AT = 1 << 20  # bytes that tell an encoding
 _BLOCK = 1 << 24  # bytes that Arrow parses at once; no single value may be longer
 
 
@@ -32,6 +36,7 @@ class Rows:
         table: Its columns. Those of a CSV file are strings, null where nothing is written.
         numbers: The row number of each row of `table`, as people count: from 1, after the header.
         broken: Row number and text of the rows that do not have a value for each column; they are not in `table`.
+        broken_values: What each of them has instead.
         undecodable: Of a column that has values which are no UTF-8, the rows of these, bool [num_rows]. They hold
             replacement characters.
     """
@@ -40,6 +45,7 @@ class Rows:
     numbers: Sequence[int] | np.ndarray
     broken: list[tuple[int, str]]
     undecodable: dict[str, np.ndarray] = field(default_factory=dict)
+    broken_values: list[list[str]] = field(default_factory=list)
 
 
 class Reader(Protocol):
@@ -59,8 +65,13 @@ def open_table(config: TableConfig) -> Reader:
         InputError: There is no such file, its suffix is unknown, it is empty, broken, or not in the declared encoding.
     """
     path = config.path
+    if path.is_dir():
+        raise InputError(f"Expected a file at {path}. Received: a folder.")
     if not path.is_file():
-        raise InputError(f"Expected a file at {path}. Received: {'a folder' if path.is_dir() else 'nothing there'}.")
+        elsewhere = f" The working directory is {Path.cwd()}, and the data root has none either."
+        raise InputError(
+            f"Expected a file at {path.absolute()}. Received: nothing there.{'' if path.is_absolute() else elsewhere}"
+        )
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
     if suffix not in _READERS or (suffix == ".parquet" and path.suffix == ".gz"):
         raise InputError(
@@ -83,6 +94,28 @@ def open_table(config: TableConfig) -> Reader:
     return reader
 
 
+def looks_like_utf8(config: TableConfig) -> bool:
+    """Whether the text of an opened file is UTF-8 beyond ASCII, but declared to be in an encoding of one byte a
+    character, in which any bytes are text."""
+    if config.path.suffix == ".parquet" or not _is_single_byte(config.encoding):
+        return False
+    with _explaining(config), _open(config.path) as file:
+        start = file.read(_LOOKED_AT)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)  # its last character may be cut
+    except UnicodeDecodeError:
+        return False
+    return not start.isascii()
+
+
+def _is_single_byte(encoding: str) -> bool:
+    decodable = 0
+    for byte in range(0x80, 0x100):
+        with suppress(UnicodeError):
+            decodable += len(bytes([byte]).decode(encoding)) == 1
+    return decodable > 64  # Shift JIS has 63 characters of one such byte, others of several bytes fewer
+
+
 def read_rows(reader: Reader, config: TableConfig, columns: Collection[str], categories: Collection[str] = ()) -> Rows:
     """Reads columns of an opened file.
 
@@ -101,6 +134,12 @@ class _Csv:
         self._path, self._encoding = config.path, config.encoding
         with _open(config.path) as binary, codecs.getreader(config.encoding)(binary) as file:
             header = file.readline().removeprefix("\ufeff")
+            if _is_single_byte(config.encoding) and header.encode(config.encoding).startswith(codecs.BOM_UTF8):
+                raise InputError(
+                    f"Expected text in {config.encoding} in {config.path.name}. Received: the mark that begins a file "
+                    "in UTF-8. Leave --encoding out; it can be set for one table alone, as in --set "
+                    "data.items.encoding=utf-8."
+                )
             self._delimiter = config.delimiter or _sniff(header)
             if len(self._delimiter) != 1:
                 raise InputError(f"Expected one character as --delimiter. Received: {self._delimiter!r}.")
@@ -117,7 +156,13 @@ class _Csv:
             table, broken = self._parse(columns, categories, threads=False)
             numbers = np.arange(1, table.num_rows + len(broken) + 1)
             numbers = np.delete(numbers, [number - 1 for number, _ in broken])
-        return Rows(table, numbers, broken)
+        return Rows(table, numbers, broken, broken_values=[self._divide(text) for _, text in broken])
+
+    def _divide(self, row: str) -> list[str]:
+        try:
+            return next(csv.reader([row], delimiter=self._delimiter), [])
+        except csv.Error:  # a line break that is not quoted, a value beyond the module's limit
+            return []
 
     def _parse(
         self, columns: Collection[str], categories: Collection[str] = (), threads: bool = True
@@ -252,7 +297,7 @@ def _open(path: Path) -> BinaryIO:
 
 def _sniff(header: str) -> str:
     unquoted = re.sub(r'"[^"]*"', "", header)
-    return max(",\t;|", key=unquoted.count)
+    return max(DELIMITERS, key=unquoted.count)
 
 
 @contextmanager

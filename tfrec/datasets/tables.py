@@ -1,18 +1,21 @@
 """The user's own tables: files → checked columns → `Dataset`."""
 
 import difflib
-from dataclasses import dataclass
+import json
+import re
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tfrec.config import DataConfig, TableConfig
 from tfrec.datasets.assemble import assemble
 from tfrec.datasets.checks import RowChecks
 from tfrec.datasets.columns import to_categories, to_ids, to_numbers, to_text, to_timestamps, to_vectors
 from tfrec.datasets.dataset import Dataset, Roles
-from tfrec.datasets.readers import Reader, Rows, open_table, read_rows
+from tfrec.datasets.readers import DELIMITERS, Reader, Rows, looks_like_utf8, open_table, read_rows
 from tfrec.errors import InputError
 
 TableName = Literal["interactions", "items", "users"]
@@ -26,6 +29,8 @@ _REQUIRED: dict[TableName, tuple[str, ...]] = {
     "users": ("user_id",),
 }
 _OPTIONAL: dict[TableName, tuple[str, ...]] = {"interactions": ("event", "label", "value"), "items": (), "users": ()}
+
+_DATE = re.compile("[0-9][./-][0-9]")
 
 _ALSO_CALLED = {
     "user_id": ("user", "customer", "member", "visitor", "session"),
@@ -51,7 +56,7 @@ def load_tables(config: DataConfig) -> Dataset:
             f"Received: {config.title!r}. Add it with --text {config.title}."
         )
     tables = [table for table in (interactions, items, users) if table]
-    return assemble(
+    dataset = assemble(
         config.interactions.path.name.split(".")[0],
         interactions.columns,
         items.columns.to_pandas() if items else None,
@@ -60,8 +65,13 @@ def load_tables(config: DataConfig) -> Dataset:
         user_roles=users.roles if users else Roles(),
         unknown_items=config.unknown_items,
         title=config.title or next(iter(item_roles.text), None),
+        left_out_items=items.left_out_ids if items else (),
         notes=tuple(note for table in tables for note in table.notes),
     )
+    left = {"interactions": (interactions, len(dataset.interactions))}
+    left |= {"items": (items, items.columns.num_rows)} if items else {}
+    left |= {"users": (users, users.columns.num_rows)} if users else {}
+    return replace(dataset, notes=dataset.notes + _warn_of_losses(left))
 
 
 @dataclass(frozen=True)
@@ -69,28 +79,51 @@ class _Table:
     columns: pa.Table
     roles: Roles
     notes: tuple[str, ...]
+    total: int
+    """The rows of the file, with those that are left out."""
+    left_out_ids: frozenset[str]
+    """Ids of the rows that are left out, of items and users."""
+
+
+def _warn_of_losses(left: "dict[str, tuple[_Table, int]]") -> tuple[str, ...]:
+    """Warns where more than half of the rows of a table's file are not among the rows that are left."""
+    return tuple(
+        f"More than half of the {name} are left out: {table.total - rows:,} of {table.total:,} rows. "
+        "Look at the notes above before you trust what is learned from the others."
+        for name, (table, rows) in left.items()
+        if 2 * rows < table.total
+    )
 
 
 def _read(name: TableName, config: TableConfig, bad_rows: Literal["error", "drop"]) -> _Table:
     reader = open_table(config)
-    named = _named_columns(name, config, reader)
+    suspicion = ""
+    if looks_like_utf8(config):
+        suspicion = (
+            f"{config.path.name} looks like UTF-8 but is read as {config.encoding}. If its text comes out garbled, "
+            f"leave --encoding out, or pass --set data.{name}.encoding=utf-8 for this table alone."
+        )
+    named = _named_columns(name, config, reader, suspicion)
     roles = Roles(config.text, config.categorical, config.numeric, config.vector)
-    _require_declared(name, config, reader, roles, named)
-    notes: tuple[str, ...] = ()
+    _require_declared(name, config, reader, roles, named, suspicion)
+    notes: tuple[str, ...] = (suspicion,) if suspicion else ()
     if roles.columns or name == "interactions":
         rows = _rows(reader, config, [*named.values(), *roles.columns], named)
     else:
         rows = _rows(reader, config, reader.columns, named)
-        roles = _guess_roles(name, rows.table.drop_columns(list(set(named.values()))))
+        roles = _guess_roles(name, rows.table.drop_columns(list(set(named.values()))), config.decimal)
         if roles.columns:
-            notes = (_explain_guess(config, roles),)
+            notes += (_explain_guess(config, roles),)
     checks = RowChecks(config.path.name, rows.numbers)
     checks.reject_broken(rows.broken, len(reader.columns))
     for column, bad in rows.undecodable.items():
-        checks.reject(bad, f"column '{column}', expected text in UTF-8", rows.table[column])
-    columns = {role: _convert_role(role, column, rows.table, config, checks) for role, column in named.items()}
+        if column in named.values():
+            checks.reject(bad, f"column '{column}', expected text in UTF-8", rows.table[column])
+    convert = _Conversion(name, config, checks)
+    columns = {role: convert.role(role, column, rows.table) for role, column in named.items()}
     for column in roles.columns:
-        columns[column] = _convert_attribute(column, rows.table[column], roles, checks)
+        columns[column] = convert.attribute(column, rows.table[column], roles, rows.undecodable.get(column))
+    left_out = frozenset[str]()
     if name == "interactions":
         if "event" in columns:
             columns["event"] = columns["event"].dictionary_encode()
@@ -99,9 +132,13 @@ def _read(name: TableName, config: TableConfig, bad_rows: Literal["error", "drop
         repeated = _repeated(columns[key], checks.good)
         checks.reject(repeated, f"column '{named[key]}', expected each id once", columns[key])
         columns[key] = columns[key].cast(pa.string())
+        place = reader.columns.index(named[key])
+        left_out = frozenset(columns[key].filter(pa.array(~checks.good)).drop_null().to_pylist())
+        left_out |= {values[place] for values in rows.broken_values if len(values) > place}
     notes = checks.settle(bad_rows) + notes
     table = pa.table(columns)
-    return _Table(table if checks.good.all() else table.filter(pa.array(checks.good)), roles, notes)
+    table = table if checks.good.all() else table.filter(pa.array(checks.good))
+    return _Table(table, roles, notes, checks.total, left_out)
 
 
 def _rows(reader: Reader, config: TableConfig, columns: list[str], named: dict[str, str]) -> Rows:
@@ -110,8 +147,8 @@ def _rows(reader: Reader, config: TableConfig, columns: list[str], named: dict[s
     return read_rows(reader, config, wanted, ids)
 
 
-def _named_columns(name: TableName, config: TableConfig, reader: Reader) -> dict[str, str]:
-    """Role -> column, of the roles that this table has."""
+def _named_columns(name: TableName, config: TableConfig, reader: Reader, suspicion: str) -> dict[str, str]:
+    """Role -> column, of the roles that this table has. `suspicion`: why they may not be found."""
     roles = _REQUIRED[name] + _OPTIONAL[name]
     for role in config.columns:
         if role not in roles:
@@ -124,15 +161,41 @@ def _named_columns(name: TableName, config: TableConfig, reader: Reader) -> dict
         elif role in _REQUIRED[name] or role in config.columns:
             missing.append(role)
     if missing:
+        _require_delimiter(name, config, reader)
         prefix = "" if name == "interactions" else f"{name}."
         expected = " and ".join(repr(config.columns.get(role, role)) for role in missing)
-        options = [f"--column {prefix}{role}={_likely(role, reader.columns) or 'COLUMN'}" for role in missing]
-        hint = f" Use --column timestamp={ROW_ORDER} if the rows are in order." if "timestamp" in missing else ""
+        near = {role: _near(config.columns[role], reader.columns) for role in missing if role in config.columns}
+        columns = {role: near.get(role) or _likely(role, reader.columns) or "COLUMN" for role in missing}
+        options = " ".join(f"--column {prefix}{role}={column}" for role, column in columns.items())
+        remedy = f"Map {'it' if len(missing) == 1 else 'them'} with {options}."
+        if all(near.get(role) for role in missing):
+            remedy = f"Did you mean {options}?"
+        if "timestamp" in missing:
+            remedy += f" Use --column timestamp={ROW_ORDER} if the rows are in order."
         raise InputError(
             f"Expected column{'s' * (len(missing) > 1)} {expected} in {config.path.name}. Received: {reader.columns}. "
-            f"Map {'it' if len(missing) == 1 else 'them'} with {' '.join(options)}.{hint}"
+            + (suspicion or remedy)
         )
     return named
+
+
+def _require_delimiter(name: TableName, config: TableConfig, reader: Reader) -> None:
+    """An only column whose name holds another delimiter than the declared one was not divided."""
+    (column, *others), declared = reader.columns or [""], config.delimiter
+    found = max(DELIMITERS, key=column.count)
+    if others or not declared or found not in column:
+        return
+    raise InputError(
+        f"Expected columns divided by {declared!r} in {config.path.name}, as --delimiter says. Received: one column, "
+        f"{column!r}. Leave --delimiter out; it can be set for one table alone, as in "
+        f"--set 'data.{name}.delimiter={json.dumps(found)}'."
+    )
+
+
+def _near(column: str, columns: list[str]) -> str | None:
+    """The column that a mistyped one stands for, if any looks like it."""
+    folded = {each.casefold(): each for each in columns}
+    return next((folded[each] for each in difflib.get_close_matches(column.casefold(), folded, n=1)), None)
 
 
 def _likely(role: str, columns: list[str]) -> str | None:
@@ -142,7 +205,7 @@ def _likely(role: str, columns: list[str]) -> str | None:
 
 
 def _require_declared(
-    name: TableName, config: TableConfig, reader: Reader, roles: Roles, named: dict[str, str]
+    name: TableName, config: TableConfig, reader: Reader, roles: Roles, named: dict[str, str], suspicion: str
 ) -> None:
     if name == "interactions" and roles.columns:
         raise InputError(
@@ -158,8 +221,8 @@ def _require_declared(
                     f"Received: {column!r}."
                 )
             if column not in reader.columns:
-                near = difflib.get_close_matches(column, reader.columns, n=1)
-                hint = f"Did you mean '{near[0]}'?" if near else f"Correct --{kind}."
+                near = _near(column, reader.columns)
+                hint = suspicion or (f"Did you mean '{near}'?" if near else f"Correct --{kind}.")
                 raise InputError(
                     f"Expected column '{column}' in {config.path.name}, as --{kind} says. "
                     f"Received: {reader.columns}. {hint}"
@@ -172,13 +235,13 @@ def _require_declared(
         )
 
 
-def _guess_roles(name: TableName, table: pa.Table) -> Roles:
+def _guess_roles(name: TableName, table: pa.Table, decimal: str) -> Roles:
     """Numbers are numeric, lists of numbers vectors, anything else text in items and categories in users."""
     guesses: dict[str, list[str]] = {"text": [], "categorical": [], "numeric": [], "vector": []}
     for column, values in zip(table.column_names, table.columns, strict=True):
         if values.null_count == len(values):
             continue
-        if not to_numbers(values)[1].any():
+        if not to_numbers(values, decimal)[1].any():
             guesses["categorical" if pa.types.is_boolean(values.type) else "numeric"].append(column)
         elif pa.types.is_nested(values.type) and not to_vectors(values)[1].any():
             guesses["vector"].append(column)
@@ -205,36 +268,70 @@ def _explain_guess(config: TableConfig, roles: Roles) -> str:
     )
 
 
-def _convert_role(role: str, column: str, table: pa.Table, config: TableConfig, checks: RowChecks) -> pa.Array:
-    if column == ROW_ORDER:
-        return pa.array(np.arange(table.num_rows))
-    values = table[column]
-    if role in ("user_id", "item_id"):
-        converted, expected = to_ids(values), "an id: text without line breaks and tabs, or a whole number"
-    elif role == "timestamp":
-        converted, expected = to_timestamps(values), "a number or an ISO 8601 time such as 2024-05-01T12:30:00Z"
-    elif role == "event":
-        converted, expected = to_categories(values), "text"
-    elif role == "value":
-        converted, expected = to_numbers(values), "a number"
-    else:
-        low, high = config.label_range
-        labels, bad = to_numbers(values)
-        numbers = labels.to_numpy(zero_copy_only=False)
-        converted = labels, bad | ~((numbers >= low) & (numbers <= high))
-        expected = f"a number from {low:g} to {high:g} (label_range)"
-    checks.reject(converted[1], f"column '{column}', expected {expected}", values)
-    return converted[0]
+@dataclass(frozen=True)
+class _Conversion:
+    """Columns as they are meant; what is wrong with them goes to `checks`."""
 
+    table: TableName
+    config: TableConfig
+    checks: RowChecks
 
-def _convert_attribute(column: str, values: pa.ChunkedArray, roles: Roles, checks: RowChecks) -> pa.Array:
-    if column in roles.text:
-        converted, expected = to_text(values), "text"
-    elif column in roles.categorical:
-        converted, expected = to_categories(values), "text"
-    elif column in roles.numeric:
-        converted, expected = to_numbers(values), "a number"
-    else:
-        converted, expected = to_vectors(values), "as many numbers as in most rows"
-    checks.reject(converted[1], f"column '{column}', expected {expected}", values)
-    return converted[0]
+    def role(self, role: str, column: str, rows: pa.Table) -> pa.Array:
+        if column == ROW_ORDER:
+            return pa.array(np.arange(rows.num_rows))
+        values, remedy = rows[column], ""
+        if role == "value":
+            return self._number(column, values, is_used=False)
+        if role in ("user_id", "item_id"):
+            converted, expected = to_ids(values), "an id: text without line breaks and tabs, or a whole number"
+        elif role == "timestamp":
+            converted, expected = to_timestamps(values), "a number or an ISO 8601 time such as 2024-05-01T12:30:00Z"
+            if converted[1].any() and _DATE.search(str(values.filter(pa.array(converted[1]))[0])):
+                remedy = (
+                    "Write times as ISO 8601; pandas reads others, for example with "
+                    f"frame[{column!r}] = pd.to_datetime(frame[{column!r}], format='%d.%m.%Y %H:%M:%S')."
+                )
+        elif role == "event":
+            converted, expected = to_categories(values), "text"
+        else:
+            low, high = self.config.label_range
+            labels, bad = to_numbers(values, self.config.decimal)
+            numbers = labels.to_numpy(zero_copy_only=False)
+            remedy = self._decimal_remedy(values, bad)
+            converted = labels, bad | ~((numbers >= low) & (numbers <= high))
+            expected = f"{self._a_number} from {low:g} to {high:g} (label_range)"
+        self.checks.reject(converted[1], f"column '{column}', expected {expected}", values, remedy)
+        return converted[0]
+
+    def attribute(self, column: str, values: pa.ChunkedArray, roles: Roles, undecodable: np.ndarray | None) -> pa.Array:
+        if undecodable is not None:
+            self.checks.blank(undecodable, column, "text in UTF-8", values)
+            values = pc.if_else(pa.array(undecodable), None, values)
+        if column in roles.numeric:
+            return self._number(column, values)
+        if column in roles.text:
+            converted, expected = to_text(values), "text"
+        elif column in roles.categorical:
+            converted, expected = to_categories(values), "text"
+        else:
+            converted, expected = to_vectors(values), "as many numbers as in most rows"
+        self.checks.blank(converted[1], column, expected, values)
+        return converted[0]
+
+    def _number(self, column: str, values: pa.ChunkedArray, is_used: bool = True) -> pa.Array:
+        converted, bad = to_numbers(values, self.config.decimal)
+        self.checks.blank(bad, column, self._a_number, values, self._decimal_remedy(values, bad), is_used)
+        return converted
+
+    @property
+    def _a_number(self) -> str:
+        return "a number with a decimal comma" if self.config.decimal == "," else "a number"
+
+    def _decimal_remedy(self, values: pa.ChunkedArray, bad: np.ndarray) -> str:
+        """What to say if some of the bad values would be numbers with a decimal comma."""
+        if self.config.decimal == "," or not bad.any():
+            return ""
+        values = values.filter(pa.array(bad))
+        if to_numbers(values, ",")[1].all():
+            return ""
+        return f"If the comma is a decimal comma, pass --set data.{self.table}.decimal=','."
