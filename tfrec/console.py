@@ -1,5 +1,8 @@
 """What people read while something runs: to stderr, so that stdout holds results alone."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -16,3 +19,14 @@ def progress_bar() -> Progress:
     return Progress(
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=CONSOLE
     )
+
+
+@contextmanager
+def progress(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Shows a bar as long as something is done; what it yields is told how much was. Nothing is shown of nothing."""
+    if not total:
+        yield lambda count: None
+        return
+    with progress_bar() as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda count: bar.advance(task, count)

@@ -62,13 +62,9 @@ def _text_vectors(texts: list[str], config: BackboneConfig, data_root: Path) -> 
     cache = EmbeddingCache(data_root / "embeddings", key)
     missing = cache.count_missing(texts)
     console.say(f"texts: {missing:,} to encode with {config.name}")
-    with console.progress_bar() as bar:
-        task = bar.add_task("encoding texts", total=missing) if missing else None
+    with console.progress("encoding texts", missing) as advance:
         vectors = cache.encode(
-            texts,
-            lambda batch: encode(tf.constant(batch)).numpy(),
-            config.batch_size,
-            advance=lambda count: None if task is None else bar.advance(task, count),
+            texts, lambda batch: encode(tf.constant(batch)).numpy(), config.batch_size, advance=advance
         )
     return np.concatenate([np.zeros((NUM_SPECIAL, vectors.shape[1]), np.float32), vectors]), key
 

@@ -89,7 +89,8 @@ def train(run: Run, prepared: Prepared, strategy: tf.distribute.Strategy) -> Tra
             verbose=0,
         )
     finally:
-        keeper.bar.stop()
+        if keeper.bar.live.is_started:  # Interrupted: give the terminal its cursor back.
+            keeper.bar.stop()
     return state
 
 
