@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import hypothesis
 import pytest
 
 from tests.backbones.tiny import make_tiny_backbone
@@ -13,6 +14,10 @@ from tfrec.features.prepared import Prepared
 from tfrec.features.text import item_texts
 from tfrec.models.two_tower import TwoTower
 from tfrec.training.run import Run
+
+# No timing is asserted, and Hypothesis' deadline is one: a busy machine would fail.
+hypothesis.settings.register_profile("tfrec", deadline=None)
+hypothesis.settings.load_profile("tfrec")
 
 
 @pytest.fixture(scope="session")

@@ -196,7 +196,7 @@ class TwoTowerConfig(TowersConfig):
 
 
 class JDTowerConfig(TowersConfig):
-    """`jd_tower`: a causal GPT over the history, trained to pick every next item out of the whole catalogue."""
+    """`jd_tower`: a causal GPT over the history, trained to pick every next item."""
 
     name: Literal["jd_tower"]
     """The architecture."""
@@ -206,6 +206,17 @@ class JDTowerConfig(TowersConfig):
 
     num_heads: PositiveInt = 2
     """Attention heads of a block; they divide embedding_size."""
+
+    loss: Literal["full_softmax", "sampled_softmax", "gbce", "in_batch"] = "full_softmax"
+    """What the next item is picked out of. full_softmax: the whole catalogue; up to some ten thousand items.
+    sampled_softmax: it and num_negatives others. gbce: the same, by generalised binary cross-entropy (gSASRec).
+    in_batch: num_negatives + 1 of the batch's targets, through TFRS's Retrieval task."""
+
+    num_negatives: PositiveInt = 512
+    """Items that a step's targets are compared with, unless the loss is full_softmax."""
+
+    calibration: Annotated[float, Field(ge=0, le=1)] = 0.75
+    """gbce: how far the overconfidence that comes of sampling is corrected; 0 not at all, 1 wholly."""
 
     @model_validator(mode="after")
     def _heads_share_the_embedding(self) -> Self:
@@ -239,6 +250,10 @@ class TrainingConfig(Section):
 
     learning_rate: PositiveFloat = 1e-3
     """AdamW's step size."""
+
+    schedule: Literal["constant", "cosine"] = "constant"
+    """How the step size changes. cosine: from learning_rate down to zero over all training.epochs, which then can't be
+    raised afterwards."""
 
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """AdamW's decoupled weight decay."""

@@ -146,7 +146,7 @@ def test_split_without_training_data_is_an_error() -> None:
 EVENTS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9), st.integers(0, 12)), min_size=12, max_size=60)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(EVENTS, st.sampled_from(["leave_last_out", "global_time", "cold_items"]), st.integers(0, 3))
 def test_nothing_leaks(events: list[Event], kind: str, seed: int) -> None:
     data = dataset(events)

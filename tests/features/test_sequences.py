@@ -44,7 +44,7 @@ class TestExamples:
         ),
         history_length=st.integers(1, 7),
     )
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=40)
     def test_every_interaction_with_a_past_is_an_example(self, rows: list[list[int]], history_length: int) -> None:
         expected = []
         for user, row in enumerate(rows):
@@ -139,7 +139,7 @@ class TestPadding:
         history_length=st.integers(1, 6),
         data=st.data(),
     )
-    @settings(max_examples=60, deadline=None)
+    @settings(max_examples=60)
     def test_training_and_serving_agree(self, width: int, history_length: int, data: st.DataObject) -> None:
         rows = data.draw(st.lists(st.lists(st.integers(0, 6), min_size=width, max_size=width), min_size=1, max_size=4))
         known = [[index for index in row if index >= 2] for row in rows]

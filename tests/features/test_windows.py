@@ -52,6 +52,16 @@ def test_batches_are_full_and_visit_every_window() -> None:
     users = np.concatenate([batch["user"] for batch in (first, second, third)])
     assert len(users) == 12
     assert set(users.tolist()) == set(range(2, 12))
-    assert third["history"].shape == (4, 2)
+    assert third["history"].shape == (4, 1)
     again = next(iter(windows.dataset(4, seed=0, first_epoch=0, num_epochs=1)))
     tf.debugging.assert_equal(again["user"], first["user"])
+
+
+def test_windows_of_like_length_share_a_batch() -> None:
+    windows = SequenceWindows(ragged(*([*range(2 + user % 4)] for user in range(40))), history_length=4)
+    batches = list(windows.dataset(10, seed=3, first_epoch=0, num_epochs=1))
+    assert sorted(batch["history"].shape[1] for batch in batches) == [1, 2, 3, 4]  # No padding at all.
+    assert all((batch["history"] > 0).numpy().all() for batch in batches)
+    orders = [[batch["history"].shape[1] for batch in windows.dataset(10, 3, epoch, epoch + 1)] for epoch in range(4)]
+    assert len(set(map(tuple, orders))) > 1  # Short and long ones take turns in no fixed order.
+    assert windows.num_targets == 10 * (1 + 2 + 3 + 4)

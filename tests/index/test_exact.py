@@ -57,7 +57,7 @@ def requests(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, int]:
 
 
 @given(request=requests())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_is_a_sort_of_what_is_allowed(request: tuple[np.ndarray, np.ndarray, int]) -> None:
     scores, excluded, top_k = request
     best, indices = top_items(tf.constant(scores), tf.constant(excluded), top_k)

@@ -50,7 +50,7 @@ def test_a_single_item_is_itself_however_small_its_bias() -> None:
     mask=st.lists(st.lists(st.booleans(), min_size=5, max_size=5), min_size=1, max_size=4),
     bias=st.lists(st.floats(-5, 5, width=32), min_size=5, max_size=5),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_is_a_softmax_over_the_filled_places(mask: list[list[bool]], bias: list[float]) -> None:
     vectors = np.random.default_rng(0).normal(size=(len(mask), 5, 3)).astype(np.float32)
     expected = np.zeros((len(mask), 3))

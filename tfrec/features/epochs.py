@@ -11,10 +11,13 @@ class EpochBatches(ABC):
 
     Args:
         numbers: What `batch` knows the examples by: int64 [num_examples].
+        widths: How much room each example takes: those of like width share a batch, so that little of it is padding.
+            None: all take the same.
     """
 
-    def __init__(self, numbers: np.ndarray) -> None:
+    def __init__(self, numbers: np.ndarray, widths: np.ndarray | None = None) -> None:
         self.numbers = tf.constant(numbers, tf.int64)
+        self._widths = None if widths is None else tf.constant(widths, tf.int32)
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -37,12 +40,18 @@ class EpochBatches(ABC):
         The order of an epoch is a function of the seed and the epoch alone, so a resumed run sees what an
         undisturbed one sees.
         """
+        shuffle = tf.random.experimental.stateless_shuffle
         places = tf.range(self.num_batches(batch_size) * batch_size, dtype=tf.int64) % len(self)
 
         def epoch_batches(epoch: tf.Tensor) -> tf.data.Dataset:
-            order = tf.random.experimental.stateless_shuffle(self.numbers, seed=tf.stack([seed, epoch]))
+            order = shuffle(tf.range(len(self), dtype=tf.int64), seed=tf.stack([seed, epoch]))
+            if self._widths is not None:
+                order = tf.gather(order, tf.argsort(tf.gather(self._widths, order), stable=True))
             # [num_batches * batch_size] -> [num_batches, batch_size]
-            return tf.data.Dataset.from_tensor_slices(tf.reshape(tf.gather(order, places), [-1, batch_size]))
+            batches = tf.reshape(tf.gather(tf.gather(self.numbers, order), places), [-1, batch_size])
+            if self._widths is not None:
+                batches = shuffle(batches, seed=tf.stack([epoch, seed]))
+            return tf.data.Dataset.from_tensor_slices(batches)
 
         epochs = tf.data.Dataset.range(first_epoch, num_epochs)
         return epochs.flat_map(epoch_batches).map(self.batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(4)

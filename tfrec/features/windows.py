@@ -20,6 +20,9 @@ class SequenceWindows(EpochBatches):
         sequences: Each user's training interactions, oldest first; row u is user code u.
         history_length: Places of a window.
 
+    Attributes:
+        num_targets: Of all windows together.
+
     Raises:
         InputError: No user has two interactions.
     """
@@ -40,8 +43,10 @@ class SequenceWindows(EpochBatches):
         first_targets = np.where(numbers == 0, 1, 1 + history_length + (numbers - 1) * stride)
         ends = np.where(numbers == 0, 1 + history_length, first_targets + stride)
         ends = np.minimum(ends, lengths[users])  # one past the last target
-        super().__init__(np.arange(len(users)))
+        widths = np.minimum(ends - 1, history_length)
+        super().__init__(np.arange(len(users)), widths)
         self.history_length = history_length
+        self.num_targets = int(lengths[lengths > 1].sum() - (lengths > 1).sum())
         offsets = sequences.offsets[:-1][users]
         self._starts = tf.constant(offsets + np.maximum(ends - 1 - history_length, 0), tf.int64)
         self._first_targets = tf.constant(offsets + first_targets, tf.int64)
@@ -56,13 +61,13 @@ class SequenceWindows(EpochBatches):
             windows: int64 [batch_size]
 
         Returns:
-            history: int32 [batch_size, history_length] item indices, oldest first, padded at the end.
-            target: int32 [batch_size, history_length], the item after each; padding where there is none to predict.
+            history: int32 [batch_size, longest] item indices, oldest first, padded at the end to the longest.
+            target: int32 [batch_size, longest], the item after each; padding where there is none to predict.
             user: int32 [batch_size] user indices.
         """
-        places = tf.gather(self._starts, windows)[:, tf.newaxis] + tf.range(self.history_length, dtype=tf.int64)
-        ends = tf.gather(self._ends, windows)[:, tf.newaxis]
-        filled = places + 1 < ends  # [batch_size, history_length]
+        starts, ends = (tf.gather(each, windows)[:, tf.newaxis] for each in (self._starts, self._ends))
+        places = starts + tf.range(tf.reduce_max(ends - 1 - starts))
+        filled = places + 1 < ends  # [batch_size, longest]
         asked = filled & (places + 1 >= tf.gather(self._first_targets, windows)[:, tf.newaxis])
         return {
             "history": tf.where(filled, tf.gather(self._items, tf.where(filled, places, 0)), PADDING),

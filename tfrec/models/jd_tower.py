@@ -2,21 +2,24 @@
 
 from collections.abc import Mapping
 
+import keras
 import tensorflow as tf
 
 from tfrec.config import FeaturesConfig, JDTowerConfig
 from tfrec.features.prepared import Prepared
 from tfrec.features.vocabulary import NUM_SPECIAL
 from tfrec.features.windows import SequenceWindows
-from tfrec.models.retrieval_model import RetrievalModel, build_item_tower
-from tfrec.tasks.catalogue_softmax import catalogue_softmax
+from tfrec.models.retrieval_model import RetrievalModel, build_item_tower, sampling_probabilities
+from tfrec.tasks.next_item import full_softmax, generalised_bce, sampled_softmax
+from tfrec.tasks.retrieval import RetrievalTask
 from tfrec.towers.gpt_user_tower import GPTUserTower
 
 
 class JDTower(RetrievalModel):
     """A causal GPT over the item vectors of the history, BERT in the item tower, and their cosine.
 
-    Every place of a history is asked for the next item, out of the whole catalogue.
+    Every place of a history is asked for the next item: out of the whole catalogue, out of a sample of it, or out of
+    the batch, as `settings.loss` says.
 
     Args:
         settings: The architecture and its loss.
@@ -24,12 +27,14 @@ class JDTower(RetrievalModel):
         prepared: The data.
 
     Call arguments:
-        inputs: `history` and `target` int32 [batch_size, history_length], `user` int32 [batch_size], as SequenceWindows
-            makes them.
+        inputs: `history` and `target` int32 [batch_size, longest], `user` int32 [batch_size], as SequenceWindows makes
+            them.
 
     Returns:
-        `query` float32 [num_targets, embedding_size], for the places that have a target, row by row; `items` float32
-        [num_rows, embedding_size], the catalogue.
+        `query` float32 [num_targets, embedding_size], for the places that have a target, row by row. With the full
+        softmax `items` float32 [num_rows, embedding_size], the catalogue; else `positive` float32
+        [num_targets, embedding_size], `negative` float32 [num_negatives, embedding_size] and `negative_ids` int32
+        [num_negatives].
     """
 
     def __init__(self, settings: JDTowerConfig, features: FeaturesConfig, prepared: Prepared) -> None:
@@ -43,7 +48,14 @@ class JDTower(RetrievalModel):
             attribute_dropout=settings.attribute_dropout,
         )
         super().__init__(build_item_tower(settings, prepared), user_tower, prepared, name="jd_tower")
-        self.temperature = settings.temperature
+        self.settings = settings
+        self.seed_generator = keras.random.SeedGenerator()
+        # The sum over a batch is divided by the mean number of targets, and not by its own: batches are made of
+        # histories of like length, and a target of a short history must not weigh more for it.
+        windows = self.examples(features, prepared)
+        self._targets_per_window = windows.num_targets / len(windows)
+        self._in_batch = RetrievalTask(settings.temperature)
+        self._sampling_probability = sampling_probabilities(prepared)
 
     @staticmethod
     def examples(features: FeaturesConfig, prepared: Prepared) -> SequenceWindows:
@@ -51,13 +63,23 @@ class JDTower(RetrievalModel):
         return SequenceWindows(prepared.split.train, features.history_length)
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
-        history = inputs["history"]
-        # The softmax needs every item anyway; each is encoded once.
-        items = self.encode_items(tf.range(self.num_items + NUM_SPECIAL), training=training)
-        states = self.encode_users(
-            tf.gather(items, history), history >= NUM_SPECIAL, inputs["user"], training=training, every_place=True
-        )
-        return {"query": tf.boolean_mask(states, inputs["target"] >= NUM_SPECIAL), "items": items}
+        history, asked = inputs["history"], inputs["target"] >= NUM_SPECIAL
+        targets = tf.boolean_mask(inputs["target"], asked)
+        outputs = {}
+        if self.settings.loss == "full_softmax":
+            # Every item is needed anyway; each is encoded once.
+            outputs["items"] = self.encode_items(tf.range(self.num_items + NUM_SPECIAL), training=training)
+            vectors = tf.gather(outputs["items"], history)
+        else:
+            count = 0 if self.settings.loss == "in_batch" else self.settings.num_negatives
+            outputs["negative_ids"] = keras.random.randint(
+                [count], NUM_SPECIAL, self.num_items + NUM_SPECIAL, seed=self.seed_generator
+            )
+            vectors, outputs["positive"], outputs["negative"] = self.encode_distinct(
+                history, targets, outputs["negative_ids"], training=training
+            )
+        states = self.encode_users(vectors, history >= NUM_SPECIAL, inputs["user"], training=training, every_place=True)
+        return {"query": tf.boolean_mask(states, asked), **outputs}
 
     def compute_loss(
         self,
@@ -69,9 +91,32 @@ class JDTower(RetrievalModel):
     ) -> tf.Tensor:
         """The mean over the targets of the global batch; under tf.distribute this device's share of it."""
         targets = tf.boolean_mask(x["target"], x["target"] >= NUM_SPECIAL)
-        losses = catalogue_softmax(y_pred["query"], y_pred["items"], targets, self.temperature)
-        count = tf.cast(tf.size(targets), tf.float32)
+        queries, temperature = y_pred["query"], self.settings.temperature
+        if self.settings.loss == "in_batch":
+            # As many from each device, so that they can be gathered; drawn with replacement.
+            drawn = keras.random.randint(
+                [self.settings.num_negatives + 1], 0, tf.size(targets), seed=self.seed_generator
+            )
+            targets = tf.gather(targets, drawn)
+            return self._in_batch(
+                tf.gather(queries, drawn),
+                tf.gather(y_pred["positive"], drawn),
+                targets,
+                tf.gather(self._sampling_probability, targets),
+            )
+        if self.settings.loss == "full_softmax":
+            loss = full_softmax(queries, y_pred["items"], targets, temperature)
+        else:
+            hits = targets[:, tf.newaxis] == y_pred["negative_ids"]
+            sample = (queries, y_pred["positive"], y_pred["negative"], hits, self.num_items, temperature)
+            if self.settings.loss == "sampled_softmax":
+                loss = sampled_softmax(*sample)
+            else:
+                loss = generalised_bce(*sample, self.settings.calibration)
+        return loss / (self._targets_per_window * self._global_batch_size(x["target"]))
+
+    @staticmethod
+    def _global_batch_size(rows: tf.Tensor) -> tf.Tensor:
         context = tf.distribute.get_replica_context()
-        if context is not None and context.num_replicas_in_sync > 1:
-            count = context.all_reduce("sum", count)
-        return tf.math.divide_no_nan(tf.reduce_sum(losses), count)
+        devices = 1 if context is None else context.num_replicas_in_sync
+        return tf.cast(tf.shape(rows)[0] * devices, tf.float32)

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tfrec.config import TowersConfig
 from tfrec.datasets.dataset import Ragged
 from tfrec.features.prepared import Prepared
-from tfrec.features.sequences import pad_histories
+from tfrec.features.sequences import pad_histories, target_counts
 from tfrec.features.vocabulary import NUM_SPECIAL
 from tfrec.towers.item_tower import ItemTower
 
@@ -58,6 +58,13 @@ class RetrievalModel(keras.Model):
         """Item indices, int32 [rows], to vectors [rows, embedding_size]."""
         features = {name: tf.gather(array, indices) for name, array in self._item_features.items()}
         return self.item_tower(features, training=training)
+
+    def encode_distinct(self, *indices: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
+        """Item indices, int32 of any shapes, to vectors [*shape, embedding_size]; each distinct one encoded once."""
+        distinct, places = tf.unique(tf.concat([tf.reshape(each, [-1]) for each in indices], axis=0))
+        vectors = self.encode_items(distinct, training=training)
+        parts = tf.split(places, [tf.size(each) for each in indices])
+        return [tf.gather(vectors, tf.reshape(part, tf.shape(each))) for part, each in zip(parts, indices, strict=True)]
 
     def encode_users(
         self, history: tf.Tensor, mask: tf.Tensor, users: tf.Tensor, training: bool = False, **options: object
@@ -111,6 +118,16 @@ class RetrievalRecommender:
 def popularity_scores(counts: np.ndarray) -> np.ndarray:
     """Interaction counts as scores between 0 and 1, the range of the positive cosines: float32 [num_items]."""
     return (counts / max(counts.max(initial=0), 1)).astype(np.float32)
+
+
+def sampling_probabilities(prepared: Prepared) -> tf.Tensor:
+    """How probable each item is as a target, for the log-Q correction: float32 [NUM_SPECIAL + num_items].
+
+    In units of the most frequent item's: a common factor leaves the softmax as it is, and TFRS takes whatever is below
+    1e-6 for 1e-6.
+    """
+    targets = target_counts(prepared.split.train, len(prepared.counts))
+    return tf.constant(np.concatenate([np.ones(NUM_SPECIAL), targets / max(targets.max(initial=0), 1)]), tf.float32)
 
 
 def build_item_tower(settings: TowersConfig, prepared: Prepared) -> ItemTower:

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping
 
-import numpy as np
 import tensorflow as tf
 
 from tfrec.config import FeaturesConfig, TwoTowerConfig
 from tfrec.features.prepared import Prepared
-from tfrec.features.sequences import NextItemExamples, target_counts
+from tfrec.features.sequences import NextItemExamples
 from tfrec.features.vocabulary import NUM_SPECIAL
-from tfrec.models.retrieval_model import RetrievalModel, build_item_tower
+from tfrec.models.retrieval_model import RetrievalModel, build_item_tower, sampling_probabilities
 from tfrec.tasks.retrieval import RetrievalTask
 from tfrec.towers.user_tower import UserTower
 
@@ -45,11 +44,7 @@ class TwoTower(RetrievalModel):
         super().__init__(build_item_tower(settings, prepared), user_tower, prepared, name="two_tower")
         self.log_q_correction = settings.log_q_correction
         self._task = RetrievalTask(settings.temperature, settings.remove_accidental_hits)
-        targets = target_counts(prepared.split.train, self.num_items)
-        # In units of the most frequent item's: a common factor leaves the softmax as it is, and TFRS takes whatever is
-        # below 1e-6 for 1e-6.
-        probability = np.concatenate([np.ones(NUM_SPECIAL), targets / max(targets.max(initial=0), 1)])
-        self._sampling_probability = tf.constant(probability, tf.float32)
+        self._sampling_probability = sampling_probabilities(prepared)
 
     @staticmethod
     def examples(features: FeaturesConfig, prepared: Prepared) -> NextItemExamples:
@@ -57,18 +52,10 @@ class TwoTower(RetrievalModel):
         return NextItemExamples(prepared.split.train, features.history_length)
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
-        history, target = inputs["history"], inputs["target"]
-        # Each distinct item of the batch is encoded once.
-        distinct, places = tf.unique(tf.concat([tf.reshape(history, [-1]), target], axis=0))
-        vectors = self.encode_items(distinct, training=training)
-        history_places, target_places = places[: tf.size(history)], places[tf.size(history) :]
-        query = self.encode_users(
-            tf.gather(vectors, tf.reshape(history_places, tf.shape(history))),  # [batch_size, history_length, size]
-            history >= NUM_SPECIAL,
-            inputs["user"],
-            training=training,
-        )
-        return {"query": query, "candidate": tf.gather(vectors, target_places)}
+        history = inputs["history"]
+        vectors, candidate = self.encode_distinct(history, inputs["target"], training=training)
+        query = self.encode_users(vectors, history >= NUM_SPECIAL, inputs["user"], training=training)
+        return {"query": query, "candidate": candidate}
 
     def compute_loss(
         self,

@@ -25,7 +25,8 @@ class GPTUserTower(keras.layers.Layer):
         embedding_size: Dimensions of the item vectors, the blocks and the user vectors.
         num_layers: Blocks.
         num_heads: Attention heads of a block.
-        dropout: Share of the units that training drops, as in GPT-2.
+        dropout: Share of the units that training drops, of the input and of what each block adds to it. GPT-2 also
+            drops attention weights; to draw those takes longer than all the rest of a step on a CPU.
         attribute_dropout: Share of the rows whose attributes training hides.
 
     Call arguments:
@@ -62,13 +63,13 @@ class GPTUserTower(keras.layers.Layer):
             num_heads=num_heads,
             hidden_dim=embedding_size,
             intermediate_dim=4 * embedding_size,
-            dropout=dropout,
+            dropout=0.0,
             max_sequence_length=history_length,
         )
         self.position_embedding = gpt.position_embedding
-        self.embeddings_dropout = gpt.embeddings_dropout
         self.blocks = gpt.transformer_layers
         self.layer_norm = gpt.layer_norm
+        self.drop = keras.layers.Dropout(dropout)
         self.attribute_dropout = attribute_dropout
         self.attributes = FeatureProjection(self.columns, embedding_size, attribute_dropout) if columns else None
 
@@ -89,9 +90,9 @@ class GPTUserTower(keras.layers.Layer):
         states = history * self.embedding_size**0.5
         if self.attributes is not None:
             states += self.attributes(features, training=training)[:, tf.newaxis]
-        states = self.embeddings_dropout(states + self.position_embedding(states), training=training)
+        states = self.drop(states + self.position_embedding(states), training=training)
         for block in self.blocks:
-            states = block(states, training=training)
+            states += self.drop(block(states, training=training) - states, training=training)
         states = self.layer_norm(states)  # [batch_size, history_length, embedding_size]
         if not every_place:
             last = tf.maximum(tf.reduce_sum(tf.cast(mask, tf.int32), axis=1) - 1, 0)

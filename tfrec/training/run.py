@@ -12,7 +12,9 @@ from tfrec.config import Config
 from tfrec.errors import InputError
 
 MAY_CHANGE = frozenset({"training.epochs", "training.patience"})
-"""Settings that a run may go on with: they say how long it trains, not what it is."""
+"""Settings that a run may go on with: they say how long it trains, not what it is.
+
+Under a schedule the epochs say more."""
 
 
 class Run:
@@ -55,7 +57,8 @@ class Run:
         path = folder / "config.json"
         if cls.exists(folder):
             old = cls.open(folder)
-            differing = sorted(set(_differences(old.config.model_dump(), config.model_dump())) - MAY_CHANGE)
+            may_change = MAY_CHANGE if config.training.schedule == "constant" else MAY_CHANGE - {"training.epochs"}
+            differing = sorted(set(_differences(old.config.model_dump(), config.model_dump())) - may_change)
             if fresh:
                 old._remove()
             elif differing and old.prepared.is_dir():

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfrec import console
-from tfrec.config import Config
+from tfrec.config import Config, TrainingConfig
 from tfrec.errors import InputError, TrainingError
 from tfrec.evaluation.report import evaluate
 from tfrec.features.prepared import Prepared
@@ -59,7 +59,10 @@ def train(run: Run, prepared: Prepared, strategy: tf.distribute.Strategy) -> Tra
     keras.utils.set_random_seed(config.training.seed)
     with strategy.scope():
         model = build_model(config, prepared)
-        optimizer = AdamW(config.training.learning_rate, weight_decay=config.training.weight_decay)
+        examples = model.examples(config.features, prepared)
+        batch_size = examples.fitting_batch_size(config.training.batch_size, strategy.num_replicas_in_sync)
+        num_steps = examples.num_batches(batch_size) * config.training.epochs
+        optimizer = AdamW(_learning_rate(config.training, num_steps), weight_decay=config.training.weight_decay)
         model.compile(optimizer=optimizer, jit_compile=False)
         model.optimizer.build(
             model.trainable_variables
@@ -75,8 +78,6 @@ def train(run: Run, prepared: Prepared, strategy: tf.distribute.Strategy) -> Tra
     if state.epoch >= config.training.epochs:
         return state
 
-    examples = model.examples(config.features, prepared)
-    batch_size = examples.fitting_batch_size(config.training.batch_size, strategy.num_replicas_in_sync)
     keeper = ValidateAndSave(run, prepared, state)
     try:
         model.fit(
@@ -92,6 +93,12 @@ def train(run: Run, prepared: Prepared, strategy: tf.distribute.Strategy) -> Tra
         if keeper.bar.live.is_started:  # Interrupted: give the terminal its cursor back.
             keeper.bar.stop()
     return state
+
+
+def _learning_rate(config: TrainingConfig, num_steps: int) -> float | keras.optimizers.schedules.LearningRateSchedule:
+    if config.schedule == "cosine":
+        return keras.optimizers.schedules.CosineDecay(config.learning_rate, num_steps)
+    return config.learning_rate
 
 
 def set_up_devices(config: Config) -> tf.distribute.Strategy:
