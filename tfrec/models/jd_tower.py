@@ -9,6 +9,7 @@ from tfrec.config import FeaturesConfig, JDTowerConfig
 from tfrec.features.prepared import Prepared
 from tfrec.features.vocabulary import NUM_SPECIAL
 from tfrec.features.windows import SequenceWindows
+from tfrec.layers.gpt_blocks import new_gpt
 from tfrec.models.retrieval_model import RetrievalModel, build_item_tower, sampling_probabilities
 from tfrec.tasks.next_item import full_softmax, generalised_bce, sampled_softmax
 from tfrec.tasks.retrieval import RetrievalTask
@@ -42,8 +43,7 @@ class JDTower(RetrievalModel):
             columns=prepared.users.columns,
             history_length=features.history_length,
             embedding_size=settings.embedding_size,
-            num_layers=settings.num_layers,
-            num_heads=settings.num_heads,
+            gpt=new_gpt(settings.num_layers, settings.num_heads, settings.embedding_size, features.history_length),
             dropout=settings.dropout,
             attribute_dropout=settings.attribute_dropout,
         )
