@@ -9,6 +9,7 @@ from tests.conftest import Trained
 from tfrec.config import Config
 from tfrec.errors import InputError, TrainingError
 from tfrec.features.prepared import Prepared
+from tfrec.features.sequences import NextItemExamples
 from tfrec.training import trainer
 from tfrec.training.checkpoint import load_checkpoint, read_state, save_checkpoint
 from tfrec.training.run import Run
@@ -78,11 +79,20 @@ def test_early_stopping_keeps_the_best_epoch(prepared: Prepared, config: Config,
     assert read_state(run.best) == {"epoch": 2}
 
 
-def test_a_loss_that_is_no_number_stops_the_run(prepared: Prepared, config: Config, tmp_path) -> None:
+def test_a_loss_that_is_no_number_stops_the_run_and_saves_the_batch(
+    prepared: Prepared, config: Config, tmp_path
+) -> None:
     run = Run.create(tmp_path / "run", changed(config, learning_rate=1e30))
-    with pytest.raises(TrainingError, match=r"learning_rate"):
+    # The first step's loss is that of the initial weights; what it makes of them shows in the second.
+    with pytest.raises(TrainingError, match=r"step 2 of epoch 1(.|\n)*learning_rate"):
         train(run, prepared, tf.distribute.get_strategy())
     assert not run.latest.exists()
+    examples = NextItemExamples(prepared.split.train, config.features.history_length)
+    _, second, *_ = examples.dataset(128, config.training.seed, 0, 1).as_numpy_iterator()
+    with np.load(run.bad_batch) as saved:
+        assert (saved["epoch"], saved["step"]) == (0, 1)
+        for name, values in second.items():
+            np.testing.assert_array_equal(saved[name], values)
 
 
 def test_tensorboard_events_hold_loss_and_validation(trained: Trained) -> None:

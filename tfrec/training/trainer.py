@@ -5,12 +5,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfrec import console
 from tfrec.config import Config, TrainingConfig
 from tfrec.errors import InputError, TrainingError
 from tfrec.evaluation.report import evaluate
+from tfrec.features.epochs import EpochBatches
 from tfrec.features.prepared import Prepared
 from tfrec.models import build_model
 from tfrec.models.retrieval_model import RetrievalModel, RetrievalRecommender
@@ -78,7 +80,7 @@ def train(run: Run, prepared: Prepared, strategy: tf.distribute.Strategy) -> Tra
     if state.epoch >= config.training.epochs:
         return state
 
-    keeper = ValidateAndSave(run, prepared, state)
+    keeper = ValidateAndSave(run, prepared, state, examples, batch_size)
     try:
         model.fit(
             examples.dataset(batch_size, config.training.seed, state.epoch, config.training.epochs),
@@ -133,29 +135,45 @@ class ValidateAndSave(keras.callbacks.Callback):
     same instant as the variables for a resumed run to go on exactly.
     """
 
-    def __init__(self, run: Run, prepared: Prepared, state: TrainingState) -> None:
+    def __init__(
+        self, run: Run, prepared: Prepared, state: TrainingState, examples: EpochBatches, batch_size: int
+    ) -> None:
         super().__init__()
+        self.examples = examples
+        self.batch_size = batch_size
         self.run = run
         self.prepared = prepared
         self.state = state
         self.bar = console.progress_bar()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.epoch = epoch
         self.bar = console.progress_bar()
         self.bar.start()
         self.task = self.bar.add_task(f"epoch {epoch + 1}/{self.params['epochs']}", total=self.params["steps"])
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        loss = float((logs or {}).get("loss", 0.0))  # The epoch's mean so far: it never recovers from a NaN.
+        if not math.isfinite(loss):
+            self._save_batch(batch)
+            raise TrainingError(
+                f"The loss became {loss} at step {batch + 1} of epoch {self.epoch + 1}; its batch is in "
+                f"{self.run.bad_batch}, as indices of items and users. Look for outliers in its attributes, lower "
+                "training.learning_rate or raise model.temperature, with --fresh or another --run; the last good epoch "
+                "is kept here."
+            )
         self.bar.advance(self.task)
+
+    def _save_batch(self, number: int) -> None:
+        """Writes a batch of the epoch under way; its order is known, so it can be made again."""
+        seed = self.run.config.training.seed
+        batches = self.examples.dataset(self.batch_size, seed, self.epoch, self.epoch + 1)
+        [batch] = batches.skip(number).take(1).as_numpy_iterator()
+        np.savez(self.run.bad_batch, allow_pickle=False, epoch=self.epoch, step=number, **batch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = {} if logs is None else logs
         self.bar.stop()
-        if not math.isfinite(logs["loss"]):
-            raise TrainingError(
-                f"The loss of epoch {epoch + 1} is {logs['loss']}. Lower training.learning_rate or raise "
-                "model.temperature, with --fresh or another --run; the last good epoch is kept here."
-            )
         metrics = self._validate()
         logs.update({f"val_{name}": value for name, value in metrics.items()})
         state, settings = self.state, self.run.config
