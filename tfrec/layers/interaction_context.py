@@ -15,7 +15,7 @@ class InteractionContext(keras.layers.Layer):
     r"""Embeddings of the event and of the time gap, added to the item vectors of a history.
 
     The gap $g$, in seconds, between an interaction and the one before it in the history falls into the bucket
-    $\lfloor \log_2(1 + g) \rfloor$. That time gaps tell something beside the order is from TiSASRec (Li et al. 2020, "Time
+    $\lfloor \log_2(1 + g) \rfloor$. That gaps tell something beside the order is from TiSASRec (Li et al. 2020, "Time
     interval aware self-attention for sequential recommendation"), which clips them; that their logarithm is divided
     into buckets, from the temporal attention bias of HSTU (Zhai et al. 2024, "Actions speak louder than words").
 
