@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import tensorflow as tf
 
 from tfrec.datasets.dataset import Dataset, Ragged, Split
 from tfrec.datasets.history_context import EVENT, TIME
@@ -30,7 +31,7 @@ def encode_context(dataset: Dataset, split: Split) -> tuple[Split, Column | None
         seen = pd.Categorical.from_codes(split.train.context[EVENT], events)
         column = Column.fit(HISTORY_EVENT, "categorical", pd.Series(seen))
         # The last: for what has no event, code -1.
-        indices = column.encoder()(np.array([*events, ""], object)).numpy()
+        indices = column.encoder()(tf.constant([*events, ""])).numpy()
 
     def encode(rows: Ragged) -> Ragged:
         context = {}
