@@ -138,6 +138,12 @@ class FeaturesConfig(Section):
     user_columns: tuple[str, ...] | None = None
     """User columns (categorical, numeric, vector) that the user tower sees. None: all that are declared."""
 
+    history_events: bool = False
+    """The user tower sees what was done with each item of the history: its event. Requests bring it too."""
+
+    history_time_gaps: bool = False
+    """The user tower sees how long after the one before each interaction of the history came. Requests bring times."""
+
 
 class BackboneConfig(Section):
     """The pretrained text encoder."""
@@ -170,7 +176,8 @@ class TowersConfig(Section):
     """Share of the item ids hidden in training, so that the tower also learns to live without one (new items)."""
 
     attribute_dropout: Fraction = 0.1
-    """Share of the items and users whose attributes are hidden in training, since requests need not bring them."""
+    """Share of the items and users whose attributes, and of the histories whose events and times, are hidden in
+    training, since requests need not bring them."""
 
     hidden_sizes: tuple[PositiveInt, ...] = (128,)
     """Widths of the hidden layers of the towers' MLPs."""

@@ -191,13 +191,13 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
 
 def _load(config: Config, data_root: Path) -> "tuple[Dataset, Split, list[str] | None]":
     """The data, their division, and what the items' texts say."""
-    from tfrec.datasets import load_dataset, split_dataset
+    from tfrec.datasets import history_context, load_dataset, split_dataset
     from tfrec.features.text import item_texts
 
     dataset = load_dataset(config.data, data_root).positives(config.data.events)
     counts = f"{len(dataset.interactions):,} interactions, {dataset.num_users:,} users, {dataset.num_items:,} items"
     console.say(f"{dataset.name}: {counts}")
-    split = split_dataset(dataset, config.split)
+    split = split_dataset(dataset, config.split, history_context(dataset, config.features))
     for note in (*dataset.notes, *split.notes):
         console.say(f"note: {note}")
     return dataset, split, item_texts(dataset, config.features.text_template) if config.model.use_text else None

@@ -6,14 +6,16 @@ import numpy as np
 import tensorflow as tf
 
 from tfrec.backbones.text_encoder import TextEncoder
+from tfrec.features.context import HISTORY_EVENT, HISTORY_TIME
 from tfrec.features.prepared import Prepared
-from tfrec.features.sequences import compact_history
+from tfrec.features.sequences import compact_context
 from tfrec.features.vocabulary import NUM_SPECIAL, UNKNOWN, Vocabulary
 from tfrec.index.exact import top_items
 from tfrec.models.retrieval_model import RetrievalModel, popularity_scores
 
 Inputs = Mapping[str, tf.TensorSpec]
 HISTORY, EXCLUDED = "history_item_ids", "exclude_item_ids"
+EVENTS, TIMES = "history_events", "history_timestamps"
 
 
 class Signatures(tf.Module):
@@ -22,8 +24,10 @@ class Signatures(tf.Module):
     Every input and output has the batch as its first dimension, as server-side batching demands.
 
     - `recommend` (and `serving_default`): `history_item_ids` string [batch, history_length], padded with "", oldest
-      first; `exclude_item_ids` string [batch, any], padded with ""; and one input for each of the users' attributes,
-      "" or NaN where unknown -> `item_ids` string [batch, top_k], `scores` float32 [batch, top_k]. Items of the
+      first; if the model reads them, `history_events` string and `history_timestamps` int64 (seconds) [batch,
+      history_length], what was done with each of these items and when, "" and 0 where unknown; `exclude_item_ids`
+      string [batch, any], padded with ""; and one input for each of the users' attributes, "" or NaN where
+      unknown -> `item_ids` string [batch, top_k], `scores` float32 [batch, top_k]. Items of the
       history are not recommended again. A history without any known item gets the most popular items, with their
       share of the most popular one's interactions as scores.
     - `similar_items`: `item_ids` string [batch] -> `item_ids`, `scores` [batch, top_k]; nothing for an unknown id.
@@ -49,6 +53,9 @@ class Signatures(tf.Module):
         self.text_encoder = text_encoder
         self.item_tower = model.item_tower
         self.user_tower = model.user_tower
+        self.interaction_context = model.interaction_context
+        self.event_encoder = None if prepared.event is None else prepared.event.encoder()
+        self.reads_times = prepared.has_time_gaps
         self.item_encoders = [column.encoder() for column in prepared.items.columns]
         self.user_encoders = [column.encoder() for column in prepared.users.columns]
         id_embedding = model.item_tower.id_embedding
@@ -65,7 +72,7 @@ class Signatures(tf.Module):
     def endpoints(self) -> dict[str, tuple[Callable[..., dict[str, tf.Tensor]], Inputs]]:
         """Name -> function of named tensors, and what they are."""
         history = {
-            HISTORY: tf.TensorSpec([None, self.user_tower.history_length], tf.string),
+            **self._history_inputs(),
             EXCLUDED: tf.TensorSpec([None, None], tf.string),
             **{encoder.column.name: encoder.column.raw_spec() for encoder in self.user_encoders},
         }
@@ -83,18 +90,38 @@ class Signatures(tf.Module):
     def lookup_tables(self) -> Sequence[tf.Module]:
         """What an export must track beside the variables."""
         encoders = [*self.user_encoders, *self.item_encoders]
+        encoders += [] if self.event_encoder is None else [self.event_encoder]
         return [self.vocabulary, *(each.vocabulary for each in encoders if each.vocabulary is not None)]
 
     def recommend(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         indices = self.vocabulary(inputs[HISTORY])
-        history = compact_history(indices, self.user_tower.history_length)
+        history, mask = self._history_vectors(indices, inputs)
         features = {each.column.name: each(inputs[each.column.name]) for each in self.user_encoders}
-        mask = history >= NUM_SPECIAL
-        queries = self.user_tower(tf.gather(self.item_vectors, history), mask, features, training=False)
+        queries = self.user_tower(history, mask, features, training=False)
         scores = tf.matmul(queries, self.item_vectors, transpose_b=True)  # [batch_size, num_rows]
         scores = tf.where(tf.reduce_any(mask, axis=1, keepdims=True), scores, self.popularity)
         excluded = tf.concat([indices, self.vocabulary(inputs[EXCLUDED])], axis=1)
         return self._items(scores, excluded)
+
+    def _history_inputs(self) -> Inputs:
+        """What a request tells of a history."""
+        shape = [None, self.user_tower.history_length]
+        events = {} if self.event_encoder is None else {EVENTS: tf.TensorSpec(shape, tf.string)}
+        times = {TIMES: tf.TensorSpec(shape, tf.int64)} if self.reads_times else {}
+        return {HISTORY: tf.TensorSpec(shape, tf.string), **events, **times}
+
+    def _history_vectors(self, indices: tf.Tensor, inputs: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        """What the user tower reads: float32 [batch_size, history_length, embedding_size], and where an item is."""
+        context = {}
+        if self.event_encoder is not None:
+            context[HISTORY_EVENT] = self.event_encoder(inputs[EVENTS])
+        if self.reads_times:
+            context[HISTORY_TIME] = inputs[TIMES]
+        history, context = compact_context(indices, context, self.user_tower.history_length)
+        vectors, mask = tf.gather(self.item_vectors, history), history >= NUM_SPECIAL
+        if self.interaction_context is not None:
+            vectors = self.interaction_context(vectors, mask, context, training=False)
+        return vectors, mask
 
     def similar_items(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         indices = self.vocabulary(item_ids)
@@ -135,6 +162,14 @@ class Signatures(tf.Module):
             HISTORY: np.array([row + [""] * (length - len(row)) for row in rows], object),
             EXCLUDED: np.array([[id] for id in ids], object),
         }
+        filled = recommend[HISTORY] != ""
+        if self.event_encoder is not None:
+            # One after the other, one that is unknown and none at all among them.
+            events = np.array([*self.event_encoder.column.vocabulary, "no such event", ""], object)
+            recommend[EVENTS] = np.where(filled, events[np.cumsum(filled).reshape(filled.shape) % len(events)], "")
+        if self.reads_times:
+            hours = np.cumsum(filled, axis=1) ** 2
+            recommend[TIMES] = np.where(filled, 1_700_000_000 + 3600 * hours, 0).astype(np.int64)
         for encoder in self.user_encoders:
             recommend[encoder.column.name] = encoder.column.example(len(rows))
         text = {"text": np.array([f"{id} and something new" for id in ids], object)}

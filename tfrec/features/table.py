@@ -60,7 +60,7 @@ def attribute_names(roles: Roles, chosen: tuple[str, ...] | None, table: str) ->
     return names
 
 
-RESERVED = ("self", "history_item_ids", "exclude_item_ids")
+RESERVED = ("self", "history_item_ids", "exclude_item_ids", "history_events", "history_timestamps")
 
 
 def _require_input_names(names: tuple[str, ...]) -> None:

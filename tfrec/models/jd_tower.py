@@ -47,7 +47,8 @@ class JDTower(RetrievalModel):
             dropout=settings.dropout,
             attribute_dropout=settings.attribute_dropout,
         )
-        super().__init__(build_item_tower(settings, prepared), user_tower, prepared, name="jd_tower")
+        item_tower = build_item_tower(settings, prepared)
+        super().__init__(item_tower, user_tower, prepared, "jd_tower", context_dropout=settings.attribute_dropout)
         self.settings = settings
         self.seed_generator = keras.random.SeedGenerator()
         # The sum over a batch is divided by the mean number of targets, and not by its own: batches are made of
@@ -78,7 +79,9 @@ class JDTower(RetrievalModel):
             vectors, outputs["positive"], outputs["negative"] = self.encode_distinct(
                 history, targets, outputs["negative_ids"], training=training
             )
-        states = self.encode_users(vectors, history >= NUM_SPECIAL, inputs["user"], training=training, every_place=True)
+        states = self.encode_users(
+            vectors, history >= NUM_SPECIAL, inputs["user"], training=training, context=inputs, every_place=True
+        )
         return {"query": tf.boolean_mask(states, asked), **outputs}
 
     def compute_loss(

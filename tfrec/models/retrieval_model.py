@@ -1,5 +1,7 @@
 """What every retrieval model is: two towers over one catalogue."""
 
+from collections.abc import Mapping
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -7,8 +9,9 @@ import tensorflow as tf
 from tfrec.config import TowersConfig
 from tfrec.datasets.dataset import Ragged
 from tfrec.features.prepared import Prepared
-from tfrec.features.sequences import pad_histories, target_counts
+from tfrec.features.sequences import pad_context, pad_histories, target_counts
 from tfrec.features.vocabulary import NUM_SPECIAL
+from tfrec.layers.interaction_context import InteractionContext
 from tfrec.towers.item_tower import ItemTower
 
 ROWS_AT_ONCE = 8192
@@ -27,15 +30,24 @@ class RetrievalModel(keras.Model):
         item_tower: Features of items -> [rows, embedding_size].
         user_tower: Histories' item vectors and users' features -> [batch_size, embedding_size].
         prepared: The tables; `prepared.counts` is the order in which a user without any known history is recommended
-            items.
+            items. What its histories tell beside the items is added to the item vectors before the user tower.
+        context_dropout: Share of the histories of which training hides that.
     """
 
-    def __init__(self, item_tower: ItemTower, user_tower: keras.layers.Layer, prepared: Prepared, name: str) -> None:
+    def __init__(
+        self,
+        item_tower: ItemTower,
+        user_tower: keras.layers.Layer,
+        prepared: Prepared,
+        name: str,
+        context_dropout: float = 0.0,
+    ) -> None:
         super().__init__(name=name)
         self.item_tower = item_tower
         self.user_tower = user_tower
         item_tower.build()
         user_tower.build()
+        self.interaction_context = build_interaction_context(prepared, item_tower.embedding_size, context_dropout)
         self.counts = prepared.counts
         self.num_items = len(prepared.counts)
         self._item_features = {name: tf.constant(array) for name, array in prepared.items.arrays.items()}
@@ -43,13 +55,17 @@ class RetrievalModel(keras.Model):
         rows = tf.TensorSpec([None], tf.int32)
         self._encode_items = tf.function(self.encode_items, input_signature=[rows])
         self._encode_histories = tf.function(
-            lambda vectors, history, users: self.encode_users(
-                tf.gather(vectors, history), history >= NUM_SPECIAL, users
+            lambda vectors, history, users, context: self.encode_users(
+                tf.gather(vectors, history), history >= NUM_SPECIAL, users, context=context
             ),
             input_signature=[
                 tf.TensorSpec([None, item_tower.embedding_size], tf.float32),
                 tf.TensorSpec([None, user_tower.history_length], tf.int32),
                 rows,
+                {
+                    name: tf.TensorSpec([None, user_tower.history_length], dtype, name)
+                    for name, dtype in self.context_specs.items()
+                },
             ],
         )
         self.built = True
@@ -66,10 +82,28 @@ class RetrievalModel(keras.Model):
         parts = tf.split(places, [tf.size(each) for each in indices])
         return [tf.gather(vectors, tf.reshape(part, tf.shape(each))) for part, each in zip(parts, indices, strict=True)]
 
+    @property
+    def context_specs(self) -> dict[str, tf.DType]:
+        """What histories must tell beside their items, by name, and its types."""
+        return {} if self.interaction_context is None else self.interaction_context.specs
+
     def encode_users(
-        self, history: tf.Tensor, mask: tf.Tensor, users: tf.Tensor, training: bool = False, **options: object
+        self,
+        history: tf.Tensor,
+        mask: tf.Tensor,
+        users: tf.Tensor,
+        training: bool = False,
+        *,
+        context: Mapping[str, tf.Tensor],
+        **options: object,
     ) -> tf.Tensor:
-        """Histories' item vectors [batch_size, history_length, embedding_size] and user indices to vectors."""
+        """Histories' item vectors [batch_size, history_length, embedding_size] and user indices to vectors.
+
+        The context is what histories tell beside their items, [batch_size, history_length] each; other names than those
+        of `context_specs` are passed over.
+        """
+        if self.interaction_context is not None:
+            history = self.interaction_context(history, mask, context, training=training)
         features = {name: tf.gather(array, users) for name, array in self._user_features.items()}
         return self.user_tower(history, mask, features, training=training, **options)
 
@@ -79,18 +113,35 @@ class RetrievalModel(keras.Model):
         parts = [self._encode_items(indices[low : low + ROWS_AT_ONCE]) for low in range(0, len(indices), ROWS_AT_ONCE)]
         return np.concatenate([part.numpy() for part in parts])
 
-    def user_vectors(self, item_vectors: tf.Tensor, history: np.ndarray, users: np.ndarray) -> tf.Tensor:
+    def user_vectors(
+        self,
+        item_vectors: tf.Tensor,
+        history: np.ndarray,
+        users: np.ndarray,
+        context: Mapping[str, np.ndarray] | None = None,
+    ) -> tf.Tensor:
         """The vectors of users, given the catalogue's.
 
         Args:
             item_vectors: What `item_vectors` returned.
             history: int32 [batch_size, history_length] item indices, as pad_histories makes them.
             users: int32 [batch_size] user indices.
+            context: What `context_specs` names, as pad_context makes it.
 
         Returns:
             float32 [batch_size, embedding_size]
+
+        Raises:
+            ValueError: The context lacks something.
         """
-        return self._encode_histories(item_vectors, tf.constant(history), tf.constant(users, tf.int32))
+        given = context or {}
+        if missing := sorted(self.context_specs.keys() - given.keys()):
+            raise ValueError(
+                f"Expected histories with {missing} beside their items, which this model reads. Received: "
+                f"{sorted(given)}. Take them from the run's Prepared."
+            )
+        read = {name: tf.constant(given[name], dtype) for name, dtype in self.context_specs.items()}
+        return self._encode_histories(item_vectors, tf.constant(history), tf.constant(users, tf.int32), read)
 
 
 class RetrievalRecommender:
@@ -109,7 +160,8 @@ class RetrievalRecommender:
     def score(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
         """Dot product of each user and each item: float32 [batch_size, num_items]."""
         history = pad_histories(histories, self._history_length)
-        queries = self._model.user_vectors(self._vectors, history, users + NUM_SPECIAL)
+        context = pad_context(histories, self._history_length)
+        queries = self._model.user_vectors(self._vectors, history, users + NUM_SPECIAL, context)
         scores = tf.matmul(queries, self._vectors[NUM_SPECIAL:], transpose_b=True).numpy()
         scores[(history < NUM_SPECIAL).all(axis=1)] = self._popularity
         return scores
@@ -143,3 +195,13 @@ def build_item_tower(settings: TowersConfig, prepared: Prepared) -> ItemTower:
         attribute_dropout=settings.attribute_dropout,
         id_dropout=settings.id_dropout,
     )
+
+
+def build_interaction_context(prepared: Prepared, embedding_size: int, dropout: float) -> InteractionContext | None:
+    """What reads the context of the prepared histories; None: they have none."""
+    num_events = 0 if prepared.event is None else len(prepared.event.vocabulary) + NUM_SPECIAL
+    if not num_events and not prepared.has_time_gaps:
+        return None
+    context = InteractionContext(num_events, prepared.has_time_gaps, embedding_size, dropout)
+    context.build()
+    return context

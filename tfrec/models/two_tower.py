@@ -41,7 +41,8 @@ class TwoTower(RetrievalModel):
             dropout=settings.dropout,
             attribute_dropout=settings.attribute_dropout,
         )
-        super().__init__(build_item_tower(settings, prepared), user_tower, prepared, name="two_tower")
+        item_tower = build_item_tower(settings, prepared)
+        super().__init__(item_tower, user_tower, prepared, "two_tower", context_dropout=settings.attribute_dropout)
         self.log_q_correction = settings.log_q_correction
         self._task = RetrievalTask(settings.temperature, settings.remove_accidental_hits)
         self._sampling_probability = sampling_probabilities(prepared)
@@ -54,7 +55,7 @@ class TwoTower(RetrievalModel):
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
         history = inputs["history"]
         vectors, candidate = self.encode_distinct(history, inputs["target"], training=training)
-        query = self.encode_users(vectors, history >= NUM_SPECIAL, inputs["user"], training=training)
+        query = self.encode_users(vectors, history >= NUM_SPECIAL, inputs["user"], training=training, context=inputs)
         return {"query": query, "candidate": candidate}
 
     def compute_loss(

@@ -15,7 +15,7 @@ from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-from tfrec.serving.rows import Recommendations, attribute, pad, ranking, text_array, unknown, with_cut_off
+from tfrec.serving.rows import Recommendations, attribute, pad, pad_beside, ranking, text_array, unknown, with_cut_off
 from tfrec.serving.signatures import Signature, Values
 from tfrec.serving.tensors import decode, encode
 
@@ -43,6 +43,7 @@ _FAULT_OF_THE_REQUEST = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILE
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 _ROWS_OF_IDS = ("history_item_ids", "exclude_item_ids")
+_BESIDE_HISTORIES = {"history_events": "events", "history_timestamps": "timestamps"}
 
 
 class ServingError(Exception):
@@ -185,6 +186,8 @@ class Client:
         count: int | None = None,
         version: int | None = None,
         attributes: Mapping[str, Sequence[Any]] | None = None,
+        events: Sequence[Sequence[str | None]] | None = None,
+        timestamps: Sequence[Sequence[int | None]] | None = None,
     ) -> Recommendations:
         """The items to show next: none of the history, none of what is excluded.
 
@@ -196,16 +199,20 @@ class Client:
             version: None is the newest.
             attributes: What is known of the users: input -> one value for each of them, None where it is unknown. What
                 is not given is unknown.
+            events: What was done with each item of the histories (view, purchase, …), None where it is unknown: as many
+                as items. Of models that read it, and needed there unless no history has items.
+            timestamps: When, in seconds since 1970; the same goes for these.
 
         Raises:
-            ValueError: No history, `exclude` or an attribute is not as long as `histories`, the model takes no such
-                attribute, or `count` is more than the model gives.
+            ValueError: No history, `exclude` or an attribute is not as long as `histories`, `events` or `timestamps`
+                do not go with the histories, the model takes no such thing, or `count` is more than the model gives.
             ServingError: The server answered with an error, or not in time.
         """
         exclude = [[] for _ in histories] if exclude is None else exclude
         if len(exclude) != len(histories):
             raise ValueError(f"Expected {len(histories)} lists in exclude, one a history. Received: {len(exclude)}.")
         given = attributes or {}
+        beside = {"history_events": events, "history_timestamps": timestamps}
 
         def build(signature: Signature) -> dict[str, Values]:
             specs = signature.inputs
@@ -219,7 +226,15 @@ class Client:
             if max(map(len, histories), default=0) > history.shape[1]:
                 extended = with_cut_off(exclude, histories, history.shape[1], specs["exclude_item_ids"])
                 excluded = pad("exclude", extended, specs["exclude_item_ids"], may_cut=False)
-            known = [name for name in specs if name not in _ROWS_OF_IDS]
+            for name, said in _BESIDE_HISTORIES.items():
+                if beside[name] is not None and name not in specs:
+                    raise ValueError(f"Expected no {said}: this model does not read {name}. Received: some.")
+            histories_beside = {
+                name: pad_beside(said, beside[name], histories, specs[name], history.shape[1])
+                for name, said in _BESIDE_HISTORIES.items()
+                if name in specs
+            }
+            known = [name for name in specs if name not in (*_ROWS_OF_IDS, *_BESIDE_HISTORIES)]
             if strangers := sorted(set(given) - set(known)):
                 raise ValueError(f"Expected attributes among {known}, which this model takes. Received: {strangers}.")
             inputs: dict[str, Values] = {
@@ -228,7 +243,7 @@ class Client:
                 else unknown(name, specs[name], len(histories))
                 for name in known
             }
-            return inputs | {"history_item_ids": history, "exclude_item_ids": excluded}
+            return inputs | histories_beside | {"history_item_ids": history, "exclude_item_ids": excluded}
 
         return ranking(self._run("serving_default", build, version), count)
 

@@ -10,7 +10,9 @@ from tfrec.backbones.embedding_cache import EmbeddingCache
 from tfrec.backbones.resolve import load_text_encoder
 from tfrec.config import BackboneConfig, Config
 from tfrec.datasets.dataset import Dataset, Split
+from tfrec.datasets.history_context import EVENT, TIME
 from tfrec.errors import InputError
+from tfrec.features.context import encode_context
 from tfrec.features.prepared import Prepared
 from tfrec.features.table import FeatureTable, attribute_names, build_attributes, id_rows
 from tfrec.features.vocabulary import NUM_SPECIAL
@@ -21,16 +23,30 @@ def prepare(dataset: Dataset, split: Split, texts: list[str] | None, config: Con
 
     Args:
         dataset: The validated tables.
-        split: Their division.
+        split: Their division, with what `history_context` tells of the interactions.
         texts: What each item says, [num_items]; None: the model does without.
         config: The run's configuration.
         data_root: Where backbones and the vectors of texts are kept.
 
     Raises:
         InputError: The configuration does not fit the tables, or the backbone can't be had.
+        ValueError: The split lacks the context that the configuration asks for.
     """
     item_names = attribute_names(dataset.item_roles, config.features.item_columns, "item")
     user_names = attribute_names(dataset.user_roles, config.features.user_columns, "user")
+    asked = {EVENT: config.features.history_events, TIME: config.features.history_time_gaps}
+    wanted = {name for name, is_on in asked.items() if is_on}
+    if wanted != split.train.context.keys():
+        raise ValueError(
+            f"Expected a split with the context {sorted(wanted)}. Received: {sorted(split.train.context)}. "
+            "Give split_dataset what history_context(dataset, config.features) returns."
+        )
+    split, event = encode_context(dataset, split)
+    if event is not None and len(event.vocabulary) < 2:
+        console.say(
+            f"note: the only event of training is {list(event.vocabulary)}, so features.history_events tells nothing; "
+            "data.events may leave the others out"
+        )
     counts = np.bincount(split.train.values, minlength=dataset.num_items)
     item_columns, item_arrays = build_attributes(dataset.items, dataset.item_roles, item_names)
     user_columns, user_arrays = build_attributes(dataset.users, dataset.user_roles, user_names)
@@ -51,6 +67,7 @@ def prepare(dataset: Dataset, split: Split, texts: list[str] | None, config: Con
         counts=counts,
         split=split,
         text_encoder_key=key,
+        event=event,
     )
 
 
