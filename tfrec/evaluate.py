@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from tfrec import console
-from tfrec.cli import messages_for_errors, new_app, start_tensorflow
+from tfrec.cli import DataRoot, messages_for_errors, new_app, start_tensorflow
 
 app = new_app()
 
@@ -21,10 +21,12 @@ EXAMPLES = """
 @app.command(epilog=EXAMPLES)
 def evaluate(
     run: Annotated[Path, typer.Argument(help="The folder of a trained run.", show_default=False)],
+    data_root: DataRoot = Path("data"),
 ) -> None:
     """Ranks the whole catalogue for each test case, and sets the run beside random and popularity.
 
-    The table goes to stdout, the same figures to metrics.json in the run's folder. It warns if popularity wins.
+    The table goes to stdout, the same figures to metrics.json in the run's folder. It warns if popularity wins. A run
+    that trained its text backbone needs it again: it is looked for in --data-root.
     """
     with messages_for_errors("evaluate"):
         from tfrec.training.run import Run, write_json
@@ -42,7 +44,7 @@ def evaluate(
         prepared = Prepared.load(opened.prepared)
         split, num_items = prepared.split, len(prepared.counts)
         recommenders: list[Recommender] = [
-            RetrievalRecommender(load_model(opened, prepared)),
+            RetrievalRecommender(load_model(opened, prepared, data_root)),
             Popularity(split.train, num_items),
             Random(split.train, num_items, seed=opened.config.training.seed),
         ]

@@ -181,7 +181,7 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
     strategy = set_up_devices(config)
     if data is not None:
         prepare(*data, config, data_root).save(run.prepared)
-    state = train(run, Prepared.load(run.prepared), strategy)
+    state = train(run, Prepared.load(run.prepared), strategy, data_root)
     console.say(
         f"done: epoch {state.best_epoch} of {state.epoch} is the best, "
         f"validation {config.evaluation.monitor} {state.best_value:.4f}"

@@ -32,8 +32,9 @@ class Signatures(tf.Module):
       share of the most popular one's interactions as scores.
     - `similar_items`: `item_ids` string [batch] -> `item_ids`, `scores` [batch, top_k]; nothing for an unknown id.
     - `embed_item`: `text` string [batch] -> `embedding` float32 [batch, embedding_size], as if of a new item.
-    - `search`: `text` string [batch] -> `item_ids`, `scores` [batch, top_k], by the cosine of the backbone's vectors of
-      the query and of the items' texts: what the text means, whoever liked it.
+    - `search`: `text` string [batch] -> `item_ids`, `scores` [batch, top_k], by the cosine of the text encoder's
+      vectors of the query and of the items' texts: what the text means, whoever liked it. (An encoder that was trained
+      has heard of who liked what.)
 
     Where fewer than top_k items are left, the id is "" and the score 0.
 
@@ -63,9 +64,10 @@ class Signatures(tf.Module):
         self.vocabulary = Vocabulary(prepared.items.ids.tolist(), name="item_vocabulary")
         # Variables, not constants: a graph must stay below 2 GB.
         self.item_ids = tf.Variable(["", "", *prepared.items.ids], trainable=False, name="item_ids")
-        self.item_vectors = tf.Variable(model.item_vectors(), trainable=False, name="item_vectors")
+        text_vectors = model.text_vectors()
+        self.item_vectors = tf.Variable(model.item_vectors(text_vectors), trainable=False, name="item_vectors")
         if text_encoder is not None:
-            self.text_vectors = tf.Variable(prepared.items.arrays["text"], trainable=False, name="text_vectors")
+            self.text_vectors = tf.Variable(text_vectors, trainable=False, name="text_vectors")
         popularity = np.concatenate([np.zeros(NUM_SPECIAL, np.float32), popularity_scores(model.counts)])
         self.popularity = tf.Variable(popularity, trainable=False, name="popularity")
 

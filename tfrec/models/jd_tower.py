@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
+from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.config import FeaturesConfig, JDTowerConfig
 from tfrec.features.prepared import Prepared
 from tfrec.features.vocabulary import NUM_SPECIAL
@@ -26,6 +27,7 @@ class JDTower(RetrievalModel):
         settings: The architecture and its loss.
         features: The history's length.
         prepared: The data.
+        text_encoder: For data with tokens of texts.
 
     Call arguments:
         inputs: `history` and `target` int32 [batch_size, longest], `user` int32 [batch_size], as SequenceWindows makes
@@ -38,7 +40,13 @@ class JDTower(RetrievalModel):
         [num_negatives].
     """
 
-    def __init__(self, settings: JDTowerConfig, features: FeaturesConfig, prepared: Prepared) -> None:
+    def __init__(
+        self,
+        settings: JDTowerConfig,
+        features: FeaturesConfig,
+        prepared: Prepared,
+        text_encoder: TextEncoder | None = None,
+    ) -> None:
         user_tower = GPTUserTower(
             columns=prepared.users.columns,
             history_length=features.history_length,
@@ -47,9 +55,12 @@ class JDTower(RetrievalModel):
             dropout=settings.dropout,
             attribute_dropout=settings.attribute_dropout,
         )
-        item_tower = build_item_tower(settings, prepared)
-        super().__init__(item_tower, user_tower, prepared, "jd_tower", context_dropout=settings.attribute_dropout)
+        item_tower = build_item_tower(settings, prepared, text_encoder)
+        super().__init__(
+            item_tower, user_tower, prepared, text_encoder, "jd_tower", context_dropout=settings.attribute_dropout
+        )
         self.settings = settings
+        self.encodes_catalogue = settings.loss == "full_softmax"
         self.seed_generator = keras.random.SeedGenerator()
         # The sum over a batch is divided by the mean number of targets, and not by its own: batches are made of
         # histories of like length, and a target of a short history must not weigh more for it.

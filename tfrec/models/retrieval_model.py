@@ -6,6 +6,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfrec import console
+from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.config import TowersConfig
 from tfrec.datasets.dataset import Ragged
 from tfrec.features.prepared import Prepared
@@ -15,6 +17,9 @@ from tfrec.layers.interaction_context import InteractionContext
 from tfrec.towers.item_tower import ItemTower
 
 ROWS_AT_ONCE = 8192
+TEXTS_AT_ONCE = 256
+MANY_TEXTS = 2000
+"""More than so many texts take long enough to encode for a progress bar."""
 
 
 class RetrievalModel(keras.Model):
@@ -24,36 +29,62 @@ class RetrievalModel(keras.Model):
     can read in a history. What the towers gather their features from are constants and not weights: they are derived
     from the data and would only swell every checkpoint.
 
+    Where the texts' encoder is trained, the tables hold tokens, and the encoder is a part of the model.
+
     A subclass says how a batch becomes vectors (`call`) and a loss (`compute_loss`).
+
+    Attributes:
+        encodes_catalogue: Whether each training step encodes all items, and not only those of its batch.
 
     Args:
         item_tower: Features of items -> [rows, embedding_size].
         user_tower: Histories' item vectors and users' features -> [batch_size, embedding_size].
         prepared: The tables; `prepared.counts` is the order in which a user without any known history is recommended
             items. What its histories tell beside the items is added to the item vectors before the user tower.
-        context_dropout: Share of the histories of which training hides that.
+        text_encoder: Tokens of texts -> vectors; None: the tables hold the vectors, or there is no text.
+        context_dropout: Share of the histories of which training hides what they tell beside the items.
+
+    Raises:
+        ValueError: The tables hold tokens, and there is no encoder for them.
     """
+
+    encodes_catalogue = False
 
     def __init__(
         self,
         item_tower: ItemTower,
         user_tower: keras.layers.Layer,
         prepared: Prepared,
+        text_encoder: TextEncoder | None,
         name: str,
         context_dropout: float = 0.0,
     ) -> None:
         super().__init__(name=name)
+        if (text_encoder is not None) != ("text_tokens" in prepared.items.arrays):
+            raise ValueError(
+                "Expected a text_encoder for tables with text_tokens, and none for others. "
+                f"Received: {text_encoder} and tables with {sorted(prepared.items.arrays)}"
+            )
         self.item_tower = item_tower
         self.user_tower = user_tower
+        self.text_encoder = text_encoder
         item_tower.build()
         user_tower.build()
         self.interaction_context = build_interaction_context(prepared, item_tower.embedding_size, context_dropout)
         self.counts = prepared.counts
         self.num_items = len(prepared.counts)
-        self._item_features = {name: tf.constant(array) for name, array in prepared.items.arrays.items()}
+        features = {name: tf.constant(array) for name, array in prepared.items.arrays.items()}
+        self._text_tokens = features.pop("text_tokens", None)
+        self._text = features.pop("text", tf.zeros([prepared.items.num_rows, 0]))
+        self._item_features = features
         self._user_features = {name: tf.constant(array) for name, array in prepared.users.arrays.items()}
         rows = tf.TensorSpec([None], tf.int32)
-        self._encode_items = tf.function(self.encode_items, input_signature=[rows])
+        if text_encoder is not None:
+            tokens = tf.TensorSpec([None, None], tf.int32)
+            self._encode_tokens = tf.function(text_encoder.encode_tokens, input_signature=[tokens])
+        self._encode_items = tf.function(
+            self._items_with_text, input_signature=[rows, tf.TensorSpec([None, item_tower.text_size], tf.float32)]
+        )
         self._encode_histories = tf.function(
             lambda vectors, history, users, context: self.encode_users(
                 tf.gather(vectors, history), history >= NUM_SPECIAL, users, context=context
@@ -72,8 +103,16 @@ class RetrievalModel(keras.Model):
 
     def encode_items(self, indices: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Item indices, int32 [rows], to vectors [rows, embedding_size]."""
+        if self.text_encoder is not None:
+            tokens = tf.gather(self._text_tokens, indices)
+            text = self.text_encoder.encode_by_length(tokens, training=training)
+        else:
+            text = tf.gather(self._text, indices)
+        return self._items_with_text(indices, text, training=training)
+
+    def _items_with_text(self, indices: tf.Tensor, text: tf.Tensor, training: bool = False) -> tf.Tensor:
         features = {name: tf.gather(array, indices) for name, array in self._item_features.items()}
-        return self.item_tower(features, training=training)
+        return self.item_tower({**features, "text": text}, training=training)
 
     def encode_distinct(self, *indices: tf.Tensor, training: bool = False) -> list[tf.Tensor]:
         """Item indices, int32 of any shapes, to vectors [*shape, embedding_size]; each distinct one encoded once."""
@@ -107,11 +146,37 @@ class RetrievalModel(keras.Model):
         features = {name: tf.gather(array, users) for name, array in self._user_features.items()}
         return self.user_tower(history, mask, features, training=training, **options)
 
-    def item_vectors(self) -> np.ndarray:
-        """The vectors of the whole catalogue, by index: float32 [NUM_SPECIAL + num_items, embedding_size]."""
+    def text_vectors(self) -> np.ndarray:
+        """The vectors of all items' texts, by index: float32 [NUM_SPECIAL + num_items, text_size].
+
+        Texts of like length are encoded together, so that little of it is padding.
+        """
+        if self.text_encoder is None:
+            return self._text.numpy()
+        tokens = self._text_tokens.numpy()
+        order = np.argsort((tokens != self.text_encoder.tokenizer.pad_token_id).sum(axis=1), kind="stable")
+        vectors = np.empty((len(order), self.text_encoder.output_size), np.float32)
+        shown = len(order) if len(order) > MANY_TEXTS else 0
+        with console.progress("encoding texts", shown) as advance:
+            for low in range(0, len(order), TEXTS_AT_ONCE):
+                rows = order[low : low + TEXTS_AT_ONCE]
+                vectors[rows] = self._encode_tokens(tf.constant(tokens[rows])).numpy()
+                advance(len(rows))
+        return vectors
+
+    def item_vectors(self, text_vectors: np.ndarray | None = None) -> np.ndarray:
+        """The vectors of the whole catalogue, by index: float32 [NUM_SPECIAL + num_items, embedding_size].
+
+        Args:
+            text_vectors: What `text_vectors` returned, if it was called already.
+        """
+        text = tf.constant(self.text_vectors() if text_vectors is None else text_vectors)
         indices = tf.range(self.num_items + NUM_SPECIAL)
-        parts = [self._encode_items(indices[low : low + ROWS_AT_ONCE]) for low in range(0, len(indices), ROWS_AT_ONCE)]
-        return np.concatenate([part.numpy() for part in parts])
+        parts = [
+            self._encode_items(indices[low : low + ROWS_AT_ONCE], text[low : low + ROWS_AT_ONCE]).numpy()
+            for low in range(0, len(indices), ROWS_AT_ONCE)
+        ]
+        return np.concatenate(parts)
 
     def user_vectors(
         self,
@@ -182,13 +247,14 @@ def sampling_probabilities(prepared: Prepared) -> tf.Tensor:
     return tf.constant(np.concatenate([np.ones(NUM_SPECIAL), targets / max(targets.max(initial=0), 1)]), tf.float32)
 
 
-def build_item_tower(settings: TowersConfig, prepared: Prepared) -> ItemTower:
+def build_item_tower(settings: TowersConfig, prepared: Prepared, text_encoder: TextEncoder | None) -> ItemTower:
     """The item tower that a model's settings and the data ask for."""
     text = prepared.items.arrays.get("text")
+    text_size = 0 if text is None else text.shape[1]
     return ItemTower(
         columns=prepared.items.columns,
         num_ids=prepared.items.num_rows if settings.use_id else 0,
-        text_size=0 if text is None else text.shape[1],
+        text_size=text_size if text_encoder is None else text_encoder.output_size,
         embedding_size=settings.embedding_size,
         hidden_sizes=settings.hidden_sizes,
         dropout=settings.dropout,

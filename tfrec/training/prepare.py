@@ -8,6 +8,7 @@ import tensorflow as tf
 from tfrec import console
 from tfrec.backbones.embedding_cache import EmbeddingCache
 from tfrec.backbones.resolve import load_text_encoder
+from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.config import BackboneConfig, Config
 from tfrec.datasets.dataset import Dataset, Split
 from tfrec.datasets.history_context import EVENT, TIME
@@ -17,9 +18,11 @@ from tfrec.features.prepared import Prepared
 from tfrec.features.table import FeatureTable, attribute_names, build_attributes, id_rows
 from tfrec.features.vocabulary import NUM_SPECIAL
 
+TEXTS_AT_ONCE = 8192
+
 
 def prepare(dataset: Dataset, split: Split, texts: list[str] | None, config: Config, data_root: Path) -> Prepared:
-    """Encodes the items' texts and all attributes.
+    """Encodes the items' texts and all attributes; of texts whose encoder is trained, their tokens.
 
     Args:
         dataset: The validated tables.
@@ -54,7 +57,12 @@ def prepare(dataset: Dataset, split: Split, texts: list[str] | None, config: Con
         item_arrays["id"] = id_rows(counts)
     key = None
     if texts is not None:
-        item_arrays["text"], key = _text_vectors(texts, config.backbone, data_root)
+        encoder = load_text_encoder(config.backbone, data_root)
+        key = encoder.key()
+        if config.backbone.is_trained:
+            item_arrays["text_tokens"] = _text_tokens(texts, encoder)
+        else:
+            item_arrays["text"] = _text_vectors(texts, encoder, config.backbone, data_root)
     if not item_arrays:
         raise InputError(
             "Expected something to know items by: ids, text or attributes. Received: none of them. "
@@ -71,19 +79,31 @@ def prepare(dataset: Dataset, split: Split, texts: list[str] | None, config: Con
     )
 
 
-def _text_vectors(texts: list[str], config: BackboneConfig, data_root: Path) -> tuple[np.ndarray, str]:
-    """float32 [NUM_SPECIAL + num_items, size], zero for padding and unknown; and the key of their encoder."""
-    encoder = load_text_encoder(config, data_root)
+def _text_tokens(texts: list[str], encoder: TextEncoder) -> np.ndarray:
+    """int32 [NUM_SPECIAL + num_items, longest text], all padding in the rows of padding and unknown."""
+    parts = [
+        encoder.tokenize(tf.constant(texts[low : low + TEXTS_AT_ONCE])).numpy()
+        for low in range(0, len(texts), TEXTS_AT_ONCE)
+    ]
+    shape = (NUM_SPECIAL + len(texts), max(part.shape[1] for part in parts))
+    tokens = np.full(shape, encoder.tokenizer.pad_token_id, np.int32)
+    for number, part in enumerate(parts):
+        low = NUM_SPECIAL + number * TEXTS_AT_ONCE
+        tokens[low : low + len(part), : part.shape[1]] = part
+    return tokens
+
+
+def _text_vectors(texts: list[str], encoder: TextEncoder, config: BackboneConfig, data_root: Path) -> np.ndarray:
+    """float32 [NUM_SPECIAL + num_items, size], zero for padding and unknown."""
     encode = tf.function(encoder, input_signature=[tf.TensorSpec([None], tf.string)])
-    key = encoder.key()
-    cache = EmbeddingCache(data_root / "embeddings", key)
+    cache = EmbeddingCache(data_root / "embeddings", encoder.key())
     missing = cache.count_missing(texts)
     console.say(f"texts: {missing:,} to encode with {config.name}")
     with console.progress("encoding texts", missing) as advance:
         vectors = cache.encode(
             texts, lambda batch: encode(tf.constant(batch)).numpy(), config.batch_size, advance=advance
         )
-    return np.concatenate([np.zeros((NUM_SPECIAL, vectors.shape[1]), np.float32), vectors]), key
+    return np.concatenate([np.zeros((NUM_SPECIAL, vectors.shape[1]), np.float32), vectors])
 
 
 def _titles(dataset: Dataset) -> np.ndarray:
