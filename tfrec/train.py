@@ -186,7 +186,8 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
         f"done: epoch {state.best_epoch} of {state.epoch} is the best, "
         f"validation {config.evaluation.monitor} {state.best_value:.4f}"
     )
-    console.say(f"next: python -m tfrec.evaluate {folder}    curves: tensorboard --logdir {run.tensorboard}")
+    where = f" --data-root {data_root}" if config.backbone.is_trained and data_root != Path("data") else ""
+    console.say(f"next: python -m tfrec.evaluate {folder}{where}    curves: tensorboard --logdir {run.tensorboard}")
 
 
 def _load(config: Config, data_root: Path) -> "tuple[Dataset, Split, list[str] | None]":
