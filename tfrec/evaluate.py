@@ -1,4 +1,4 @@
-"""`python -m tfrec.evaluate`: a run's test metrics, beside random and popularity."""
+"""`python -m tfrec.evaluate`: a run's test metrics, beside popularity, chance and similar texts."""
 
 from pathlib import Path
 from typing import Annotated
@@ -22,9 +22,9 @@ EXAMPLES = """
 def evaluate(
     run: Annotated[Path, typer.Argument(help="The folder of a trained run.", show_default=False)],
 ) -> None:
-    """Ranks the whole catalogue for each test case, and sets the run beside random and popularity.
+    """Ranks the whole catalogue for each test case, and sets the run beside popularity, chance and similar texts.
 
-    The table goes to stdout, the same figures to metrics.json in the run's folder. It warns if popularity wins.
+    The table goes to stdout, the same figures to metrics.json in the run's folder. It warns if a baseline wins.
     """
     with messages_for_errors("evaluate"):
         from tfrec.training.run import Run, write_json
@@ -32,10 +32,11 @@ def evaluate(
         opened = Run.open(run)
         start_tensorflow()
 
-        from tfrec.baselines import Popularity, Random
+        from tfrec.baselines import ContentSimilarity, Popularity, Random
         from tfrec.evaluation import Recommender, compare, format_table
         from tfrec.evaluation import evaluate as measure
         from tfrec.features.prepared import Prepared
+        from tfrec.features.vocabulary import NUM_SPECIAL
         from tfrec.models.retrieval_model import RetrievalRecommender
         from tfrec.training.trainer import load_model
 
@@ -46,6 +47,8 @@ def evaluate(
             Popularity(split.train, num_items),
             Random(split.train, num_items, seed=opened.config.training.seed),
         ]
+        if "text" in prepared.items.arrays:
+            recommenders.append(ContentSimilarity(prepared.items.arrays["text"][NUM_SPECIAL:], "max"))
         settings = opened.config.evaluation
         reports = [measure(each, split.test, num_items, settings, split.candidates) for each in recommenders]
         write_json(opened.metrics, [report.to_dict() for report in reports])
