@@ -166,7 +166,7 @@ def measure_straightforward(variant: str, arguments: argparse.Namespace) -> dict
         mask = tf.cast(inputs["padding_mask"], tf.float32)[:, :, tf.newaxis]
         return tf.reduce_sum(states * mask, axis=1) / tf.reduce_sum(mask, axis=1)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.string), tf.TensorSpec([None], tf.string)])
     def step(history: tf.Tensor, candidate: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             vectors = encode(tf.reshape(history, [-1]))
