@@ -48,7 +48,7 @@ def evaluate(
             Random(split.train, num_items, seed=opened.config.training.seed),
         ]
         if "text" in prepared.items.arrays:
-            recommenders.append(ContentSimilarity(prepared.items.arrays["text"][NUM_SPECIAL:], "max"))
+            recommenders.append(ContentSimilarity(prepared.items.arrays["text"][NUM_SPECIAL:]))
         settings = opened.config.evaluation
         reports = [measure(each, split.test, num_items, settings, split.candidates) for each in recommenders]
         write_json(opened.metrics, [report.to_dict() for report in reports])

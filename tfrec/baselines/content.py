@@ -15,7 +15,8 @@ class ContentSimilarity:
     Args:
         vectors: The items' text vectors, float32 [num_items, size]; scaled to length 1 here, zeros stay zeros.
         pooling: "mean": the cosine with the mean of the history's vectors. "max": the highest cosine with any item of
-            the history, its nearest neighbour; often better, and as much work as the history is long.
+            the history, its nearest neighbour; often better, and as many times the work as the
+            history is long.
 
     Example:
         >>> ContentSimilarity(prepared.items.arrays["text"][NUM_SPECIAL:]).score(users, histories).shape
