@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -80,3 +82,17 @@ def test_the_loss_is_the_mean_over_the_targets(jd_config: Config, jd_prepared: P
             losses.append(np.log(np.exp(logits).sum()) - logits[batch["target"][row, place].numpy() - 2])
     loss = model.compute_loss(batch, None, model(batch, training=False))
     np.testing.assert_allclose(loss, np.mean(losses), rtol=1e-4)
+
+
+def test_the_mean_in_place_of_the_gpt(jd_config: Config, jd_prepared: Prepared) -> None:
+    settings = jd_config.model.model_copy(update={"user_tower": "mean"})
+    without_attributes = replace(jd_prepared, users=replace(jd_prepared.users, columns=(), arrays={}))
+    model = JDTower(settings, jd_config.features, without_attributes)
+    vectors = model.item_vectors()
+    history = np.array([[5, 9, 30], [7, 0, 0]], np.int32)
+    query = model({"history": history, "target": np.array([[9, 30, 2], [4, 0, 0]]), "user": np.array([2, 3])})["query"]
+    means = [vectors[[5]].mean(0), vectors[[5, 9]].mean(0), vectors[[5, 9, 30]].mean(0), vectors[[7]].mean(0)]
+    expected = [mean / np.linalg.norm(mean) for mean in means]
+    np.testing.assert_allclose(query, expected, atol=1e-5)
+    # What is trained is the item tower alone.
+    assert len(model.trainable_variables) == len(model.item_tower.trainable_variables)

@@ -15,6 +15,7 @@ from tfrec.models.retrieval_model import RetrievalModel, build_item_tower, sampl
 from tfrec.tasks.next_item import full_softmax, generalised_bce, sampled_softmax
 from tfrec.tasks.retrieval import RetrievalTask
 from tfrec.towers.gpt_user_tower import GPTUserTower
+from tfrec.towers.mean_user_tower import MeanUserTower
 
 
 class JDTower(RetrievalModel):
@@ -47,14 +48,7 @@ class JDTower(RetrievalModel):
         prepared: Prepared,
         text_encoder: TextEncoder | None = None,
     ) -> None:
-        user_tower = GPTUserTower(
-            columns=prepared.users.columns,
-            history_length=features.history_length,
-            embedding_size=settings.embedding_size,
-            gpt=new_gpt(settings.num_layers, settings.num_heads, settings.embedding_size, features.history_length),
-            dropout=settings.dropout,
-            attribute_dropout=settings.attribute_dropout,
-        )
+        user_tower = _build_user_tower(settings, features, prepared)
         item_tower = build_item_tower(settings, prepared, text_encoder)
         super().__init__(
             item_tower, user_tower, prepared, text_encoder, "jd_tower", context_dropout=settings.attribute_dropout
@@ -134,3 +128,13 @@ class JDTower(RetrievalModel):
         context = tf.distribute.get_replica_context()
         devices = 1 if context is None else context.num_replicas_in_sync
         return tf.cast(tf.shape(rows)[0] * devices, tf.float32)
+
+
+def _build_user_tower(
+    settings: JDTowerConfig, features: FeaturesConfig, prepared: Prepared
+) -> GPTUserTower | MeanUserTower:
+    columns, history_length, size = prepared.users.columns, features.history_length, settings.embedding_size
+    if settings.user_tower == "mean":
+        return MeanUserTower(columns, history_length, size, settings.attribute_dropout)
+    gpt = new_gpt(settings.num_layers, settings.num_heads, size, history_length)
+    return GPTUserTower(columns, history_length, size, gpt, settings.dropout, settings.attribute_dropout)
