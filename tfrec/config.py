@@ -234,14 +234,26 @@ class JDTowerConfig(TowersConfig):
     name: Literal["jd_tower"]
     """The architecture."""
 
-    user_tower: Literal["gpt", "mean"] = "gpt"
-    """What reads the history. mean: the mean of its items, to see what the GPT gives."""
+    user_tower: Literal["gpt", "gpt_text", "mean"] = "gpt"
+    """What reads the history. gpt: a GPT, its items' vectors. gpt_text: a GPT, its items' words, one text after the
+    other. mean: the mean of its items' vectors, to see what the GPT gives."""
+
+    gpt: str | None = None
+    """A pretrained GPT-2: a KerasHub preset handle (gpt2_base_en) or a local folder (KerasHub or Hugging Face layout).
+    None: a fresh one of embedding_size."""
+
+    gpt_learning_rate: PositiveFloat = 5e-5
+    """AdamW's step size for the weights of a pretrained GPT."""
 
     num_layers: PositiveInt = 2
-    """GPT blocks."""
+    """Blocks of a fresh GPT."""
 
     num_heads: PositiveInt = 2
     """Attention heads of a block; they divide embedding_size."""
+
+    item_tokens: Annotated[int, Field(ge=2)] = 16
+    """gpt_text: tokens of an item's text that are read, the one that marks its end included. A pretrained GPT needs
+    history_length times as many positions."""
 
     loss: Literal["full_softmax", "sampled_softmax", "gbce", "in_batch"] = "full_softmax"
     """What the next item is picked out of. full_softmax: the whole catalogue; up to some ten thousand items.
@@ -352,6 +364,20 @@ class Config(Section):
     model: ModelConfig = TwoTowerConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether the user tower reads the words of the history's items."""
+        return isinstance(self.model, JDTowerConfig) and self.model.user_tower == "gpt_text"
+
+    @model_validator(mode="after")
+    def _words_come_alone(self) -> Self:
+        if self.reads_words and (self.features.history_events or self.features.history_time_gaps):
+            raise ValueError(
+                "model.user_tower 'gpt_text' reads words alone. Set features.history_events and "
+                "features.history_time_gaps to false, or model.user_tower to gpt"
+            )
+        return self
 
     @model_validator(mode="after")
     def _text_is_used_where_it_is_trained(self) -> Self:

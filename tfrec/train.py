@@ -201,7 +201,8 @@ def _load(config: Config, data_root: Path) -> "tuple[Dataset, Split, list[str] |
     split = split_dataset(dataset, config.split, history_context(dataset, config.features))
     for note in (*dataset.notes, *split.notes):
         console.say(f"note: {note}")
-    return dataset, split, item_texts(dataset, config.features.text_template) if config.model.use_text else None
+    needs_texts = config.model.use_text or config.reads_words
+    return dataset, split, item_texts(dataset, config.features.text_template) if needs_texts else None
 
 
 if __name__ == "__main__":

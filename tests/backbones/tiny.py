@@ -45,3 +45,26 @@ def make_tiny_backbone(folder: Path, dropout: float = 0.1) -> Path:
     finally:
         keras.config.set_dtype_policy(policy)
     return folder
+
+
+def make_tiny_gpt(folder: Path) -> Path:
+    """Writes a KerasHub preset of a GPT-2 that knows letters, with 24 positions. Returns the folder."""
+    import keras_hub
+
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    vocabulary = {token: number for number, token in enumerate(["<|endoftext|>", *letters, "yz"])}
+    tokenizer = keras_hub.tokenizers.GPT2Tokenizer(vocabulary=vocabulary, merges=["y z"])
+    gpt = keras_hub.models.GPT2Backbone(
+        vocabulary_size=len(vocabulary),
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=12,
+        intermediate_dim=24,
+        max_sequence_length=24,
+    )
+    embeddings = np.random.default_rng(0).normal(size=(len(vocabulary), 12))
+    embeddings[0] = 0.25
+    gpt.token_embedding.embeddings.assign(embeddings)
+    gpt.save_to_preset(str(folder))
+    tokenizer.save_to_preset(str(folder))
+    return folder

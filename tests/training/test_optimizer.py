@@ -21,7 +21,7 @@ def test_pretrained_variables_have_a_step_size_and_a_decay_of_their_own() -> Non
     # A first step of Adam moves each by its learning rate, whatever the gradient: .1, and .1 * .2; and the decay takes
     # .5 of that share of the value away.
     fresh, pretrained = keras.Variable([10.0]), keras.Variable([10.0])
-    optimizer = AdamW(learning_rate=0.1, weight_decay=0.5, pretrained=[pretrained], pretrained_rate=0.2)
+    optimizer = AdamW(learning_rate=0.1, weight_decay=0.5, rates=[(pretrained, 0.2)])
     optimizer.build([fresh, pretrained])
     optimizer.apply([tf.constant([3.0]), tf.constant([3.0])], [fresh, pretrained])
     np.testing.assert_allclose(fresh, [10 - 0.1 * 0.5 * 10 - 0.1], rtol=1e-5)

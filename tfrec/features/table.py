@@ -61,7 +61,7 @@ def attribute_names(roles: Roles, chosen: tuple[str, ...] | None, table: str) ->
     return names
 
 
-ITEM_NAMES = ("id", "id_vector", "text", "text_tokens")
+ITEM_NAMES = ("id", "id_vector", "text", "text_tokens", "words")
 RESERVED = ("self", "history_item_ids", "exclude_item_ids", "history_events", "history_timestamps")
 
 

@@ -19,7 +19,7 @@ def item_texts(dataset: Dataset, template: str | None) -> list[str]:
     texts = render_texts(dataset.items, dataset.item_roles.text, template)
     if not any(texts):
         raise InputError(
-            "Expected items with text, for model.use_text. Received: no text column, or only empty ones. "
+            "Expected items with text, for the model to read. Received: no text column, or only empty ones. "
             "Name one with --text COLUMN, or pass --set model.use_text=false to train on ids and attributes alone."
         )
     return texts

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
+from tfrec.backbones.gpt import load_gpt
 from tfrec.backbones.text_encoder import TextEncoder
-from tfrec.config import FeaturesConfig, JDTowerConfig
+from tfrec.config import Config, FeaturesConfig, JDTowerConfig
 from tfrec.features.prepared import Prepared
 from tfrec.features.vocabulary import NUM_SPECIAL
 from tfrec.features.windows import SequenceWindows
@@ -14,6 +15,7 @@ from tfrec.layers.gpt_blocks import new_gpt
 from tfrec.models.retrieval_model import RetrievalModel, build_item_tower, sampling_probabilities
 from tfrec.tasks.next_item import full_softmax, generalised_bce, sampled_softmax
 from tfrec.tasks.retrieval import RetrievalTask
+from tfrec.towers.gpt_text_user_tower import GPTTextUserTower
 from tfrec.towers.gpt_user_tower import GPTUserTower
 from tfrec.towers.mean_user_tower import MeanUserTower
 
@@ -63,6 +65,14 @@ class JDTower(RetrievalModel):
         self._in_batch = RetrievalTask(settings.temperature)
         self._sampling_probability = sampling_probabilities(prepared)
 
+    def step_sizes(self, config: Config) -> list[tuple[keras.Variable, float]]:
+        """The pretrained weights that are trained, and with which learning rate each."""
+        step_sizes = super().step_sizes(config)
+        if self.settings.gpt is not None:
+            variables = self.user_tower.pretrained_variables
+            step_sizes += [(variable, self.settings.gpt_learning_rate) for variable in variables]
+        return step_sizes
+
     @staticmethod
     def examples(features: FeaturesConfig, prepared: Prepared) -> SequenceWindows:
         """What it trains on."""
@@ -84,8 +94,9 @@ class JDTower(RetrievalModel):
             vectors, outputs["positive"], outputs["negative"] = self.encode_distinct(
                 history, targets, outputs["negative_ids"], training=training
             )
+        read = self.readable(history, vectors)
         states = self.encode_users(
-            vectors, history >= NUM_SPECIAL, inputs["user"], training=training, context=inputs, every_place=True
+            read, history >= NUM_SPECIAL, inputs["user"], training=training, context=inputs, every_place=True
         )
         return {"query": tf.boolean_mask(states, asked), **outputs}
 
@@ -132,9 +143,16 @@ class JDTower(RetrievalModel):
 
 def _build_user_tower(
     settings: JDTowerConfig, features: FeaturesConfig, prepared: Prepared
-) -> GPTUserTower | MeanUserTower:
+) -> GPTUserTower | GPTTextUserTower | MeanUserTower:
     columns, history_length, size = prepared.users.columns, features.history_length, settings.embedding_size
     if settings.user_tower == "mean":
         return MeanUserTower(columns, history_length, size, settings.attribute_dropout)
-    gpt = new_gpt(settings.num_layers, settings.num_heads, size, history_length)
-    return GPTUserTower(columns, history_length, size, gpt, settings.dropout, settings.attribute_dropout)
+    reads_words = settings.user_tower == "gpt_text"
+    num_places = history_length * (settings.item_tokens if reads_words else 1)
+    if settings.gpt is not None:
+        gpt = load_gpt(settings.gpt, num_places)
+    else:
+        num_tokens = int(prepared.items.arrays["words"].max()) + 1 if reads_words else 1
+        gpt = new_gpt(settings.num_layers, settings.num_heads, size, num_places, num_tokens)
+    tower = GPTTextUserTower if reads_words else GPTUserTower
+    return tower(columns, history_length, size, gpt, settings.dropout, settings.attribute_dropout)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfrec import console
 from tfrec.backbones.text_encoder import TextEncoder
-from tfrec.config import TowersConfig
+from tfrec.config import Config, TowersConfig
 from tfrec.datasets.dataset import Ragged
 from tfrec.features.prepared import Prepared
 from tfrec.features.sequences import pad_context, pad_histories, target_counts
@@ -35,6 +35,7 @@ class RetrievalModel(keras.Model):
 
     Attributes:
         encodes_catalogue: Whether each training step encodes all items, and not only those of its batch.
+        words: Of the items, int32 [num_rows, item_tokens], if the user tower reads them; else None.
 
     Args:
         item_tower: Features of items -> [rows, embedding_size].
@@ -76,6 +77,7 @@ class RetrievalModel(keras.Model):
         features = {name: tf.constant(array) for name, array in prepared.items.arrays.items()}
         self._text_tokens = features.pop("text_tokens", None)
         self._text = features.pop("text", tf.zeros([prepared.items.num_rows, 0]))
+        self.words = features.pop("words", None)
         self._item_features = features
         self._user_features = {name: tf.constant(array) for name, array in prepared.users.arrays.items()}
         rows = tf.TensorSpec([None], tf.int32)
@@ -87,7 +89,7 @@ class RetrievalModel(keras.Model):
         )
         self._encode_histories = tf.function(
             lambda vectors, history, users, context: self.encode_users(
-                tf.gather(vectors, history), history >= NUM_SPECIAL, users, context=context
+                self.readable(history, tf.gather(vectors, history)), history >= NUM_SPECIAL, users, context=context
             ),
             input_signature=[
                 tf.TensorSpec([None, item_tower.embedding_size], tf.float32),
@@ -121,6 +123,16 @@ class RetrievalModel(keras.Model):
         parts = tf.split(places, [tf.size(each) for each in indices])
         return [tf.gather(vectors, tf.reshape(part, tf.shape(each))) for part, each in zip(parts, indices, strict=True)]
 
+    def readable(self, history: tf.Tensor, vectors: tf.Tensor) -> tf.Tensor:
+        """What the user tower reads of histories, int32 [batch_size, history_length]: item vectors, or words."""
+        return vectors if self.words is None else tf.gather(self.words, history)
+
+    def step_sizes(self, config: Config) -> list[tuple[keras.Variable, float]]:
+        """The pretrained weights that are trained, and with which learning rate each."""
+        if self.text_encoder is None:
+            return []
+        return [(variable, config.backbone.step_size) for variable in self.text_encoder.backbone.trainable_variables]
+
     @property
     def context_specs(self) -> dict[str, tf.DType]:
         """What histories must tell beside their items, by name, and its types."""
@@ -136,7 +148,7 @@ class RetrievalModel(keras.Model):
         context: Mapping[str, tf.Tensor],
         **options: object,
     ) -> tf.Tensor:
-        """Histories' item vectors [batch_size, history_length, embedding_size] and user indices to vectors.
+        """Histories, as `readable` gives them, and user indices to vectors.
 
         The context is what histories tell beside their items, [batch_size, history_length] each; other names than those
         of `context_specs` are passed over.

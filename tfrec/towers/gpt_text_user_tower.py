@@ -6,12 +6,10 @@ import keras
 import keras_hub
 import tensorflow as tf
 
+from tfrec.backbones.gpt import NO_TOKEN
 from tfrec.features.columns import Column
 from tfrec.layers.feature_projection import FeatureProjection
 from tfrec.layers.gpt_blocks import GPTBlocks
-
-NO_TOKEN = -1
-"""Where an item's text has ended. GPT-2's vocabulary has no padding of its own, and uses 0 for a word."""
 
 
 class GPTTextUserTower(keras.layers.Layer):
@@ -65,6 +63,11 @@ class GPTTextUserTower(keras.layers.Layer):
             self.attributes.build()
         self.built = True
 
+    @property
+    def pretrained_variables(self) -> list[keras.Variable]:
+        """The weights that come from the GPT."""
+        return [*self.token_embedding.trainable_variables, *self.blocks.trainable_variables]
+
     def call(
         self,
         history: tf.Tensor,
@@ -75,7 +78,7 @@ class GPTTextUserTower(keras.layers.Layer):
     ) -> tf.Tensor:
         written = (history != NO_TOKEN) & mask[:, :, tf.newaxis]
         lengths = tf.reduce_sum(tf.cast(written, tf.int32), axis=2)  # [batch_size, history_length]
-        ends = tf.maximum(tf.cumsum(lengths, axis=1) - 1, 0)
+        ends = tf.maximum(tf.cumsum(lengths, axis=1) - 1, 0)  # [batch_size, history_length]
         # A stable sort moves the tokens together, in their order; at least one place, for a history without any.
         written = tf.reshape(written, [tf.shape(mask)[0], -1])  # [batch_size, history_length * item_tokens]
         order = tf.argsort(tf.cast(~written, tf.int32), stable=True)

@@ -64,6 +64,11 @@ class GPTUserTower(keras.layers.Layer):
             self.attributes.build()
         self.built = True
 
+    @property
+    def pretrained_variables(self) -> list[keras.Variable]:
+        """The weights that come from the GPT."""
+        return [*self.blocks.trainable_variables]
+
     def call(
         self,
         history: tf.Tensor,

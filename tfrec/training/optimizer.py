@@ -22,26 +22,24 @@ class AdamW(keras.optimizers.AdamW):
     Args:
         learning_rate: Step size.
         weight_decay: Decoupled weight decay.
-        pretrained: Variables with a step size of their own.
-        pretrained_rate: Their step size, as a multiple of the learning rate.
+        rates: Variables with a step size of their own, and it, as a multiple of the learning rate.
     """
 
     def __init__(
         self,
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
-        pretrained: Sequence[keras.Variable] = (),
-        pretrained_rate: float = 1.0,
+        rates: Sequence[tuple[keras.Variable, float]] = (),
         **kwargs: object,
     ) -> None:
         super().__init__(learning_rate, weight_decay=weight_decay, **kwargs)
-        self.pretrained_rate = pretrained_rate
-        self._pretrained = {id(variable) for variable in pretrained}
+        self.rates = tuple(rates)
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Makes the moments; see keras.optimizers.Optimizer.build."""
         super().build(variables)
-        self._rates = [self.pretrained_rate if id(each) in self._pretrained else 1.0 for each in variables]
+        rates = {id(variable): rate for variable, rate in self.rates}
+        self._rates = [rates.get(id(variable), 1.0) for variable in variables]
 
     def update_step(
         self, gradient: tf.Tensor, variable: tf.Variable | keras.Variable, learning_rate: tf.Tensor

@@ -7,16 +7,17 @@ import tensorflow as tf
 
 from tfrec import console
 from tfrec.backbones.embedding_cache import EmbeddingCache
+from tfrec.backbones.gpt import NO_TOKEN, load_gpt_tokenizer, tokenize_items
 from tfrec.backbones.resolve import load_text_encoder
 from tfrec.backbones.text_encoder import TextEncoder
-from tfrec.config import BackboneConfig, Config
+from tfrec.config import BackboneConfig, Config, JDTowerConfig
 from tfrec.datasets.dataset import Dataset, Split
 from tfrec.datasets.history_context import EVENT, TIME
 from tfrec.errors import InputError
 from tfrec.features.context import encode_context
 from tfrec.features.prepared import Prepared
 from tfrec.features.table import FeatureTable, attribute_names, build_attributes, id_rows
-from tfrec.features.vocabulary import NUM_SPECIAL
+from tfrec.features.vocabulary import NUM_SPECIAL, UNKNOWN
 
 TEXTS_AT_ONCE = 8192
 
@@ -27,7 +28,7 @@ def prepare(dataset: Dataset, split: Split, texts: list[str] | None, config: Con
     Args:
         dataset: The validated tables.
         split: Their division, with what `history_context` tells of the interactions.
-        texts: What each item says, [num_items]; None: the model does without.
+        texts: What each item says, [num_items]; None: neither tower reads it.
         config: The run's configuration.
         data_root: Where backbones and the vectors of texts are kept.
 
@@ -56,14 +57,16 @@ def prepare(dataset: Dataset, split: Split, texts: list[str] | None, config: Con
     if config.model.use_id:
         item_arrays["id"] = id_rows(counts)
     key = None
-    if texts is not None:
+    if texts is not None and config.reads_words:
+        item_arrays["words"] = _words(texts, config, data_root)
+    if texts is not None and config.model.use_text:
         encoder = load_text_encoder(config.backbone, data_root)
         key = encoder.key()
         if config.backbone.is_trained:
             item_arrays["text_tokens"] = _text_tokens(texts, encoder)
         else:
             item_arrays["text"] = _text_vectors(texts, encoder, config.backbone, data_root)
-    if not item_arrays:
+    if not item_arrays.keys() - {"words"}:
         raise InputError(
             "Expected something to know items by: ids, text or attributes. Received: none of them. "
             "Turn on model.use_id or model.use_text, or declare attributes."
@@ -91,6 +94,24 @@ def _text_tokens(texts: list[str], encoder: TextEncoder) -> np.ndarray:
         low = NUM_SPECIAL + number * TEXTS_AT_ONCE
         tokens[low : low + len(part), : part.shape[1]] = part
     return tokens
+
+
+def _words(texts: list[str], config: Config, data_root: Path) -> np.ndarray:
+    """What a GPT reads of each item: int32 [NUM_SPECIAL + num_items, item_tokens], NO_TOKEN after the end.
+
+    A pretrained GPT-2 has its own tokenizer; a fresh one learns the text backbone's tokens.
+    """
+    assert isinstance(config.model, JDTowerConfig)
+    if config.model.gpt is None:
+        tokenizer = load_text_encoder(config.backbone, data_root).tokenizer
+        end = tokenizer.sep_token_id
+    else:
+        tokenizer = load_gpt_tokenizer(config.model.gpt)
+        end = tokenizer.end_token_id
+    words = tokenize_items(texts, tokenizer, end, config.model.item_tokens).numpy()
+    special = np.full((NUM_SPECIAL, words.shape[1]), NO_TOKEN, np.int32)
+    special[UNKNOWN, 0] = end
+    return np.concatenate([special, words])
 
 
 def _text_vectors(texts: list[str], encoder: TextEncoder, config: BackboneConfig, data_root: Path) -> np.ndarray:

@@ -77,8 +77,7 @@ def train(
         optimizer = AdamW(
             _learning_rate(config.training, num_steps),
             config.training.weight_decay,
-            pretrained=() if encoder is None else encoder.backbone.trainable_variables,
-            pretrained_rate=config.backbone.step_size / config.training.learning_rate,
+            rates=[(variable, size / config.training.learning_rate) for variable, size in model.step_sizes(config)],
         )
         model.compile(optimizer=optimizer, jit_compile=False)
         model.optimizer.build(
