@@ -8,6 +8,7 @@ from rich.console import Console
 
 from tfrec import console
 from tfrec.cli import messages_for_errors, new_app, start_tensorflow
+from tfrec.config import RANK_CANDIDATES
 
 app = new_app()
 
@@ -15,14 +16,21 @@ EXAMPLES = """
 [bold]Examples[/bold]
 
   python -m tfrec.evaluate runs/movielens-100k/two_tower
+
+  python -m tfrec.evaluate runs/amazon-beauty/jd_tower --rank-candidates 500
 """
 
 
 @app.command(epilog=EXAMPLES)
 def evaluate(
     run: Annotated[Path, typer.Argument(help="The folder of a trained run.", show_default=False)],
+    rank_candidates: Annotated[
+        int, typer.Option(help="Items that a model with a head retrieves and then ranks.", min=1)
+    ] = RANK_CANDIDATES,
 ) -> None:
     """Ranks the whole catalogue for each test case, and sets the run beside random and popularity.
+
+    A model with a head is there twice: by what it retrieves, and with the first of that ranked by the head.
 
     The table goes to stdout, the same figures to metrics.json in the run's folder. It warns if popularity wins.
     """
@@ -36,13 +44,18 @@ def evaluate(
         from tfrec.evaluation import Recommender, compare, format_table
         from tfrec.evaluation import evaluate as measure
         from tfrec.features.prepared import Prepared
+        from tfrec.models.ranking_recommender import RankingRecommender
         from tfrec.models.retrieval_model import RetrievalRecommender
         from tfrec.training.trainer import load_model
 
         prepared = Prepared.load(opened.prepared)
         split, num_items = prepared.split, len(prepared.counts)
-        recommenders: list[Recommender] = [
-            RetrievalRecommender(load_model(opened, prepared)),
+        model = load_model(opened, prepared)
+        models: list[Recommender] = [RetrievalRecommender(model)]
+        if model.head is not None:
+            models.append(RankingRecommender(model, rank_candidates, split.candidates))
+        recommenders = [
+            *models,
             Popularity(split.train, num_items),
             Random(split.train, num_items, seed=opened.config.training.seed),
         ]
@@ -50,7 +63,10 @@ def evaluate(
         reports = [measure(each, split.test, num_items, settings, split.candidates) for each in recommenders]
         write_json(opened.metrics, [report.to_dict() for report in reports])
         Console().print(format_table(reports))
-        for baseline in reports[1:]:
+        for ranked in reports[1 : len(models)]:
+            comparison = compare(ranked, reports[0], settings.monitor, settings)
+            console.say(f"{comparison}; --rank-candidates of tfrec.export chooses")
+        for baseline in reports[len(models) :]:
             comparison = compare(reports[0], baseline, settings.monitor, settings)
             if comparison.baseline_wins:
                 console.say(f"warning: {comparison}. Train longer, or look at the data, before you use this model.")

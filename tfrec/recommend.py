@@ -21,6 +21,8 @@ EXAMPLES = """
 
   python -m tfrec.recommend --model movies --history "Star Wars (1977)" --history 172 --count 5
 
+  python -m tfrec.recommend --model movies --history 172 --candidate 50 --candidate "Toy Story (1995)"
+
   python -m tfrec.recommend --model movies --similar "Toy Story (1995)"
 
   python -m tfrec.recommend --model movies --search "a war in space" --server 10.0.0.5:8500 --titles titles.tsv
@@ -45,9 +47,16 @@ def recommend(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="What is known of the user, as in country=NO.", show_default=False),
     ] = None,
+    candidate: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An item to rank by how probably it comes next, instead: of a model with a head. Once for each item.",
+            show_default=False,
+        ),
+    ] = None,
     similar: Annotated[str | None, typer.Option(help="Items like this one, instead.", show_default=False)] = None,
     search: Annotated[str | None, typer.Option(help="Items that fit this text, instead.", show_default=False)] = None,
-    count: Annotated[int, typer.Option(help="How many items.", min=1)] = 10,
+    count: Annotated[int, typer.Option(help="How many items; of --candidate all.", min=1)] = 10,
     server: Annotated[str, typer.Option(help="HOST:PORT of the gRPC port.")] = "127.0.0.1:8500",
     titles: Annotated[
         Path | None,
@@ -63,9 +72,12 @@ def recommend(
     with messages_for_errors("recommend"):
         if sum(each is not None for each in (history, similar, search)) > 1:
             raise InputError("Expected one of --history, --similar and --search. Received: more than one.")
+        if candidate is not None and (exclude is not None or similar is not None or search is not None):
+            raise InputError("Expected --candidate beside --history and --attribute alone. Received: another one too.")
         names = _read_titles(titles, model)
         history_ids = [_item_id(item, names) for item in history or []]
         excluded_ids = [_item_id(item, names) for item in exclude or []]
+        candidate_ids = [_item_id(item, names, "ranks it as an unknown one") for item in candidate or []]
         attributes = dict(map(_attribute, attribute or []))
         start_tensorflow()
 
@@ -83,14 +95,19 @@ def recommend(
                     inputs = client.metadata()["serving_default"].inputs
                     numeric = {name for name, spec in inputs.items() if spec.dtype.is_floating}
                     known = {name: [float(value) if name in numeric else value] for name, value in attributes.items()}
-                    [found] = client.recommend([history_ids], [excluded_ids], attributes=known)
+                    if candidate is not None:
+                        [found] = client.rank([history_ids], [candidate_ids], attributes=known)
+                    else:
+                        [found] = client.recommend([history_ids], [excluded_ids], attributes=known)
         except (ServingError, ValueError) as error:
             raise InputError(str(error)) from error
-        found = found[:count]
+        if candidate is None:
+            found = found[:count]
         if as_json:
             typer.echo(json.dumps([{"item_id": id, "title": names.get(id), "score": score} for id, score in found]))
             return
         heading = f"like {similar}" if similar else f"found for “{search}”" if search else "recommended"
+        heading = "how probably they come next" if candidate else heading
         if history:
             heading += " after " + ", ".join(names.get(id, id) for id in history_ids)
         table = Table("", "item", "title", "score", title=Text(heading))
@@ -123,8 +140,8 @@ def _attribute(entry: str) -> tuple[str, str]:
     return name, value
 
 
-def _item_id(item: str, names: dict[str, str]) -> str:
-    """An id stays what it is; a title becomes its id; anything else is sent as it is, for the model to ignore."""
+def _item_id(item: str, names: dict[str, str], consequence: str = "ignores it") -> str:
+    """An id stays what it is; a title becomes its id; anything else is sent as it is, as an unknown item."""
     if item in names:
         return item
     wanted = item.casefold()
@@ -132,7 +149,7 @@ def _item_id(item: str, names: dict[str, str]) -> str:
     if not ids and names:
         near = [title for title in names.values() if wanted in title.casefold()][:5]
         hint = f" Titles like it: {', '.join(near)}." if near else ""
-        console.say(f"warning: no item has the id or title {item!r}; the model ignores it.{hint}")
+        console.say(f"warning: no item has the id or title {item!r}; the model {consequence}.{hint}")
     return ids[0] if ids else item
 
 

@@ -9,6 +9,7 @@ from tfrec.datasets.dataset import Ragged
 from tfrec.features.prepared import Prepared
 from tfrec.features.sequences import pad_histories, target_counts
 from tfrec.features.vocabulary import NUM_SPECIAL
+from tfrec.heads import RankingHead
 from tfrec.towers.item_tower import ItemTower
 
 ROWS_AT_ONCE = 8192
@@ -28,14 +29,25 @@ class RetrievalModel(keras.Model):
         user_tower: Histories' item vectors and users' features -> [batch_size, embedding_size].
         prepared: The tables; `prepared.counts` is the order in which a user without any known history is recommended
             items.
+        head: Ranks what the dot product retrieves; None: the dot product does both.
     """
 
-    def __init__(self, item_tower: ItemTower, user_tower: keras.layers.Layer, prepared: Prepared, name: str) -> None:
+    def __init__(
+        self,
+        item_tower: ItemTower,
+        user_tower: keras.layers.Layer,
+        prepared: Prepared,
+        name: str,
+        head: RankingHead | None = None,
+    ) -> None:
         super().__init__(name=name)
         self.item_tower = item_tower
         self.user_tower = user_tower
+        self.head = head
         item_tower.build()
         user_tower.build()
+        if head is not None:
+            head.build()
         self.counts = prepared.counts
         self.num_items = len(prepared.counts)
         self._item_features = {name: tf.constant(array) for name, array in prepared.items.arrays.items()}

@@ -23,7 +23,13 @@ class RankingTask:
         loss = tf.keras.losses.BinaryCrossentropy(from_logits=True, reduction=tf.keras.losses.Reduction.SUM)
         self._task = tf.function(tfrs.tasks.Ranking(loss=loss))
 
-    def __call__(self, labels: tf.Tensor, logits: tf.Tensor, weights: tf.Tensor | None = None) -> tf.Tensor:
+    def __call__(
+        self,
+        labels: tf.Tensor,
+        logits: tf.Tensor,
+        weights: tf.Tensor | None = None,
+        num_examples: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """The weighted mean loss over the global batch.
 
         Under `tf.distribute` each device has its share of the examples and returns its share of the mean: the sum over
@@ -33,6 +39,8 @@ class RankingTask:
             labels: Of any shape, 0 or 1 (or a probability between them).
             logits: Of the same shape.
             weights: Of the same shape, not negative: how much each example counts; 0 leaves it out. None: all alike.
+            num_examples: What the weighted sum is divided by, float32 scalar: how many there are in the global batch,
+                or in a batch on average. None: the sum of the global batch's weights.
 
         Returns:
             float32 scalar; 0 if nothing counts.
@@ -41,8 +49,9 @@ class RankingTask:
         # Columns, for the mean that Keras 2 takes over the last dimension: [num_examples, 1]
         labels, logits, weights = (tf.reshape(tf.cast(each, tf.float32), [-1, 1]) for each in (labels, logits, weights))
         loss = self._task(labels, logits, sample_weight=weights, compute_metrics=False)
-        count = tf.reduce_sum(weights)
-        context = tf.distribute.get_replica_context()
-        if context is not None and context.num_replicas_in_sync > 1:
-            count = context.all_reduce("sum", count)
-        return tf.math.divide_no_nan(loss, count)
+        if num_examples is None:
+            num_examples = tf.reduce_sum(weights)
+            context = tf.distribute.get_replica_context()
+            if context is not None and context.num_replicas_in_sync > 1:
+                num_examples = context.all_reduce("sum", num_examples)
+        return tf.math.divide_no_nan(loss, num_examples)
