@@ -10,6 +10,7 @@ import tensorflow as tf
 from tfrec.heads import RankingHead
 
 SIZE, LENGTH, NUM_CANDIDATES = 8, 5, 3
+TEMPERATURE = 0.25
 
 
 def unit_vectors(*shape: int, seed: int) -> tf.Tensor:
@@ -35,7 +36,7 @@ def randomised(head: RankingHead) -> RankingHead:
 
 
 class HeadContract:
-    """Inherit and define `make`, which returns a new head for vectors of SIZE dimensions.
+    """Inherit and define `make`, which returns a new head for vectors of SIZE dimensions and TEMPERATURE.
 
     Attributes:
         looks_at_history: Whether it reads the history itself, and not only through the query.
@@ -43,7 +44,7 @@ class HeadContract:
     Example:
         >>> class TestLinearHead(HeadContract):
         ...     def make(self) -> LinearHead:
-        ...         return LinearHead(SIZE)
+        ...         return LinearHead(SIZE, TEMPERATURE)
     """
 
     looks_at_history = False
@@ -65,6 +66,11 @@ class HeadContract:
         logits = head(*LAST)
         assert (logits.shape, logits.dtype) == ((2, NUM_CANDIDATES), tf.float32)
         assert len(np.unique(logits)) == 2 * NUM_CANDIDATES
+
+    def test_it_starts_as_retrieval(self) -> None:
+        head = self.make()
+        expected = np.einsum("bd,bcd->bc", LAST[0], LAST[3]) / TEMPERATURE
+        np.testing.assert_allclose(head(*LAST), expected, rtol=1e-4, atol=1e-5)
 
     def test_and_a_place(self, head: RankingHead) -> None:
         logits = head(*EVERY_PLACE)

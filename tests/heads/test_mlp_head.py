@@ -2,22 +2,22 @@ from math import erf, sqrt
 
 import numpy as np
 
-from tests.heads.contract import CANDIDATES, EVERY_PLACE, LAST, QUERY, SIZE, HeadContract, randomised
+from tests.heads.contract import CANDIDATES, EVERY_PLACE, LAST, QUERY, SIZE, TEMPERATURE, HeadContract, randomised
 from tfrec.heads import MLPHead
 
 
 class TestContract(HeadContract):
     def make(self) -> MLPHead:
-        return MLPHead(SIZE, (7, 6), dropout=0.2)
+        return MLPHead(SIZE, TEMPERATURE, hidden_sizes=(7, 6), dropout=0.2)
 
 
 class TestWithoutHiddenLayers(HeadContract):
     def make(self) -> MLPHead:
-        return MLPHead(SIZE, ())
+        return MLPHead(SIZE, TEMPERATURE, hidden_sizes=())
 
 
 def test_hidden_layers_over_query_candidate_and_product() -> None:
-    head = randomised(MLPHead(SIZE, (7, 6)))
+    head = randomised(MLPHead(SIZE, hidden_sizes=(7, 6)))
     layers = [*head.hidden, head.logit]
     weights = [np.float64(weight) for layer in layers for weight in layer.trainable_weights]
     assert [weight.shape for weight in weights] == [(24, 7), (7,), (7, 6), (6,), (6, 1), (1,)]
@@ -27,11 +27,13 @@ def test_hidden_layers_over_query_candidate_and_product() -> None:
         for kernel, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):
             values = values @ kernel + bias
             values *= [0.5 * (1 + erf(value / sqrt(2))) for value in values]  # gelu
-        np.testing.assert_allclose(logit, values @ weights[-2][:, 0] + weights[-1][0], rtol=1e-4)
+        cosine = query @ candidate / SIZE
+        expected = values @ weights[-2][:, 0] + weights[-1][0] + np.float64(head.cosine_weight) * cosine
+        np.testing.assert_allclose(logit, expected, rtol=1e-4)
 
 
 def test_drops_hidden_units_in_training_only() -> None:
-    head = randomised(MLPHead(SIZE, (64,), dropout=0.5))
+    head = randomised(MLPHead(SIZE, hidden_sizes=(64,), dropout=0.5))
     plain, again, trained, anew = (head(*LAST, training=training).numpy() for training in (False, False, True, True))
     np.testing.assert_array_equal(plain, again)
     assert np.abs(trained - plain).max() > 0.1

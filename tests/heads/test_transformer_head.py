@@ -12,6 +12,7 @@ from tests.heads.contract import (
     MASK,
     QUERY,
     SIZE,
+    TEMPERATURE,
     HeadContract,
     randomised,
 )
@@ -22,7 +23,7 @@ class TestContract(HeadContract):
     looks_at_history = True
 
     def make(self) -> TransformerHead:
-        return TransformerHead(SIZE, num_heads=2, dropout=0.2)
+        return TransformerHead(SIZE, TEMPERATURE, num_heads=2, dropout=0.2)
 
 
 def normalised(values: np.ndarray, gamma: np.ndarray, beta: np.ndarray) -> np.ndarray:
@@ -44,7 +45,7 @@ def test_a_block_of_cross_attention_by_numpy() -> None:
     logits = head(*EVERY_PLACE)
     for row, place in ((0, 0), (0, 3), (1, 1), (1, 4)):
         seen = [position for position in range(place + 1) if MASK[row, position]]
-        memory = np.float64([*(HISTORY[row, position] for position in seen), QUERY[row, place]])
+        memory = np.float64([*(HISTORY[row, position] for position in seen), QUERY[row, place]]) * sqrt(SIZE)
         memory = normalised(memory, *weights(head.memory_norm))
         for candidate in range(3):
             state = np.float64(CANDIDATES[row, place, candidate]) * sqrt(SIZE)
@@ -61,6 +62,7 @@ def test_a_block_of_cross_attention_by_numpy() -> None:
             hidden *= [0.5 * (1 + erf(value / sqrt(2))) for value in hidden]  # gelu
             state = state + hidden @ contraction + contraction_bias
             expected = normalised(state, *weights(head.logit_norm)) @ logit[:, 0] + logit_bias[0]
+            expected += np.float64(head.cosine_weight) * np.dot(QUERY[row, place], CANDIDATES[row, place, candidate])
             np.testing.assert_allclose(logits[row, place, candidate], expected, rtol=1e-3, atol=1e-4)
 
 

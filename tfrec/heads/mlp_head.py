@@ -15,7 +15,7 @@ class MLPHead(RankingHead):
     depends on one of them, as an item's popularity. It does not look at the history but through the query.
 
     Args:
-        embedding_size: Dimensions of all vectors.
+        embedding_size, temperature: As of RankingHead.
         hidden_sizes: Widths of the hidden layers.
         dropout: Share of the hidden units dropped in training.
 
@@ -23,33 +23,37 @@ class MLPHead(RankingHead):
     """
 
     def __init__(
-        self, embedding_size: int, hidden_sizes: tuple[int, ...] = (128, 64), dropout: float = 0.0, **kwargs: object
+        self,
+        embedding_size: int,
+        temperature: float = 1.0,
+        hidden_sizes: tuple[int, ...] = (128, 64),
+        dropout: float = 0.0,
+        **kwargs: object,
     ) -> None:
-        super().__init__(embedding_size, **kwargs)
+        super().__init__(embedding_size, temperature, **kwargs)
         self.hidden_sizes = tuple(hidden_sizes)
         self.dropout = dropout
         self.hidden = [keras.layers.Dense(size, activation="gelu") for size in self.hidden_sizes]
         self.drop = keras.layers.Dropout(dropout)
 
-    def build(self, input_shape: object = None) -> None:
+    def build_features(self) -> int:
         size = 3 * self.embedding_size
         for layer in self.hidden:
             layer.build((None, size))
             size = layer.units
-        self.logit.build((None, size))
-        self.built = True
+        return size
 
-    def call(
+    def features(
         self,
         query: tf.Tensor,
         history: tf.Tensor,
-        mask: tf.Tensor,
         candidates: tf.Tensor,
-        training: bool = False,
-        places: tf.Tensor | None = None,
+        mask: tf.Tensor,
+        training: bool,
+        places: tf.Tensor | None,
     ) -> tf.Tensor:
-        query, candidates = self._scaled(self._beside(query, candidates)), self._scaled(candidates)
+        query = tf.broadcast_to(query[..., tf.newaxis, :], tf.shape(candidates))  # once for each of its candidates
         outputs = tf.concat([query, candidates, query * candidates], axis=-1)
         for layer in self.hidden:
             outputs = self.drop(layer(outputs), training=training)
-        return tf.squeeze(self.logit(outputs), axis=-1)
+        return outputs

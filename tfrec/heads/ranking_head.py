@@ -7,12 +7,21 @@ import tensorflow as tf
 
 
 class RankingHead(keras.layers.Layer):
-    """Scores candidates by all that is known of a user: where retrieval must do with a dot product, a head need not.
+    r"""Scores candidates by all that is known of a user: where retrieval must do with a dot product, a head need not.
+
+    With $x$ the query, $y$ a candidate and $f$ the features that a subclass makes of them and of the history $H$, the
+    logit is
+
+    $$ z = a \cos(x, y) + w^\top f(x, H, y) + b $$
+
+    It starts with $a = 1/\tau$, $w = 0$ and $b = 0$, which is the logit that retrieval is trained with: a head learns
+    what to change about the order that it is given, and not that order once more.
 
     A candidate's logit depends on its own vector alone and on no other candidate's, so a request may bring any set.
 
     Args:
         embedding_size: Dimensions of all vectors.
+        temperature: The one that retrieval divides its cosines by.
 
     Call arguments:
         query: float32 [batch_size, embedding_size], what the user tower makes of the history; or, in training,
@@ -28,13 +37,23 @@ class RankingHead(keras.layers.Layer):
         Logits float32 [batch_size, num_candidates], or [batch_size, num_places, num_candidates].
     """
 
-    def __init__(self, embedding_size: int, **kwargs: object) -> None:
-        super().__init__(**kwargs)
+    def __init__(self, embedding_size: int, temperature: float = 1.0, **kwargs: object) -> None:
+        # The cosine and the logit are float32 under every precision policy.
+        super().__init__(autocast=False, **kwargs)
         self.embedding_size = embedding_size
-        # The logit is float32 under every precision policy.
-        self.logit = keras.layers.Dense(1, dtype="float32", name="logit")
+        self.temperature = temperature
+        self.logit = keras.layers.Dense(1, kernel_initializer="zeros", dtype="float32", name="logit")
 
-    @abstractmethod
+    def build(self, input_shape: object = None) -> None:
+        self.logit.build((None, self.build_features()))
+        self.cosine_weight = self.add_weight(
+            shape=(),
+            initializer=keras.initializers.Constant(1 / self.temperature),
+            name="cosine_weight",
+            dtype="float32",
+        )
+        self.built = True
+
     def call(
         self,
         query: tf.Tensor,
@@ -44,12 +63,34 @@ class RankingHead(keras.layers.Layer):
         training: bool = False,
         places: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """The logits; see the class."""
+        units = (tf.math.l2_normalize(each, axis=-1) for each in (query[..., tf.newaxis, :], candidates))
+        cosine = tf.reduce_sum(tf.multiply(*units), axis=-1)
+        # Unit vectors' elements are small; this gives them the size that layers are initialised for.
+        scale = self.embedding_size**0.5
+        vectors = [tf.cast(each * scale, self.compute_dtype) for each in (query, history, candidates)]
+        features = self.features(vectors[0], vectors[1], vectors[2], mask, training, places)
+        return self.cosine_weight * cosine + tf.squeeze(self.logit(features), axis=-1)
 
-    def _beside(self, query: tf.Tensor, candidates: tf.Tensor) -> tf.Tensor:
-        """The query, once for each of its candidates."""
-        return tf.broadcast_to(query[..., tf.newaxis, :], tf.shape(candidates))
+    @abstractmethod
+    def build_features(self) -> int:
+        """Builds what `features` needs, and returns num_features."""
 
-    def _scaled(self, vectors: tf.Tensor) -> tf.Tensor:
-        """Unit vectors with elements of about 1, the scale that layers are initialised for."""
-        return vectors * self.embedding_size**0.5
+    @abstractmethod
+    def features(
+        self,
+        query: tf.Tensor,
+        history: tf.Tensor,
+        candidates: tf.Tensor,
+        mask: tf.Tensor,
+        training: bool,
+        places: tf.Tensor | None,
+    ) -> tf.Tensor:
+        """What the logit is linear in, beside the cosine.
+
+        Args:
+            query, history, candidates, mask, training, places: As in a call; the vectors are of the length
+                `embedding_size ** 0.5`, and of the layer's compute dtype.
+
+        Returns:
+            [batch_size, num_candidates, num_features], or [batch_size, num_places, num_candidates, num_features].
+        """

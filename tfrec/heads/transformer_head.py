@@ -19,7 +19,7 @@ class TransformerHead(RankingHead):
     to attend to, even if there is no history.
 
     Args:
-        embedding_size: Dimensions of all vectors.
+        embedding_size, temperature: As of RankingHead.
         num_heads: Attention heads; they divide embedding_size.
         dropout: Share of the units that training drops.
 
@@ -29,8 +29,15 @@ class TransformerHead(RankingHead):
         ValueError: num_heads does not divide embedding_size; or there are queries for some places, and not said which.
     """
 
-    def __init__(self, embedding_size: int, num_heads: int = 2, dropout: float = 0.0, **kwargs: object) -> None:
-        super().__init__(embedding_size, **kwargs)
+    def __init__(
+        self,
+        embedding_size: int,
+        temperature: float = 1.0,
+        num_heads: int = 2,
+        dropout: float = 0.0,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(embedding_size, temperature, **kwargs)
         if embedding_size % num_heads:
             raise ValueError(f"Expected num_heads to divide embedding_size, {embedding_size}. Received: {num_heads}")
         self.num_heads = num_heads
@@ -44,26 +51,25 @@ class TransformerHead(RankingHead):
         self.drop = keras.layers.Dropout(dropout)
         self.logit_norm = keras.layers.LayerNormalization()
 
-    def build(self, input_shape: object = None) -> None:
+    def build_features(self) -> int:
         shape = (None, None, self.embedding_size)
         for norm in (self.memory_norm, self.attention_norm, self.feedforward_norm, self.logit_norm):
             norm.build(shape)
         self.attention.build(shape, shape)
         self.expansion.build(shape)
         self.contraction.build((None, None, 4 * self.embedding_size))
-        self.logit.build(shape)
-        self.built = True
+        return self.embedding_size
 
-    def call(
+    def features(
         self,
         query: tf.Tensor,
         history: tf.Tensor,
-        mask: tf.Tensor,
         candidates: tf.Tensor,
-        training: bool = False,
-        places: tf.Tensor | None = None,
+        mask: tf.Tensor,
+        training: bool,
+        places: tf.Tensor | None,
     ) -> tf.Tensor:
-        shape = tf.shape(candidates)[:-1]
+        shape = tf.shape(candidates)
         num_candidates = tf.shape(candidates)[-2]
         seen = _seen(query, mask, places)  # [batch_size, num_places, history_length]
         if query.shape.rank == 2:
@@ -73,13 +79,13 @@ class TransformerHead(RankingHead):
         seen = tf.repeat(tf.concat([seen, own], axis=-1), num_candidates, axis=1)
         memory = self.memory_norm(tf.concat([history, query], axis=1))
         # [batch_size, num_places, num_candidates, size] -> [batch_size, num_places * num_candidates, size]
-        states = self._scaled(tf.reshape(candidates, [batch_size, -1, self.embedding_size]))
+        states = tf.reshape(candidates, [batch_size, -1, self.embedding_size])
         attended = self.attention(self.attention_norm(states), memory, attention_mask=seen, training=training)
         states += self.drop(attended, training=training)
         outputs = self.contraction(self.expansion(self.feedforward_norm(states)))
         states += self.drop(outputs, training=training)
-        # [batch_size, num_places * num_candidates, 1] -> [batch_size, num_places, num_candidates]
-        return tf.reshape(self.logit(self.logit_norm(states)), shape)
+        # [batch_size, num_places * num_candidates, size] -> [batch_size, num_places, num_candidates, size]
+        return tf.reshape(self.logit_norm(states), shape)
 
 
 def _seen(query: tf.Tensor, mask: tf.Tensor, places: tf.Tensor | None) -> tf.Tensor:

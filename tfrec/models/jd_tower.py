@@ -173,12 +173,12 @@ class JDTower(RetrievalModel):
 
 def build_head(settings: JDTowerConfig) -> RankingHead | None:
     """The ranking head that the settings ask for."""
-    size, dropout = settings.embedding_size, settings.dropout
+    size, temperature, dropout = settings.embedding_size, settings.temperature, settings.dropout
     match settings.head:
         case "linear":
-            return LinearHead(size, name="linear")
+            return LinearHead(size, temperature, name="linear")
         case "mlp":
-            return MLPHead(size, settings.head_hidden_sizes, dropout, name="mlp")
+            return MLPHead(size, temperature, settings.head_hidden_sizes, dropout, name="mlp")
         case "transformer":
-            return TransformerHead(size, settings.num_heads, dropout, name="transformer")
+            return TransformerHead(size, temperature, settings.num_heads, dropout, name="transformer")
     return None
