@@ -18,6 +18,8 @@ from tfrec.artifacts.warmup import read_warmup
 from tfrec.config import Config, JDTowerConfig
 from tfrec.datasets.dataset import Ragged
 from tfrec.errors import InputError
+from tfrec.evaluate import app as evaluate_app
+from tfrec.evaluation import evaluate
 from tfrec.features.prepared import Prepared
 from tfrec.models import build_model
 from tfrec.models.jd_tower import JDTower
@@ -199,6 +201,18 @@ class TestServed:
         assert "Expected --candidate beside --history" in " ".join(result.output.split())
 
 
+def test_evaluation_shows_the_model_with_and_without_its_head(run: Run, model: JDTower, prepared: Prepared) -> None:
+    result = CliRunner().invoke(evaluate_app, [str(run.folder), "--rank-candidates", "12"])
+    assert result.exit_code == 0, result.output
+    saved = {report["name"]: report["metrics"] for report in json.loads(run.metrics.read_text())}
+    assert list(saved) == ["jd_tower", "jd_tower + transformer", "popularity", "random"]
+    settings = run.config.evaluation
+    ranked = evaluate(RankingRecommender(model, 12), prepared.split.test, 60, settings)
+    assert saved["jd_tower + transformer"]["ndcg@5"]["mean"] == pytest.approx(ranked.metrics["ndcg@5"].mean)
+    said = " ".join(result.output.split())
+    assert "jd_tower + transformer in ndcg@10" in said or "than jd_tower + transformer" in said
+
+
 def test_warm_up_ranks(base_path: Path) -> None:
     assert "rank" in {request.model_spec.signature_name for request in read_warmup(base_path / "1")}
 
@@ -225,7 +239,7 @@ def test_every_head_answers_alike_after_reload(
     reader = tf.train.load_checkpoint(str(folder / "variables" / "variables"))
     shapes = [tuple(shape) for shape in reader.get_variable_to_shape_map().values()]
     assert shapes.count((62, 16)) == 1  # Each weight is written once.
-    assert shapes.count((17, 1)) == (head == "linear")
+    assert shapes.count((16, 1)) == (head == "linear")
 
 
 def test_a_model_without_a_head_does_not_rank(trained: Trained, prepared: Prepared) -> None:

@@ -20,15 +20,15 @@ def test_hidden_layers_over_query_candidate_and_product() -> None:
     head = randomised(MLPHead(SIZE, hidden_sizes=(7, 6)))
     layers = [*head.hidden, head.logit]
     weights = [np.float64(weight) for layer in layers for weight in layer.trainable_weights]
-    assert [weight.shape for weight in weights] == [(24, 7), (7,), (7, 6), (6,), (6, 1), (1,)]
+    assert [weight.shape for weight in weights] == [(24, 7), (7,), (7, 6), (6,), (6, 1)]
     query, candidates = np.float64(QUERY)[0, 1] * SIZE**0.5, np.float64(CANDIDATES)[0, 1] * SIZE**0.5
     for candidate, logit in zip(candidates, head(*EVERY_PLACE)[0, 1], strict=True):
         values = np.concatenate([query, candidate, query * candidate])
-        for kernel, bias in zip(weights[:-2:2], weights[1:-2:2], strict=True):
+        for kernel, bias in zip(weights[:-1:2], weights[1:-1:2], strict=True):
             values = values @ kernel + bias
             values *= [0.5 * (1 + erf(value / sqrt(2))) for value in values]  # gelu
         cosine = query @ candidate / SIZE
-        expected = values @ weights[-2][:, 0] + weights[-1][0] + np.float64(head.cosine_weight) * cosine
+        expected = values @ weights[-1][:, 0] + np.float64(head.cosine_weight) * (cosine - np.float64(head.cosine_bias))
         np.testing.assert_allclose(logit, expected, rtol=1e-4)
 
 

@@ -41,7 +41,7 @@ def test_a_block_of_cross_attention_by_numpy() -> None:
         weights(getattr(head.attention, f"_{name}_dense")) for name in ("query", "key", "value", "output")
     )
     (expansion, expansion_bias), (contraction, contraction_bias) = weights(head.expansion), weights(head.contraction)
-    logit, logit_bias = weights(head.logit)
+    [logit], weight, bias = weights(head.logit), np.float64(head.cosine_weight), np.float64(head.cosine_bias)
     logits = head(*EVERY_PLACE)
     for row, place in ((0, 0), (0, 3), (1, 1), (1, 4)):
         seen = [position for position in range(place + 1) if MASK[row, position]]
@@ -61,8 +61,8 @@ def test_a_block_of_cross_attention_by_numpy() -> None:
             hidden = normalised(state, *weights(head.feedforward_norm)) @ expansion + expansion_bias
             hidden *= [0.5 * (1 + erf(value / sqrt(2))) for value in hidden]  # gelu
             state = state + hidden @ contraction + contraction_bias
-            expected = normalised(state, *weights(head.logit_norm)) @ logit[:, 0] + logit_bias[0]
-            expected += np.float64(head.cosine_weight) * np.dot(QUERY[row, place], CANDIDATES[row, place, candidate])
+            expected = normalised(state, *weights(head.logit_norm)) @ logit[:, 0]
+            expected += weight * (np.dot(QUERY[row, place], CANDIDATES[row, place, candidate]) - bias)
             np.testing.assert_allclose(logits[row, place, candidate], expected, rtol=1e-3, atol=1e-4)
 
 

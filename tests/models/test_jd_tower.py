@@ -127,19 +127,35 @@ def test_the_ranking_loss_is_the_mean_over_targets_and_their_negatives(
             [logits] = model.head(query, items[history], tf.constant(history > 0), items[candidates][None]).numpy()
             losses += [np.log1p(np.exp(-logits[0])), np.log1p(np.exp(logits[1])), np.log1p(np.exp(logits[2]))]
     outputs = model(batch, training=False)
-    np.testing.assert_allclose(model.ranking_loss(batch, outputs, training=False), np.mean(losses), rtol=1e-4)
+    np.testing.assert_allclose(model.ranking_loss(batch, outputs), np.mean(losses), rtol=1e-4)
     expected = 0.5 * model.retrieval_loss(batch, outputs) + 3 * np.mean(losses)
-    np.testing.assert_allclose(model.compute_loss(batch, None, outputs, training=False), expected, rtol=1e-4)
+    np.testing.assert_allclose(model.compute_loss(batch, None, outputs), expected, rtol=1e-4)
 
 
 def test_few_places_of_a_history_are_ranked(jd_config: Config, jd_prepared: Prepared) -> None:
     # The head is asked for two places a window and 1 + 4 items a place, however long the history is.
     model = build_model(with_head(jd_config, "linear", ranking_places=2), jd_prepared)
     batch = model.examples(jd_config.features, jd_prepared).batch(tf.constant([0, 5, 9], tf.int64))
-    asked = []
-    head, model.head = model.head, lambda *arguments, **options: asked.append(arguments[3].shape) or head(*arguments)
-    model.ranking_loss(batch, model(batch, training=False))
-    assert asked == [(3, 2, 5, 16)]
+    outputs = model(batch, training=False)
+    assert (outputs["logits"].shape, outputs["weights"].shape) == ((3, 2, 5), (3, 2))
+
+
+@pytest.mark.parametrize("loss", ["sampled_softmax", "in_batch"])
+def test_where_not_all_items_are_encoded_those_to_rank_are(loss: str, jd_config: Config, jd_prepared: Prepared) -> None:
+    keras.utils.set_random_seed(0)
+    model = build_model(with_head(jd_config, "transformer", loss=loss, num_negatives=3), jd_prepared)
+    batch = model.examples(jd_config.features, jd_prepared).batch(tf.constant([0], tf.int64))
+    drawn = model._draw_ranked(batch["target"])
+    model._draw_ranked = lambda targets: drawn
+    candidates, places, _ = (each.numpy() for each in drawn)
+    logits = model(batch, training=False)["logits"].numpy()
+    items = model.item_vectors()
+    for number, place in enumerate(places[0]):
+        history = np.zeros((1, 8), np.int32)
+        history[0, : place + 1] = batch["history"][0, : place + 1]
+        query = model.user_vectors(items, history, batch["user"].numpy())
+        [expected] = model.head(query, items[history], tf.constant(history > 0), items[candidates[:1, number]]).numpy()
+        np.testing.assert_allclose(logits[0, number], expected, rtol=1e-3, atol=1e-4)
 
 
 def test_one_item_can_not_be_ranked(jd_config: Config, jd_prepared: Prepared) -> None:

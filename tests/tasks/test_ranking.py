@@ -42,6 +42,11 @@ def test_weights() -> None:
     assert loss([1, 0, 1], [1.0, 0.0, -9.0], [3, 1, 0]) == pytest.approx(expected, rel=1e-6)
 
 
+def test_the_mean_over_as_many_as_is_said() -> None:
+    value = RankingTask()(tf.constant([1, 0]), tf.constant([1.0, 2.0]), num_examples=tf.constant(8.0))
+    assert float(value) == pytest.approx((log(1 + exp(-1)) + log(1 + exp(2))) / 8, rel=1e-6)
+
+
 def test_nothing_counts() -> None:
     assert loss([1, 0], [1.0, 2.0], [0, 0]) == 0
 

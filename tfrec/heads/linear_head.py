@@ -10,7 +10,7 @@ from tfrec.heads.ranking_head import RankingHead
 class LinearHead(RankingHead):
     r"""Logistic regression over the element-wise product of query and candidate, and their cosine.
 
-    $$ z = a \cos(x, y) + d \cdot w^\top (x \odot y) + b $$
+    $$ z = a (\cos(x, y) - b) + d \cdot w^\top (x \odot y) $$
 
     The product's weights say which dimensions count more than in the cosine; $a$ and $b$ make a probability of it. It
     does not look at the history but through the query. Arguments and shapes are those of RankingHead.

@@ -12,10 +12,11 @@ class RankingHead(keras.layers.Layer):
     With $x$ the query, $y$ a candidate and $f$ the features that a subclass makes of them and of the history $H$, the
     logit is
 
-    $$ z = a \cos(x, y) + w^\top f(x, H, y) + b $$
+    $$ z = a (\cos(x, y) - b) + w^\top f(x, H, y) $$
 
-    It starts with $a = 1/\tau$, $w = 0$ and $b = 0$, which is the logit that retrieval is trained with: a head learns
-    what to change about the order that it is given, and not that order once more.
+    It starts with $a = 1/\tau$, $b = 0$ and $w = 0$, which is the logit that retrieval is trained with: a head learns
+    what to change about the order that it is given, and not that order once more. ($b$ stands inside, since it has a way
+    to go: cosines of some tenths are nothing special, but logits of some tens.)
 
     A candidate's logit depends on its own vector alone and on no other candidate's, so a request may bring any set.
 
@@ -42,7 +43,7 @@ class RankingHead(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)
         self.embedding_size = embedding_size
         self.temperature = temperature
-        self.logit = keras.layers.Dense(1, kernel_initializer="zeros", dtype="float32", name="logit")
+        self.logit = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros", dtype="float32", name="logit")
 
     def build(self, input_shape: object = None) -> None:
         self.logit.build((None, self.build_features()))
@@ -52,6 +53,7 @@ class RankingHead(keras.layers.Layer):
             name="cosine_weight",
             dtype="float32",
         )
+        self.cosine_bias = self.add_weight(shape=(), initializer="zeros", name="cosine_bias", dtype="float32")
         self.built = True
 
     def call(
@@ -69,7 +71,7 @@ class RankingHead(keras.layers.Layer):
         scale = self.embedding_size**0.5
         vectors = [tf.cast(each * scale, self.compute_dtype) for each in (query, history, candidates)]
         features = self.features(vectors[0], vectors[1], vectors[2], mask, training, places)
-        return self.cosine_weight * cosine + tf.squeeze(self.logit(features), axis=-1)
+        return self.cosine_weight * (cosine - self.cosine_bias) + tf.squeeze(self.logit(features), axis=-1)
 
     @abstractmethod
     def build_features(self) -> int:

@@ -93,7 +93,7 @@ def _seen(query: tf.Tensor, mask: tf.Tensor, places: tf.Tensor | None) -> tf.Ten
     if query.shape.rank == 2:
         return mask[:, tf.newaxis]
     if places is None:
-        if query.shape[1] != mask.shape[1]:
+        if None not in (query.shape[1], mask.shape[1]) and query.shape[1] != mask.shape[1]:
             raise ValueError(
                 f"Expected a query for each of the history's {mask.shape[1]} places, or `places`. "
                 f"Received: {query.shape[1]} queries and no places"

@@ -23,8 +23,8 @@ class JDTower(RetrievalModel):
     """A causal GPT over the item vectors of the history, BERT in the item tower, and their cosine.
 
     Every place of a history is asked for the next item: out of the whole catalogue, out of a sample of it, or out of
-    the batch, as `settings.loss` says. With a head some places are also asked whether the next item is the next one, and
-    whether some items drawn at random are: two tasks, trained together.
+    the batch, as `settings.loss` says. With a head some places are also asked of the next item, and of some drawn at
+    random, whether it is the next: two tasks, trained together.
 
     Args:
         settings: The architecture and its loss.
@@ -39,8 +39,8 @@ class JDTower(RetrievalModel):
         `query` float32 [num_targets, embedding_size], for the places that have a target, row by row. With the full
         softmax `items` float32 [num_rows, embedding_size], the catalogue; else `positive` float32
         [num_targets, embedding_size], `negative` float32 [num_negatives, embedding_size] and `negative_ids` int32
-        [num_negatives]. With a head `logits` float32 [batch_size, num_places, 1 + ranking_negatives] of the next item and
-        others, at places drawn at random, and `weights` float32 [batch_size, num_places] of these.
+        [num_negatives]. With a head `logits` float32 [batch_size, num_places, 1 + ranking_negatives], of the next item
+        and others at places drawn at random, and `weights` float32 [batch_size, num_places] of these places.
 
     Raises:
         InputError: There is a head, and no second item to tell from the first.
