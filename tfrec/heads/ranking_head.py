@@ -15,8 +15,8 @@ class RankingHead(keras.layers.Layer):
     $$ z = a (\cos(x, y) - b) + w^\top f(x, H, y) $$
 
     It starts with $a = 1/\tau$, $b = 0$ and $w = 0$, which is the logit that retrieval is trained with: a head learns
-    what to change about the order that it is given, and not that order once more. ($b$ stands inside, since it has a way
-    to go: cosines of some tenths are nothing special, but logits of some tens.)
+    what to change about the order that it is given, and not that order once more. ($b$ stands inside, since it has a
+    way to go: cosines of some tenths are nothing special, but logits of some tens.)
 
     A candidate's logit depends on its own vector alone and on no other candidate's, so a request may bring any set.
 
