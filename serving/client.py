@@ -32,13 +32,14 @@ def recommend(stub: PredictionServiceStub, model: str, history: list[str]) -> li
         shape = [1] + [
             dimension.size if dimension.size > 0 else WIDTH_IF_FREE for dimension in info.tensor_shape.dim[1:]
         ]
-        value: object = "" if info.dtype == tf.string.as_datatype_enum else float("nan")
+        dtype = tf.dtypes.as_dtype(info.dtype)
+        unknown: object = "" if dtype == tf.string else 0 if dtype.is_integer else float("nan")
         if name == "history_item_ids":
             kept = history[-shape[1] :]
-            value = [kept + [""] * (shape[1] - len(kept))]
-            request.inputs[name].CopyFrom(tf.make_tensor_proto(value, shape=shape))
+            row = [kept + [""] * (shape[1] - len(kept))]
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(row, shape=shape))
         else:
-            request.inputs[name].CopyFrom(tf.make_tensor_proto(tf.fill(shape, value).numpy()))
+            request.inputs[name].CopyFrom(tf.make_tensor_proto(tf.fill(shape, tf.constant(unknown, dtype)).numpy()))
     outputs = stub.Predict(request, timeout=SECONDS).outputs
     item_ids = tf.make_ndarray(outputs["item_ids"])[0]
     scores = tf.make_ndarray(outputs["scores"])[0]

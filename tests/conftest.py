@@ -1,5 +1,7 @@
 """What tests of several layers share: simulated data, a tiny backbone, a model trained on both."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,5 +74,44 @@ def trained(prepared: Prepared, config: Config, tmp_path_factory: pytest.TempPat
 
     run = Run.create(tmp_path_factory.mktemp("runs") / "trained", config)
     prepared.save(run.prepared)
+    train(run, prepared, tf.distribute.get_strategy())
+    return Trained(run, load_model(run, prepared))
+
+
+class Tuned(NamedTuple):
+    run: Run
+    prepared: Prepared
+
+
+@pytest.fixture(scope="session")
+def tuned(simulation: Simulation, config: Config, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Tuned]:
+    """Makes a run of two epochs that trains its text backbone, with settings changed; each but once."""
+    from tfrec.training.prepare import prepare
+
+    @functools.cache
+    def make(**backbone: object) -> Tuned:
+        settings = config.model_copy(
+            update={
+                "backbone": config.backbone.model_copy(update={"lora_rank": 2, "learning_rate": 0.01, **backbone}),
+                "training": config.training.model_copy(update={"epochs": 2}),
+            }
+        )
+        run = Run.create(tmp_path_factory.mktemp("runs") / "tuned", settings)
+        split = split_dataset(simulation.dataset, settings.split)
+        texts = item_texts(simulation.dataset, None)
+        prepared = prepare(simulation.dataset, split, texts, settings, tmp_path_factory.mktemp("data"))
+        prepared.save(run.prepared)
+        return Tuned(run, prepared)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def trained_lora(tuned: Callable[..., Tuned]) -> Trained:
+    import tensorflow as tf
+
+    from tfrec.training.trainer import load_model, train
+
+    run, prepared = tuned(tuning="lora", pooling="attention")
     train(run, prepared, tf.distribute.get_strategy())
     return Trained(run, load_model(run, prepared))

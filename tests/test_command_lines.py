@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tfrec.datasets.simulator import simulate
+from tfrec.recommend import _seconds
 
 ROOT = Path(__file__).parent.parent
 
@@ -215,6 +216,41 @@ def test_help_has_examples_and_needs_no_tensorflow(module: str) -> None:
     assert result.returncode == 0, result.stderr
     assert "Examples" in result.stdout
     assert f"python -m tfrec.{module}" in result.stdout
+
+
+def test_events_that_a_table_lacks(shop: Path, flags: list[str]) -> None:
+    result = run(shop, "train", *flags, "--run", "runs/events", "--set", "features.history_events=true")
+    assert result.returncode == 2
+    assert "--column event=COLUMN" in result.stderr
+    assert not (shop / "runs" / "events" / "prepared").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--event", "view"], "Expected --event once for each --history, that is 2 times. Received: 1 times"),
+        (["--time", "5", "--time", "yesterday"], "Expected --time in seconds since 1970 or as in 2024-05-01T12:30:00Z"),
+    ],
+)
+def test_what_was_done_goes_with_the_history(arguments: list[str], message: str, tmp_path: Path) -> None:
+    result = run(tmp_path, "recommend", "--model", "shop", "--history", "a", "--history", "b", *arguments)
+    assert result.returncode == 2
+    assert message in " ".join(result.stderr.split())
+
+
+@pytest.mark.parametrize(
+    ("time", "seconds"),
+    [
+        ("1714566600", 1714566600),
+        ("2024-05-01T12:30:00Z", 1714566600),
+        ("2024-05-01T14:30:00.9+02:00", 1714566600),
+        ("2024-05-01 12:30:00", 1714566600),
+        ("", 0),
+    ],
+)
+def test_times_on_the_command_line(time: str, seconds: int) -> None:
+    # date -u -d 2024-05-01T12:30:00Z +%s
+    assert _seconds(time) == seconds
 
 
 def test_neither_recipe_nor_tables(tmp_path: Path) -> None:

@@ -189,3 +189,17 @@ def test_a_configuration_is_frozen() -> None:
 def test_a_configuration_survives_json() -> None:
     config = Config.load("movielens-100k/two_tower", {"model.hidden_sizes": [8], "data.items.path": "items.csv"})
     assert Config.model_validate_json(config.model_dump_json()) == config
+
+
+@pytest.mark.parametrize("setting", [{"backbone.tuning": "lora"}, {"backbone.pooling": "attention"}])
+def test_training_a_text_encoder_that_is_not_used(setting: dict[str, object]) -> None:
+    assert "need model.use_text = true" in message(None, {**INTERACTIONS, **setting, "model.use_text": False})
+    assert Config.load(None, {**INTERACTIONS, **setting}).backbone.is_trained
+
+
+def test_a_backbone_has_a_step_size_that_fits_its_tuning() -> None:
+    sizes = [
+        Config.load(None, {**INTERACTIONS, "backbone.tuning": tuning}).backbone.step_size for tuning in ("lora", "full")
+    ]
+    assert sizes == [4e-4, 2e-5]
+    assert Config.load(None, {**INTERACTIONS, "backbone.learning_rate": 1e-5}).backbone.step_size == 1e-5

@@ -138,6 +138,12 @@ class FeaturesConfig(Section):
     user_columns: tuple[str, ...] | None = None
     """User columns (categorical, numeric, vector) that the user tower sees. None: all that are declared."""
 
+    history_events: bool = False
+    """The user tower sees what was done with each item of the history: its event. Requests bring it too."""
+
+    history_time_gaps: bool = False
+    """The user tower sees how long after the one before each interaction of the history came. Requests bring times."""
+
 
 class BackboneConfig(Section):
     """The pretrained text encoder."""
@@ -151,7 +157,33 @@ class BackboneConfig(Section):
     """Tokens of a text that are read, the two that mark its beginning and end included; the rest is cut."""
 
     batch_size: PositiveInt = 64
-    """Texts encoded at once."""
+    """Texts encoded at once, where none of it is trained."""
+
+    pooling: Literal["mean", "cls", "attention"] = "mean"
+    """From a text's tokens to one vector: their mean, the first token's state, or a learned attention over them."""
+
+    tuning: Literal["frozen", "lora", "full"] = "frozen"
+    """frozen: as pretrained, each text is encoded once and kept. lora: small matrices beside the attention's query and
+    value are trained. full: all weights are trained. Trained, or pooled by attention, each step encodes its items."""
+
+    lora_rank: PositiveInt = 8
+    """lora: rank of the small matrices, for each attention head."""
+
+    learning_rate: PositiveFloat | None = None
+    """AdamW's step size for the trained weights of the backbone. None: 4e-4 for lora, 2e-5 for full."""
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether texts' vectors change in training, so that they can't be kept."""
+        return self.tuning != "frozen" or self.pooling == "attention"
+
+    @property
+    def step_size(self) -> float:
+        """The learning rate, or what the methods' authors fine-tuned BERTs with.
+
+        Full: Devlin et al. 2019, "BERT", appendix A.3. LoRA: Hu et al. 2022, "LoRA", table 9.
+        """
+        return self.learning_rate or {"frozen": 0.0, "lora": 4e-4, "full": 2e-5}[self.tuning]
 
 
 class TowersConfig(Section):
@@ -170,7 +202,8 @@ class TowersConfig(Section):
     """Share of the item ids hidden in training, so that the tower also learns to live without one (new items)."""
 
     attribute_dropout: Fraction = 0.1
-    """Share of the items and users whose attributes are hidden in training, since requests need not bring them."""
+    """Share of the items and users whose attributes, and of the histories whose events and times, are hidden in
+    training, since requests need not bring them."""
 
     hidden_sizes: tuple[PositiveInt, ...] = (128,)
     """Widths of the hidden layers of the towers' MLPs."""
@@ -288,7 +321,7 @@ class TrainingConfig(Section):
     """Decides the initial weights, the order of the examples and dropout."""
 
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    """Of the layers' arithmetic; weights, losses and the text backbone stay float32."""
+    """Of the layers' arithmetic; weights, losses and a frozen text backbone stay float32."""
 
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """auto: every visible GPU, else the CPU."""
@@ -339,6 +372,16 @@ class Config(Section):
     model: ModelConfig = TwoTowerConfig()
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+
+    @model_validator(mode="after")
+    def _text_is_used_where_it_is_trained(self) -> Self:
+        if self.backbone.is_trained and not self.model.use_text:
+            raise ValueError(
+                "backbone.tuning and backbone.pooling need model.use_text = true. Received: model.use_text = false "
+                f"with tuning {self.backbone.tuning!r} and pooling {self.backbone.pooling!r}. Leave them out, or use "
+                "the text"
+            )
+        return self
 
     @classmethod
     def load(cls, recipe: str | Path | None, overrides: dict[str, Any] | None = None) -> Self:

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from tfrec import console
-from tfrec.cli import messages_for_errors, new_app, start_tensorflow
+from tfrec.cli import DataRoot, messages_for_errors, new_app, start_tensorflow
 from tfrec.config import RANK_CANDIDATES
 
 app = new_app()
@@ -24,6 +24,7 @@ EXAMPLES = """
 @app.command(epilog=EXAMPLES)
 def evaluate(
     run: Annotated[Path, typer.Argument(help="The folder of a trained run.", show_default=False)],
+    data_root: DataRoot = Path("data"),
     rank_candidates: Annotated[
         int, typer.Option(help="Items that a model with a head retrieves and then ranks.", min=1)
     ] = RANK_CANDIDATES,
@@ -32,7 +33,8 @@ def evaluate(
 
     A model with a head is there twice: by what it retrieves, and with the first of that ranked by the head.
 
-    The table goes to stdout, the same figures to metrics.json in the run's folder. It warns if popularity wins.
+    The table goes to stdout, the same figures to metrics.json in the run's folder. It warns if popularity wins. A run
+    that trained its text backbone needs it again: it is looked for in --data-root.
     """
     with messages_for_errors("evaluate"):
         from tfrec.training.run import Run, write_json
@@ -50,7 +52,7 @@ def evaluate(
 
         prepared = Prepared.load(opened.prepared)
         split, num_items = prepared.split, len(prepared.counts)
-        model = load_model(opened, prepared)
+        model = load_model(opened, prepared, data_root)
         models: list[Recommender] = [RetrievalRecommender(model)]
         if model.head is not None:
             models.append(RankingRecommender(model, rank_candidates, split.candidates))

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import math
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +23,9 @@ EXAMPLES = """
 
   python -m tfrec.recommend --model movies --history "Star Wars (1977)" --history 172 --count 5
 
+  python -m tfrec.recommend --model shop --history sku-204 --event view --time 2024-05-01T12:30:00Z
+  --history sku-088 --event purchase --time 2024-05-01T12:31:10Z
+
   python -m tfrec.recommend --model movies --history 172 --candidate 50 --candidate "Toy Story (1995)"
 
   python -m tfrec.recommend --model movies --similar "Toy Story (1995)"
@@ -38,6 +43,21 @@ def recommend(
         list[str] | None,
         typer.Option(
             help="What the user did, oldest first: an item's id or title. Once for each item.", show_default=False
+        ),
+    ] = None,
+    event: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='What was done with it, for a model that reads events: once for each --history, "" if unknown.',
+            show_default=False,
+        ),
+    ] = None,
+    time: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="When, for a model that reads times: seconds since 1970 or ISO 8601 (UTC unless it names a zone), "
+            'once for each --history, "" if unknown.',
+            show_default=False,
         ),
     ] = None,
     exclude: Annotated[
@@ -74,6 +94,13 @@ def recommend(
             raise InputError("Expected one of --history, --similar and --search. Received: more than one.")
         if candidate is not None and (exclude is not None or similar is not None or search is not None):
             raise InputError("Expected --candidate beside --history and --attribute alone. Received: another one too.")
+        for flag, values in (("event", event), ("time", time)):
+            if values and len(values) != len(history or []):
+                raise InputError(
+                    f"Expected --{flag} once for each --history, that is {len(history or [])} times. "
+                    f'Received: {len(values)} times. Write --{flag} "" where it is unknown.'
+                )
+        timestamps = [_seconds(each) for each in time or []]
         names = _read_titles(titles, model)
         history_ids = [_item_id(item, names) for item in history or []]
         excluded_ids = [_item_id(item, names) for item in exclude or []]
@@ -95,10 +122,20 @@ def recommend(
                     inputs = client.metadata()["serving_default"].inputs
                     numeric = {name for name, spec in inputs.items() if spec.dtype.is_floating}
                     known = {name: [float(value) if name in numeric else value] for name, value in attributes.items()}
+                    for flag, name, values in (
+                        ("event", "history_events", event),
+                        ("time", "history_timestamps", time),
+                    ):
+                        if history_ids and name in inputs and not values:
+                            raise InputError(
+                                f"Expected --{flag} for each --history: the model reads {name}. Received: none. "
+                                f'Write --{flag} "" where it is unknown.'
+                            )
+                    events, seconds = [event] if event else None, [timestamps] if time else None
                     if candidate is not None:
-                        [found] = client.rank([history_ids], [candidate_ids], attributes=known)
+                        [found] = client.rank([history_ids], [candidate_ids], None, known, events, seconds)
                     else:
-                        [found] = client.recommend([history_ids], [excluded_ids], attributes=known)
+                        [found] = client.recommend([history_ids], [excluded_ids], None, None, known, events, seconds)
         except (ServingError, ValueError) as error:
             raise InputError(str(error)) from error
         if candidate is None:
@@ -131,6 +168,23 @@ def _read_titles(path: Path | None, model: str) -> dict[str, str]:
             return {row["item_id"]: row["title"] for row in csv.DictReader(file, delimiter="\t")}
     except (OSError, KeyError, UnicodeDecodeError) as error:
         raise InputError(f"Expected the titles.tsv of an exported version. Received: {path} ({error})") from error
+
+
+def _seconds(time: str) -> int:
+    """Seconds since 1970; 0, which is unknown, for nothing."""
+    if not time:
+        return 0
+    try:
+        return int(time)
+    except ValueError:
+        pass
+    try:
+        parsed = datetime.fromisoformat(time)
+    except ValueError as error:
+        raise InputError(
+            f"Expected --time in seconds since 1970 or as in 2024-05-01T12:30:00Z. Received: {time!r}"
+        ) from error
+    return math.floor((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp())
 
 
 def _attribute(entry: str) -> tuple[str, str]:

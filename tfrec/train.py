@@ -181,23 +181,24 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
     strategy = set_up_devices(config)
     if data is not None:
         prepare(*data, config, data_root).save(run.prepared)
-    state = train(run, Prepared.load(run.prepared), strategy)
+    state = train(run, Prepared.load(run.prepared), strategy, data_root)
     console.say(
         f"done: epoch {state.best_epoch} of {state.epoch} is the best, "
         f"validation {config.evaluation.monitor} {state.best_value:.4f}"
     )
-    console.say(f"next: python -m tfrec.evaluate {folder}    curves: tensorboard --logdir {run.tensorboard}")
+    where = f" --data-root {data_root}" if config.backbone.is_trained and data_root != Path("data") else ""
+    console.say(f"next: python -m tfrec.evaluate {folder}{where}    curves: tensorboard --logdir {run.tensorboard}")
 
 
 def _load(config: Config, data_root: Path) -> "tuple[Dataset, Split, list[str] | None]":
     """The data, their division, and what the items' texts say."""
-    from tfrec.datasets import load_dataset, split_dataset
+    from tfrec.datasets import history_context, load_dataset, split_dataset
     from tfrec.features.text import item_texts
 
     dataset = load_dataset(config.data, data_root).positives(config.data.events)
     counts = f"{len(dataset.interactions):,} interactions, {dataset.num_users:,} users, {dataset.num_items:,} items"
     console.say(f"{dataset.name}: {counts}")
-    split = split_dataset(dataset, config.split)
+    split = split_dataset(dataset, config.split, history_context(dataset, config.features))
     for note in (*dataset.notes, *split.notes):
         console.say(f"note: {note}")
     return dataset, split, item_texts(dataset, config.features.text_template) if config.model.use_text else None

@@ -10,7 +10,6 @@ import tensorflow as tf
 from tests.backbones.tiny import HIDDEN_SIZE
 from tfrec.backbones import resolve
 from tfrec.backbones.resolve import load_text_encoder
-from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.config import BackboneConfig
 from tfrec.downloads import Wheel
 from tfrec.errors import InputError
@@ -21,11 +20,11 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
     def fetch(name: str, *_: object) -> Path:
         raise InputError(f"no network for {name}")
 
-    def from_preset(preset: str, *_: object) -> TextEncoder:
+    def load_preset(preset: str, *_: object) -> None:
         raise ConnectionError(f"no network\nfor {preset}")
 
     monkeypatch.setattr(resolve, "fetch", fetch)
-    monkeypatch.setattr(TextEncoder, "from_preset", from_preset)
+    monkeypatch.setattr(resolve, "load_preset", load_preset)
 
 
 def test_a_local_folder(tiny_backbone: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ HIDDEN_SIZE = 8
 NUM_POSITIONS = 32
 
 
-def make_tiny_backbone(folder: Path) -> Path:
+def make_tiny_backbone(folder: Path, dropout: float = 0.1) -> Path:
     """Writes a KerasHub preset that TextEncoder.from_preset and `backbone.name` take. Returns the folder."""
     # Here, and not above: tfrec must be imported before Keras, and importers of this module may not have done so yet.
     import keras
@@ -32,6 +32,7 @@ def make_tiny_backbone(folder: Path) -> Path:
             hidden_dim=HIDDEN_SIZE,
             intermediate_dim=16,
             max_sequence_length=NUM_POSITIONS,
+            dropout=dropout,
         )
         # Large matrices: with BERT's own initial ones all texts would be much alike.
         generator = np.random.default_rng(0)

@@ -204,3 +204,36 @@ def test_a_seed_that_no_generator_takes_is_refused(seed: float) -> None:
     with pytest.raises(InputError, match=r"'split\.seed'"):
         Config.load(None, {"data.source": "movielens-100k", "split.seed": seed})
     assert Config.load(None, {"data.source": "movielens-100k", "split.seed": 2**31 - 1}).split.seed == 2**31 - 1
+
+
+@given(
+    events=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 8), st.integers(0, 20)), min_size=12, max_size=40),
+    kind=st.sampled_from(["leave_last_out", "global_time", "cold_items"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_context_stays_with_its_interactions(events: list[Event], kind: str) -> None:
+    data = dataset(events)
+    # A number of its own for each interaction, from which item, user and time can be told again.
+    context = {"row": np.arange(len(events)), "negative": -np.arange(len(events), dtype=np.float32)}
+    config = SplitConfig(kind=kind, minimum_users=1, validation_fraction=0.3, test_fraction=0.3)
+    try:
+        split = split_dataset(data, config, context)
+    except InputError:
+        return
+    plain = split_dataset(data, config)
+    users, items, times = (np.array(column) for column in zip(*events, strict=True))
+    owners = (np.arange(len(split.train)), split.validation.users, split.test.users)
+    parts = (split.train, split.validation.histories, split.test.histories)
+    for rows, without, owner in zip(
+        parts, (plain.train, plain.validation.histories, plain.test.histories), owners, strict=True
+    ):
+        assert lists(rows) == lists(without)
+        assert without.context == {}
+        numbers = rows.context["row"]
+        np.testing.assert_array_equal(items[numbers], rows.values)
+        np.testing.assert_array_equal(users[numbers], owner[rows.rows])
+        np.testing.assert_array_equal(rows.context["negative"], -numbers)
+        for row in range(len(rows)):
+            of_row = numbers[rows.offsets[row] : rows.offsets[row + 1]]
+            assert sorted(of_row, key=lambda number: (times[number], number)) == of_row.tolist()
+    assert split.validation.targets.context == split.test.targets.context == {}

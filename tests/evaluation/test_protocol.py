@@ -66,6 +66,21 @@ def test_reads_tables_that_are_part_of_a_longer_one() -> None:
     assert ranking.ranks.offsets.tolist() == [0, 1, 2]
 
 
+def test_a_recommender_is_given_the_context_of_its_cases() -> None:
+    class Latest:
+        """Scores the item that the latest of a user's times names."""
+
+        def score(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
+            latest = [histories.context["time"][end - 1] for end in histories.offsets[1:]]
+            return np.eye(9, dtype=np.float32)[latest]
+
+    histories = ragged([[0, 1], [2], [0, 1, 2]])
+    histories = Ragged(histories.values, histories.offsets, {"time": np.array([1, 3, 4, 5, 6, 7])})
+    case = EvaluationSet(np.arange(3, dtype=np.int32), histories, ragged([[3], [4], [7]]))
+    ranking = rank(Latest(), case, 9, exclude_seen=True, top_k=1, batch_size=2)
+    assert ranking.ranks.values.tolist() == [1, 1, 1]
+
+
 @st.composite
 def problems(draw: st.DrawFn) -> dict[str, Any]:
     num_items = draw(st.integers(1, 40))

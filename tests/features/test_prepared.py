@@ -1,5 +1,6 @@
 """What a run keeps of its data."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,31 @@ def test_comes_back_as_it_was(tmp_path: Path, candidates: np.ndarray | None) -> 
         assert after.split.candidates is None
     else:
         np.testing.assert_array_equal(after.split.candidates, candidates)
+
+
+def test_context_and_events_come_back(tmp_path: Path) -> None:
+    before = prepared()
+    context = {"history_event": np.array([2, 0, 3], np.int32), "history_time": np.array([2**40, 0, -5])}
+    histories = replace(before.split.test.histories, context={"history_event": np.array([1], np.int32)})
+    split = replace(
+        before.split,
+        train=replace(before.split.train, context=context),
+        test=replace(before.split.test, histories=histories),
+    )
+    event = Column("history_event", "categorical", vocabulary=("view", "büy"))
+    replace(before, split=split, event=event).save(tmp_path / "prepared")
+    after = Prepared.load(tmp_path / "prepared")
+    assert after.event == event
+    assert after.has_time_gaps
+    for name, array in context.items():
+        assert after.split.train.context[name].dtype == array.dtype
+        assert after.split.train.context[name].tolist() == array.tolist()
+    assert list(after.split.train.context) == list(context)
+    assert after.split.test.histories.context["history_event"].tolist() == [1]
+    assert after.split.test.targets.context == after.split.validation.histories.context == {}
+    before.save(tmp_path / "without")
+    assert Prepared.load(tmp_path / "without").event is None
+    assert not Prepared.load(tmp_path / "without").has_time_gaps
 
 
 def test_replaces_what_was_there(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tfrec.datasets.dataset import Ragged
 from tfrec.errors import InputError
-from tfrec.features.sequences import NextItemExamples, compact_history, pad_histories
+from tfrec.features.sequences import NextItemExamples, compact_context, compact_history, pad_context, pad_histories
 
 Batch = dict[str, list]
 
@@ -37,6 +37,15 @@ class TestExamples:
         assert batch["history"].numpy().tolist() == [[7, 0], [7, 8], [8, 9], [3, 0]]
         assert batch["target"].numpy().tolist() == [8, 9, 10, 3]
         assert batch["user"].numpy().tolist() == [3, 3, 3, 5]
+
+    def test_the_context_is_of_the_history_and_never_of_the_target(self) -> None:
+        sequences = ragged([[9], [5, 6, 7, 8], [], [1, 1]])
+        times = {"time": np.array([90, 50, 60, 70, 80, 10, 11], np.int64)}
+        examples = NextItemExamples(Ragged(sequences.values, sequences.offsets, times), history_length=2)
+        batch = examples.batch(examples.numbers)
+        assert batch["history"].numpy().tolist() == [[7, 0], [7, 8], [8, 9], [3, 0]]
+        assert batch["time"].dtype == tf.int64
+        assert batch["time"].numpy().tolist() == [[50, 0], [50, 60], [60, 70], [10, 0]]
 
     @given(
         rows=st.lists(st.lists(st.integers(0, 9), max_size=6), min_size=1, max_size=5).filter(
@@ -148,3 +157,38 @@ class TestPadding:
         assert compact.numpy().tolist() == expected
         padded = pad_histories(ragged([[index - 2 for index in row] for row in known]), history_length)
         assert padded.tolist() == expected
+
+    def test_context_by_hand(self) -> None:
+        rows = ragged([[5, 6, 7, 8], [], [4]])
+        rows = Ragged(rows.values, rows.offsets, {"time": np.array([50, 60, 70, 80, 40], np.int64)})
+        padded = pad_context(rows, history_length=3)
+        assert padded["time"].dtype == np.int64
+        assert padded["time"].tolist() == [[60, 70, 80], [0, 0, 0], [40, 0, 0]]
+        assert pad_context(ragged([[1]]), history_length=3) == {}
+
+    @given(
+        width=st.integers(0, 8),
+        history_length=st.integers(1, 6),
+        data=st.data(),
+    )
+    @settings(max_examples=60, deadline=None)
+    def test_training_and_serving_agree_on_the_context(
+        self, width: int, history_length: int, data: st.DataObject
+    ) -> None:
+        # An item is its index, from 0 for padding and 1 for unknown, and what was done with it.
+        entry = st.tuples(st.integers(0, 6), st.integers(0, 2**40))
+        rows = data.draw(st.lists(st.lists(entry, min_size=width, max_size=width), min_size=1, max_size=4))
+        known = [[(index, time) for index, time in row if index >= 2] for row in rows]
+        expected = [(row[-history_length:] + [(0, 0)] * history_length)[:history_length] for row in known]
+
+        shape = [len(rows), width]
+        indices = tf.constant([[index for index, _ in row] for row in rows], tf.int32, shape)
+        times = tf.constant([[time for _, time in row] for row in rows], tf.int64, shape)
+        history, context = compact_context(indices, {"time": times}, history_length)
+        assert history.numpy().tolist() == [[index for index, _ in row] for row in expected]
+        assert context["time"].numpy().tolist() == [[time for _, time in row] for row in expected]
+
+        training = ragged([[index - 2 for index, _ in row] for row in known])
+        all_times = np.array([time for row in known for _, time in row], np.int64)
+        padded = pad_context(Ragged(training.values, training.offsets, {"time": all_times}), history_length)
+        assert padded["time"].tolist() == [[time for _, time in row] for row in expected]

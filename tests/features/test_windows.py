@@ -25,6 +25,15 @@ def test_windows_by_hand() -> None:
     }
 
 
+def test_the_context_is_of_the_history_and_never_of_the_target() -> None:
+    rows = ragged([10, 11], [7], [20, 21, 22, 23, 24, 25])
+    times = {"time": np.array([100, 110, 70, 200, 210, 220, 230, 240, 250], np.int64)}
+    windows = SequenceWindows(Ragged(rows.values, rows.offsets, times), history_length=3)
+    batch = windows.batch(windows.numbers)
+    assert batch["time"].dtype == tf.int64
+    assert batch["time"].numpy().tolist() == [[100, 0, 0], [200, 210, 220], [210, 220, 230], [220, 230, 240]]
+
+
 @given(lengths=st.lists(st.integers(0, 23), min_size=1, max_size=8), history_length=st.integers(1, 9))
 def test_each_interaction_but_the_first_is_a_target_once(lengths: list[int], history_length: int) -> None:
     rows = [list(range(100 * user, 100 * user + length)) for user, length in enumerate(lengths)]

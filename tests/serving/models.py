@@ -78,6 +78,32 @@ class Shop(tf.Module):
         tf.saved_model.save(self, str(folder), signatures={"serving_default": recommend})
 
 
+class Diary(tf.Module):
+    """Gives the history back, each item with what was done and when, as in a|view|60."""
+
+    def recommend(
+        self,
+        history_item_ids: tf.Tensor,
+        history_events: tf.Tensor,
+        history_timestamps: tf.Tensor,
+        exclude_item_ids: tf.Tensor,
+    ) -> dict[str, tf.Tensor]:
+        times = tf.strings.as_string(history_timestamps)
+        entries = tf.strings.join([history_item_ids, history_events, times], "|")
+        scores = tf.zeros_like(history_timestamps, tf.float32)
+        excluded = tf.strings.reduce_join(exclude_item_ids, axis=1, keepdims=True)
+        return {"item_ids": tf.where(history_item_ids == "", "", entries + excluded), "scores": scores}
+
+    def save(self, folder: Path) -> None:
+        recommend = tf.function(self.recommend).get_concrete_function(
+            tf.TensorSpec([None, 3], tf.string, name="history_item_ids"),
+            tf.TensorSpec([None, 3], tf.string, name="history_events"),
+            tf.TensorSpec([None, 3], tf.int64, name="history_timestamps"),
+            tf.TensorSpec([None, None], tf.string, name="exclude_item_ids"),
+        )
+        tf.saved_model.save(self, str(folder), signatures={"serving_default": recommend})
+
+
 class Recommender(tf.Module):
     """Recommends the history itself, without what is excluded, scored 4, 3, 2, 1 by place (from its length down).
 

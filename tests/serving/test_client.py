@@ -2,6 +2,7 @@
 
 import socket
 import time
+from collections.abc import Iterator
 
 import grpc
 import numpy as np
@@ -110,6 +111,55 @@ def test_what_recommend_is_told_of_the_users_is_sent(movies: Client) -> None:
 def test_attributes_that_do_not_fit_are_refused(movies: Client, attributes: dict, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         movies.recommend([["a"]], attributes=attributes)
+
+
+@pytest.fixture
+def diary(movies: Client) -> Iterator[Client]:
+    with Client(movies.target, "diary") as client:
+        yield client
+
+
+def test_what_was_done_and_when_goes_with_the_history(diary: Client) -> None:
+    answers = diary.recommend(
+        [["a", "b"], [], ["c", "d", "e", "f"]],
+        events=[["view", None], [], ["buy", "view", "", "buy"]],
+        timestamps=[[60, 70], [], [1, None, 2**40, 4]],
+    )
+    # The model sees 3 items: the last keep their own events and times, and "c" is excluded.
+    assert [[id for id, _ in row] for row in answers] == [
+        ["a|view|60", "b||70"],
+        [],
+        ["d|view|0c", f"e||{2**40}c", "f|buy|4c"],
+    ]
+    assert diary.recommend([[], []]) == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "Expected events beside the histories, which this model reads. Received: none"),
+        ({"events": [["view"], []]}, "Expected timestamps beside the histories"),
+        ({"events": [["view"]], "timestamps": [[1], []]}, r"as many events as items .*: \[1, 0\]. Received: \[1\]"),
+        ({"events": [["view"], []], "timestamps": [[1, 2], []]}, r"as many timestamps .* \[1, 0\]. Received: \[2, 0\]"),
+        ({"events": ["view", ""], "timestamps": [[1], []]}, r"Received: \['view', ''\]"),
+        ({"events": [[5], []], "timestamps": [[1], []]}, "Expected strings as input 'history_events'. Received: 5"),
+    ],
+)
+def test_what_does_not_go_with_the_history_is_refused(diary: Client, arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        diary.recommend([["a"], []], **arguments)
+
+
+def test_a_model_that_reads_no_events_says_so(movies: Client) -> None:
+    with pytest.raises(ValueError, match="Expected no events: this model does not read history_events"):
+        movies.recommend([["a"]], events=[["view"]])
+
+
+def test_a_client_that_does_not_look_first_is_told_by_the_server(diary: Client) -> None:
+    ids = np.array([[b"a", b"", b""]], object)
+    with pytest.raises(ServingError, match="input size does not match signature") as caught:
+        diary._send("serving_default", {"history_item_ids": ids, "exclude_item_ids": ids}, None)
+    assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
 
 
 def test_the_other_signatures(movies: Client) -> None:

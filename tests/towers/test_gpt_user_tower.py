@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from tfrec.features.columns import Column
+from tfrec.layers.gpt_blocks import new_gpt
 from tfrec.towers.gpt_user_tower import GPTUserTower
 
 RANDOM = np.random.default_rng(0)
@@ -14,7 +15,8 @@ MASK = tf.constant([[True] * 5, [True, True, False, False, False]])
 @pytest.fixture
 def tower() -> GPTUserTower:
     keras.utils.set_random_seed(0)
-    tower = GPTUserTower((), history_length=5, embedding_size=8, num_layers=2, num_heads=2, dropout=0.5)
+    gpt = new_gpt(num_layers=2, num_heads=2, size=8, num_places=5)
+    tower = GPTUserTower((), history_length=5, embedding_size=8, gpt=gpt, dropout=0.5)
     tower.build()
     return tower
 
@@ -46,7 +48,7 @@ def test_dropout_is_for_training_alone(tower: GPTUserTower) -> None:
 
 def test_attributes_are_heard() -> None:
     column = Column("country", "categorical", vocabulary=("no", "se"))
-    tower = GPTUserTower((column,), history_length=5, embedding_size=8)
+    tower = GPTUserTower((column,), history_length=5, embedding_size=8, gpt=new_gpt(2, 2, size=8, num_places=5))
     tower.build()
     one, other = (tower(HISTORY, MASK, {"country": tf.constant(codes)}) for codes in ([2, 2], [3, 3]))
     assert not np.allclose(one, other, atol=1e-4)
@@ -54,3 +56,14 @@ def test_attributes_are_heard() -> None:
 
 def test_an_empty_history_has_an_answer(tower: GPTUserTower) -> None:
     assert np.isfinite(tower(HISTORY, tf.zeros_like(MASK), {}).numpy()).all()
+
+
+def test_a_gpt_of_another_width_is_projected_into_and_out_of() -> None:
+    keras.utils.set_random_seed(0)
+    tower = GPTUserTower((), history_length=5, embedding_size=8, gpt=new_gpt(2, 2, size=12, num_places=7))
+    tower.build()
+    assert tower(HISTORY, MASK, {}, every_place=True).shape == (2, 5, 8)
+    states = HISTORY.numpy() * 8**0.5 @ tower.input_projection.kernel.numpy()
+    states = tower.blocks(tf.constant(states, tf.float32)).numpy() @ tower.output_projection.kernel.numpy()
+    expected = states[0, 4] / np.linalg.norm(states[0, 4])
+    np.testing.assert_allclose(tower(HISTORY, MASK, {})[0], expected, rtol=1e-4, atol=1e-5)

@@ -5,12 +5,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.backbones.tiny import make_tiny_backbone
 from tfrec.config import Config, TrainingConfig
+from tfrec.datasets import split_dataset
+from tfrec.datasets.simulator import Simulation
 from tfrec.errors import InputError
 from tfrec.features.prepared import Prepared
+from tfrec.features.text import item_texts
 from tfrec.training.checkpoint import read_state
 from tfrec.training.devices import choose_strategy
+from tfrec.training.prepare import prepare
 from tfrec.training.run import Run
+from tfrec.training.trainer import load_model
 
 # Devices are fixed by TensorFlow's first operation, so each number of them takes a process of its own.
 TRAIN = """
@@ -45,6 +51,32 @@ def test_two_devices_train_as_one(prepared: Prepared, config: Config, tmp_path: 
     for one, two in zip(history[1], history[2], strict=True):
         np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-4)
         np.testing.assert_allclose(two["val_ndcg@10"], one["val_ndcg@10"], atol=0.01)
+
+
+def test_two_devices_train_a_backbone_as_one(
+    simulation: Simulation, config: Config, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    backbone = make_tiny_backbone(tmp_path_factory.mktemp("backbone") / "tiny", dropout=0.0)
+    changes = {"name": str(backbone), "tuning": "lora", "lora_rank": 2, "learning_rate": 0.01}
+    settings = config.model_copy(
+        update={
+            "backbone": config.backbone.model_copy(update=changes),
+            "model": config.model.model_copy(update={"dropout": 0.0, "id_dropout": 0.0, "attribute_dropout": 0.0}),
+        }
+    )
+    texts = item_texts(simulation.dataset, None)
+    prepared = prepare(simulation.dataset, split_dataset(simulation.dataset, config.split), texts, settings, tmp_path)
+    history, adapters = {}, {}
+    for count in (1, 2):
+        training = config.training.model_copy(update={"num_devices": count, "device": "cpu", "epochs": 1})
+        run = Run.create(tmp_path / str(count), settings.model_copy(update={"training": training}))
+        prepared.save(run.prepared)
+        subprocess.run([sys.executable, "-c", TRAIN, run.folder], check=True, capture_output=True)
+        history[count] = read_state(run.latest)["history"]
+        adapters[count] = load_model(run, prepared).text_encoder.trainable_variables
+    np.testing.assert_allclose(history[2][0]["loss"], history[1][0]["loss"], rtol=1e-4)
+    for one, two in zip(adapters[1], adapters[2], strict=True):
+        np.testing.assert_allclose(one, two, atol=2e-3)  # Moved by up to .2: 22 steps of up to .01.
 
 
 def test_a_batch_that_devices_cannot_share_is_refused() -> None:

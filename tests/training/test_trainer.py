@@ -1,14 +1,18 @@
 import json
+from collections.abc import Callable
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import Trained
-from tfrec.config import Config
+from tests.conftest import Trained, Tuned
+from tfrec.backbones.resolve import load_text_encoder
+from tfrec.backbones.text_encoder import TextEncoder
+from tfrec.config import Config, JDTowerConfig
 from tfrec.errors import InputError, TrainingError
 from tfrec.features.prepared import Prepared
+from tfrec.features.sequences import NextItemExamples
 from tfrec.training import trainer
 from tfrec.training.checkpoint import load_checkpoint, read_state, save_checkpoint
 from tfrec.training.run import Run
@@ -61,6 +65,67 @@ def test_a_killed_run_ends_where_an_undisturbed_one_ends(
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_killed_run_that_trains_its_backbone_ends_where_an_undisturbed_one_ends(
+    tuned: Callable[..., Tuned], trained_lora: Trained, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lora = tuned(tuning="lora", pooling="attention")
+    run = Run.create(tmp_path / "run", lora.run.config)
+
+    def save_and_die(path, variables, state):
+        save_checkpoint(path, variables, state)
+        if path.name == "latest.npz":
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer, "save_checkpoint", save_and_die)
+        with pytest.raises(Killed):
+            train(run, lora.prepared, tf.distribute.get_strategy())
+    assert read_state(run.latest)["epoch"] == 1
+    state = train(run, lora.prepared, tf.distribute.get_strategy())
+    assert state.history == read_state(trained_lora.run.latest)["history"]
+    assert state.epoch == 2
+    for one, other in zip(load_model(run, lora.prepared).weights, trained_lora.model.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_checkpoints_leave_pretrained_weights_out(trained_lora: Trained) -> None:
+    encoder = trained_lora.model.text_encoder
+    frozen = sum(int(np.prod(weight.shape)) for weight in encoder.frozen_weights)
+    trained = sum(int(np.prod(weight.shape)) for weight in trained_lora.model.trainable_variables)
+    assert frozen > 1000
+    sizes = {}
+    for path in (trained_lora.run.best, trained_lora.run.latest):
+        with np.load(path) as arrays:
+            sizes[path.name] = sum(arrays[name].size for name in arrays.files if name != "state")
+    assert sizes["best.npz"] == trained
+    # AdamW's two moments of each, and a few numbers: seeds, the step, the learning rate.
+    assert 3 * trained < sizes["latest.npz"] < 3 * trained + 100
+
+
+def test_another_backbone_than_the_runs_is_refused(
+    tuned: Callable[..., Tuned], trained_lora: Trained, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lora = tuned(tuning="lora", pooling="attention")
+    monkeypatch.setattr(TextEncoder, "key", lambda self: "other weights")
+    with pytest.raises(InputError, match="trained with"):
+        load_model(lora.run, lora.prepared)
+    with pytest.raises(InputError, match="trained with"):
+        train(Run.create(tmp_path / "run", lora.run.config), lora.prepared, tf.distribute.get_strategy())
+
+
+@pytest.mark.parametrize("limit", [59, 60])
+def test_encoding_a_large_catalogue_at_each_step_is_warned_of(
+    limit: int, tuned: Callable[..., Tuned], tmp_path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.setattr(trainer, "LARGE_CATALOGUE", limit)
+    monkeypatch.setattr(keras.Model, "fit", lambda self, *_, **__: None)
+    attention = tuned(pooling="attention")
+    settings = JDTowerConfig(name="jd_tower", embedding_size=16, hidden_sizes=())
+    run = Run.create(tmp_path / "run", attention.run.config.model_copy(update={"model": settings}))
+    train(run, attention.prepared, tf.distribute.get_strategy())
+    assert ("all 60 items" in " ".join(capsys.readouterr().err.split())) == (limit == 59)
+
+
 def test_a_finished_run_is_not_trained_again(trained: Trained, prepared: Prepared) -> None:
     before = trained.run.latest.stat().st_mtime_ns
     state = train(trained.run, prepared, tf.distribute.get_strategy())
@@ -78,11 +143,20 @@ def test_early_stopping_keeps_the_best_epoch(prepared: Prepared, config: Config,
     assert read_state(run.best) == {"epoch": 2}
 
 
-def test_a_loss_that_is_no_number_stops_the_run(prepared: Prepared, config: Config, tmp_path) -> None:
+def test_a_loss_that_is_no_number_stops_the_run_and_saves_the_batch(
+    prepared: Prepared, config: Config, tmp_path
+) -> None:
     run = Run.create(tmp_path / "run", changed(config, learning_rate=1e30))
-    with pytest.raises(TrainingError, match=r"learning_rate"):
+    # The first step's loss is that of the initial weights; what it makes of them shows in the second.
+    with pytest.raises(TrainingError, match=r"step 2 of epoch 1(.|\n)*learning_rate"):
         train(run, prepared, tf.distribute.get_strategy())
     assert not run.latest.exists()
+    examples = NextItemExamples(prepared.split.train, config.features.history_length)
+    _, second, *_ = examples.dataset(128, config.training.seed, 0, 1).as_numpy_iterator()
+    with np.load(run.bad_batch) as saved:
+        assert (saved["epoch"], saved["step"]) == (0, 1)
+        for name, values in second.items():
+            np.testing.assert_array_equal(saved[name], values)
 
 
 def test_tensorboard_events_hold_loss_and_validation(trained: Trained) -> None:
@@ -112,6 +186,22 @@ def test_mixed_precision_trains_and_resumes(precision: str, prepared: Prepared, 
     assert state.history[1]["loss"] < state.history[0]["loss"]
     assert model.item_tower.mlp.hidden[0].compute_dtype == precision.removeprefix("mixed_")
     assert model.item_vectors().dtype == np.float32
+
+
+def test_mixed_precision_trains_a_backbone(tuned: Callable[..., Tuned], tmp_path) -> None:
+    full = tuned(tuning="full")
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        run = Run.create(tmp_path / "run", changed(full.run.config, precision="mixed_float16"))
+        state = train(run, full.prepared, tf.distribute.get_strategy())
+        model = load_model(run, full.prepared)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert state.history[1]["loss"] < state.history[0]["loss"]
+    assert model.text_encoder.backbone.transformer_layers[0].compute_dtype == "float16"
+    start = load_text_encoder(full.run.config.backbone, tmp_path)
+    for one, other in zip(model.text_encoder.trainable_variables, start.trainable_variables, strict=True):
+        assert not np.array_equal(one, other)
 
 
 class TestRun:

@@ -8,7 +8,6 @@ from tfrec import console
 from tfrec.artifacts.signatures import Signatures
 from tfrec.artifacts.version import CARD, newest_version, write_version
 from tfrec.backbones.resolve import load_text_encoder
-from tfrec.errors import InputError
 from tfrec.features.prepared import Prepared
 from tfrec.training.run import Run
 from tfrec.training.trainer import load_model
@@ -31,6 +30,11 @@ def export(
 
     Returns:
         The version's folder.
+
+    Raises:
+        InputError: The run is not trained, the text backbone can't be had or is not the run's, or the version can't be
+            written.
+        ExportError: The written version does not do what the live model does.
     """
     digest = hashlib.sha256(run.best.read_bytes()).hexdigest() if run.best.is_file() else ""
     card = {"weights": f"sha256:{digest}", "top_k": top_k, "rank_candidates": rank_candidates}
@@ -41,16 +45,10 @@ def export(
             console.say(f"{newest} holds these very weights already; pass --version to write them once more")
             return newest
     prepared = Prepared.load(run.prepared)
-    model = load_model(run, prepared)
-    text_encoder = None
-    if run.config.model.use_text:
-        text_encoder = load_text_encoder(run.config.backbone, data_root)
-        if text_encoder.key() != prepared.text_encoder_key:
-            raise InputError(
-                f"Expected the text backbone that the run was trained with from backbone.name = "
-                f"{run.config.backbone.name!r}. Received: other weights or another vocabulary. Restore it in "
-                f"{data_root}, or train again with --fresh."
-            )
+    model = load_model(run, prepared, data_root)
+    text_encoder = model.text_encoder
+    if text_encoder is None and run.config.model.use_text:
+        text_encoder = load_text_encoder(run.config.backbone, data_root, prepared.text_encoder_key)
     signatures = Signatures(model, prepared, text_encoder, top_k, rank_candidates)
     histories = [
         prepared.items.ids[prepared.split.test.histories[case]].tolist()

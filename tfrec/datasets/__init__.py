@@ -4,11 +4,12 @@ from pathlib import Path
 
 from tfrec.config import DataConfig
 from tfrec.datasets.dataset import Dataset, EvaluationSet, Ragged, Roles, Split
+from tfrec.datasets.history_context import history_context
 from tfrec.datasets.movielens import load_movielens
 from tfrec.datasets.splits import split_dataset
 from tfrec.datasets.tables import load_tables
 
-__all__ = ["Dataset", "EvaluationSet", "Ragged", "Roles", "Split", "load_dataset", "split_dataset"]
+__all__ = ["Dataset", "EvaluationSet", "Ragged", "Roles", "Split", "history_context", "load_dataset", "split_dataset"]
 
 
 def load_dataset(config: DataConfig, data_root: Path) -> Dataset:

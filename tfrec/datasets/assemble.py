@@ -26,6 +26,7 @@ def assemble(
     left_out_items: Collection[str] = (),
     notes: tuple[str, ...] = (),
     shared_clock: bool = True,
+    has_times: bool = True,
 ) -> Dataset:
     """Makes a `Dataset` of tables whose values are valid already.
 
@@ -87,6 +88,7 @@ def assemble(
         title=title,
         notes=notes,
         shared_clock=shared_clock,
+        has_times=has_times,
     )
 
 

@@ -1,5 +1,6 @@
 """The validated tables that everything else is computed from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
@@ -42,6 +43,8 @@ class Dataset:
         notes: What validation counted (dropped rows, unknown items), one sentence each, for the user to read.
         shared_clock: Whether timestamps of different users can be compared. False: they are positions within each
             user's own history, and only order it.
+        has_times: Whether timestamps are times, so that their differences are seconds. False: they are positions, and
+            only order.
     """
 
     name: str
@@ -53,6 +56,7 @@ class Dataset:
     title: str | None = None
     notes: tuple[str, ...] = field(default=())
     shared_clock: bool = True
+    has_times: bool = True
 
     @property
     def num_items(self) -> int:
@@ -142,6 +146,7 @@ class Ragged:
     Attributes:
         values: int32 [total]
         offsets: int64 [num_rows + 1]
+        context: What else is known of each value, by name: arrays [total], which `where` and `take` keep aligned.
 
     Example:
         >>> rows = Ragged.from_lengths(np.array([5, 6, 7], np.int32), np.array([2, 0, 1]))
@@ -151,11 +156,14 @@ class Ragged:
 
     values: np.ndarray
     offsets: np.ndarray
+    context: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
-    def from_lengths(cls, values: np.ndarray, lengths: np.ndarray) -> Self:
-        """Cuts `values` into rows of the given lengths, which add up to it."""
-        return cls(values, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]))
+    def from_lengths(
+        cls, values: np.ndarray, lengths: np.ndarray, context: Mapping[str, np.ndarray] | None = None
+    ) -> Self:
+        """Cuts `values`, and the context beside them, into rows of the given lengths, which add up to it."""
+        return cls(values, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), context or {})
 
     @property
     def lengths(self) -> np.ndarray:
@@ -169,14 +177,18 @@ class Ragged:
 
     def where(self, keep: np.ndarray) -> Self:
         """The same rows with only the values that the mask (bool [total]) keeps."""
-        return type(self).from_lengths(self.values[keep], np.bincount(self.rows[keep], minlength=len(self)))
+        lengths = np.bincount(self.rows[keep], minlength=len(self))
+        return type(self).from_lengths(self.values[keep], lengths, self._context_at(keep))
 
     def take(self, rows: np.ndarray) -> Self:
         """Only these rows (numbers or a mask), in this order."""
         starts, lengths = self.offsets[:-1][rows], self.lengths[rows]
         taken = type(self).from_lengths(np.empty(0, self.values.dtype), lengths)
         positions = np.arange(lengths.sum()) + np.repeat(starts - taken.offsets[:-1], lengths)
-        return type(self)(self.values[positions], taken.offsets)
+        return type(self)(self.values[positions], taken.offsets, self._context_at(positions))
+
+    def _context_at(self, positions: np.ndarray) -> dict[str, np.ndarray]:
+        return {name: array[positions] for name, array in self.context.items()}
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -191,9 +203,10 @@ class EvaluationSet:
 
     Attributes:
         users: User codes, int32 [num_cases].
-        histories: What each user did before, oldest first; the model may look at nothing later. [num_cases] rows.
+        histories: What each user did before, oldest first; the model may look at nothing later. [num_cases] rows,
+            with the context that the split was asked to keep.
         targets: What each user did next: the relevant items. No target is in its own history. [num_cases] rows,
-            none of them empty.
+            none of them empty; without context, which is not to be known in advance.
     """
 
     users: np.ndarray
@@ -209,7 +222,8 @@ class Split:
     """A data set, divided.
 
     Attributes:
-        train: Each user's training interactions, oldest first: row u is user code u (may be empty).
+        train: Each user's training interactions, oldest first: row u is user code u (may be empty). With the context
+            that the split was asked to keep.
         validation: Picks the epoch.
         test: Reported.
         candidates: The item codes that evaluation ranks, int32 [num_candidates]; None: the whole catalogue.

@@ -104,6 +104,7 @@ def load_movielens(source: str, data_root: Path) -> Dataset:
         title="title",
         notes=notes,
         shared_clock=shared_clock,
+        has_times=shared_clock,
     )
 
 

@@ -1,6 +1,7 @@
 """Divides a data set into training, validation and test, without letting the future or the held-out leak."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from tfrec.datasets.dataset import Dataset, EvaluationSet, Ragged, Split
 from tfrec.errors import InputError
 
 
-def split_dataset(dataset: Dataset, config: SplitConfig) -> Split:
+def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, np.ndarray] | None = None) -> Split:
     """Divides `dataset` as `config` says.
 
     A user's interactions are ordered by time, those of equal time by their row.
@@ -27,6 +28,12 @@ def split_dataset(dataset: Dataset, config: SplitConfig) -> Split:
     A target that is in its own history already (repeat consumption) is no target, and a repeated target counts once.
     A case without targets, or outside leave_last_out without a history, is left out. The notes count what was.
 
+    Args:
+        dataset: What to divide.
+        config: How.
+        context: What else training and histories shall tell of each interaction, by name: arrays [num_interactions],
+            as `history_context` makes them.
+
     Raises:
         InputError: Validation or test has fewer than `config.minimum_users` users, training has no interaction, or
             `global_time` is asked of time stamps that cannot be compared between users.
@@ -36,7 +43,9 @@ def split_dataset(dataset: Dataset, config: SplitConfig) -> Split:
         >>> split.test.histories[0]
         array([ 49, 256, 110], dtype=int32)
     """
-    split = _SPLITS[config.kind](dataset, config)
+    order = np.lexsort((dataset.interactions["timestamp"].to_numpy(), dataset.user_codes))  # by user, time, row
+    history = _by_user(dataset, order, context or {})
+    split = _SPLITS[config.kind](dataset, config, history, order)
     if not len(split.train.values):
         raise InputError(f"Expected interactions to train on after split '{config.kind}'. Received: none. {_REMEDY}")
     for name, part in (("validation", split.validation), ("test", split.test)):
@@ -55,8 +64,7 @@ _REMEDY = (
 )
 
 
-def _leave_last_out(dataset: Dataset, config: SplitConfig) -> Split:
-    history = _by_user(dataset, _order(dataset))
+def _leave_last_out(dataset: Dataset, config: SplitConfig, history: Ragged, order: np.ndarray) -> Split:
     split_users = history.lengths >= 3
     # 1 is a user's last interaction, 2 the one before.
     from_end = np.repeat(history.offsets[1:], history.lengths) - np.arange(len(history.values))
@@ -70,14 +78,12 @@ def _leave_last_out(dataset: Dataset, config: SplitConfig) -> Split:
     return Split(history.where(~held_out | (from_end > 2)), validation, test, notes=notes)
 
 
-def _global_time(dataset: Dataset, config: SplitConfig) -> Split:
+def _global_time(dataset: Dataset, config: SplitConfig, history: Ragged, order: np.ndarray) -> Split:
     if not dataset.shared_clock:
         raise InputError(
             "Expected times that users share, to split by global_time. Received: positions within each user's own "
             "history. Use split.kind = leave_last_out or cold_items."
         )
-    order = _order(dataset)
-    history = _by_user(dataset, order)
     timestamps = dataset.interactions["timestamp"].to_numpy()
     shares = (1 - config.validation_fraction - config.test_fraction, 1 - config.test_fraction)
     places = [min(max(round(share * len(timestamps)), 0), len(timestamps) - 1) for share in shares]
@@ -89,8 +95,7 @@ def _global_time(dataset: Dataset, config: SplitConfig) -> Split:
     return Split(history.where(before_validation), validation, test, notes=validation_notes + test_notes)
 
 
-def _cold_items(dataset: Dataset, config: SplitConfig) -> Split:
-    history = _by_user(dataset, _order(dataset))
+def _cold_items(dataset: Dataset, config: SplitConfig, history: Ragged, order: np.ndarray) -> Split:
     seen_items = np.unique(history.values)
     num_validation = round(config.validation_fraction * len(seen_items))
     num_test = round(config.test_fraction * len(seen_items))
@@ -121,7 +126,7 @@ def _cases(name: str, history: Ragged, before: np.ndarray, target: np.ndarray) -
         before: What a user's history may hold, bool [total].
         target: What a user is asked for, bool [total].
     """
-    histories, targets = history.where(before), history.where(target)
+    histories, targets = history.where(before), replace(history, context={}).where(target)
     asked = targets.lengths > 0
     known = asked & (histories.lengths > 0)
     users = np.flatnonzero(known).astype(np.int32)
@@ -147,18 +152,15 @@ def _cases(name: str, history: Ragged, before: np.ndarray, target: np.ndarray) -
     return EvaluationSet(users[answered], histories.take(answered), targets.take(answered)), notes
 
 
-def _order(dataset: Dataset) -> np.ndarray:
-    """The interactions by user, then time, then row: int64 [num_interactions]."""
-    return np.lexsort((dataset.interactions["timestamp"].to_numpy(), dataset.user_codes))
-
-
-def _by_user(dataset: Dataset, order: np.ndarray) -> Ragged:
+def _by_user(dataset: Dataset, order: np.ndarray, context: Mapping[str, np.ndarray]) -> Ragged:
     """The items of each user in order; row u is user code u."""
     lengths = np.bincount(dataset.user_codes, minlength=dataset.num_users)
-    return Ragged.from_lengths(dataset.item_codes[order], lengths)
+    return Ragged.from_lengths(
+        dataset.item_codes[order], lengths, {name: array[order] for name, array in context.items()}
+    )
 
 
-_SPLITS: dict[str, Callable[[Dataset, SplitConfig], Split]] = {
+_SPLITS: dict[str, Callable[[Dataset, SplitConfig, Ragged, np.ndarray], Split]] = {
     "leave_last_out": _leave_last_out,
     "global_time": _global_time,
     "cold_items": _cold_items,

@@ -67,6 +67,7 @@ def load_tables(config: DataConfig) -> Dataset:
         title=config.title or next(iter(item_roles.text), None),
         left_out_items=items.left_out_ids if items else (),
         notes=tuple(note for table in tables for note in table.notes),
+        has_times=config.interactions.columns.get("timestamp") != ROW_ORDER,
     )
     left = {"interactions": (interactions, len(dataset.interactions))}
     left |= {"items": (items, items.columns.num_rows)} if items else {}

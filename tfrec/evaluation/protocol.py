@@ -108,7 +108,9 @@ def name_of(recommender: Recommender) -> str:
 
 def _rows(ragged: Ragged, start: int, stop: int) -> Ragged:
     offsets = ragged.offsets[start : stop + 1]
-    return Ragged(ragged.values[offsets[0] : offsets[-1]], offsets - offsets[0])
+    taken = slice(offsets[0], offsets[-1])
+    context = {name: array[taken] for name, array in ragged.context.items()}
+    return Ragged(ragged.values[taken], offsets - offsets[0], context)
 
 
 def _row_numbers(ragged: Ragged) -> np.ndarray:

@@ -13,6 +13,7 @@ import pandas as pd
 from tfrec.datasets.dataset import EvaluationSet, Ragged, Split
 from tfrec.errors import InputError
 from tfrec.features.columns import Column
+from tfrec.features.context import HISTORY_TIME
 from tfrec.features.table import FeatureTable
 
 
@@ -25,8 +26,10 @@ class Prepared:
         users: Features of the users.
         titles: What to show people for each item: object [num_items].
         counts: Training interactions of each item: int64 [num_items].
-        split: The division of the interactions.
+        split: The division of the interactions. The context of training and histories is what the user tower sees of
+            each interaction, as `encode_context` makes it.
         text_encoder_key: Names the encoder of the items' texts; None: there is no text.
+        event: The encoding of the histories' events; None: the user tower does not see them.
     """
 
     items: FeatureTable
@@ -35,6 +38,12 @@ class Prepared:
     counts: np.ndarray
     split: Split
     text_encoder_key: str | None = None
+    event: Column | None = None
+
+    @property
+    def has_time_gaps(self) -> bool:
+        """Whether the user tower sees the times of the history."""
+        return HISTORY_TIME in self.split.train.context
 
     def save(self, folder: Path) -> None:
         """Writes the folder whole or not at all."""
@@ -49,7 +58,11 @@ class Prepared:
             _save_table(self.users, temporary / "users")
             pd.DataFrame({"title": self.titles, "count": self.counts}).to_parquet(temporary / "catalogue.parquet")
             np.savez(temporary / "split.npz", allow_pickle=False, **_split_arrays(self.split))
-            facts = {"notes": self.split.notes, "text_encoder_key": self.text_encoder_key}
+            facts = {
+                "notes": self.split.notes,
+                "text_encoder_key": self.text_encoder_key,
+                "event": None if self.event is None else self.event.to_dict(),
+            }
             (temporary / "facts.json").write_text(json.dumps(facts))
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(temporary, folder)
@@ -70,7 +83,7 @@ class Prepared:
         catalogue = pd.read_parquet(folder / "catalogue.parquet")
         with np.load(folder / "split.npz") as arrays:
             split = Split(
-                train=Ragged(arrays["train_values"], arrays["train_offsets"]),
+                train=_ragged(arrays, "train"),
                 validation=_evaluation_set(arrays, "validation"),
                 test=_evaluation_set(arrays, "test"),
                 candidates=arrays.get("candidates"),
@@ -83,26 +96,35 @@ class Prepared:
             counts=catalogue["count"].to_numpy(),
             split=split,
             text_encoder_key=facts["text_encoder_key"],
+            event=Column.from_dict(facts["event"]) if facts.get("event") else None,
         )
 
 
 def _split_arrays(split: Split) -> dict[str, np.ndarray]:
-    arrays = {"train_values": split.train.values, "train_offsets": split.train.offsets}
+    arrays = _ragged_arrays(split.train, "train")
     for name, cases in (("validation", split.validation), ("test", split.test)):
         arrays[f"{name}_users"] = cases.users
         for part, rows in (("histories", cases.histories), ("targets", cases.targets)):
-            arrays[f"{name}_{part}_values"] = rows.values
-            arrays[f"{name}_{part}_offsets"] = rows.offsets
+            arrays |= _ragged_arrays(rows, f"{name}_{part}")
     if split.candidates is not None:
         arrays["candidates"] = split.candidates
     return arrays
 
 
 def _evaluation_set(arrays: np.lib.npyio.NpzFile, name: str) -> EvaluationSet:
-    histories, targets = (
-        Ragged(arrays[f"{name}_{part}_values"], arrays[f"{name}_{part}_offsets"]) for part in ("histories", "targets")
-    )
+    histories, targets = (_ragged(arrays, f"{name}_{part}") for part in ("histories", "targets"))
     return EvaluationSet(arrays[f"{name}_users"], histories, targets)
+
+
+def _ragged_arrays(rows: Ragged, name: str) -> dict[str, np.ndarray]:
+    context = {f"{name}_context_{each}": array for each, array in rows.context.items()}
+    return {f"{name}_values": rows.values, f"{name}_offsets": rows.offsets, **context}
+
+
+def _ragged(arrays: np.lib.npyio.NpzFile, name: str) -> Ragged:
+    prefix = f"{name}_context_"
+    context = {each.removeprefix(prefix): arrays[each] for each in arrays.files if each.startswith(prefix)}
+    return Ragged(arrays[f"{name}_values"], arrays[f"{name}_offsets"], context)
 
 
 def _save_table(table: FeatureTable, folder: Path) -> None:

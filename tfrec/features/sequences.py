@@ -1,5 +1,7 @@
 """Histories and their next items, through tf.data."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import tensorflow as tf
 
@@ -37,6 +39,7 @@ class NextItemExamples(EpochBatches):
         self._items = tf.constant(sequences.values + NUM_SPECIAL, tf.int32)
         self._starts = tf.constant(starts, tf.int64)
         self._users = tf.constant(np.repeat(np.arange(len(sequences)), lengths) + NUM_SPECIAL, tf.int32)
+        self._context = {name: tf.constant(array) for name, array in sequences.context.items()}
 
     def batch(self, positions: tf.Tensor) -> dict[str, tf.Tensor]:
         """The examples at some positions.
@@ -46,17 +49,17 @@ class NextItemExamples(EpochBatches):
 
         Returns:
             history: int32 [batch_size, history_length] item indices, oldest first, padded at the end.
-            user: int32 [batch_size] user indices. target: int32 [batch_size] item indices.
+            user: int32 [batch_size] user indices. target: int32 [batch_size] item indices. And what the context of the
+            sequences tells of the items in the history, by its names: [batch_size, history_length], 0 where padded.
         """
         starts = tf.maximum(tf.gather(self._starts, positions), positions - self.history_length)  # [batch_size]
         sources = starts[:, tf.newaxis] + tf.range(self.history_length, dtype=tf.int64)  # [batch_size, history_length]
         past = sources < positions[:, tf.newaxis]
-        history = tf.where(past, tf.gather(self._items, tf.where(past, sources, 0)), PADDING)
-        return {
-            "history": history,
-            "user": tf.gather(self._users, positions),
-            "target": tf.gather(self._items, positions),
+        history = {
+            name: tf.where(past, tf.gather(array, tf.where(past, sources, 0)), tf.zeros([], array.dtype))
+            for name, array in {"history": self._items, **self._context}.items()
         }
+        return {**history, "user": tf.gather(self._users, positions), "target": tf.gather(self._items, positions)}
 
 
 def target_counts(sequences: Ragged, num_items: int) -> np.ndarray:
@@ -68,13 +71,22 @@ def target_counts(sequences: Ragged, num_items: int) -> np.ndarray:
 
 def pad_histories(histories: Ragged, history_length: int) -> np.ndarray:
     """The latest items of each row, as indices: int32 [num_rows, history_length], oldest first, padded at the end."""
+    return _pad(histories, histories.values + NUM_SPECIAL, history_length).astype(np.int32)
+
+
+def pad_context(histories: Ragged, history_length: int) -> dict[str, np.ndarray]:
+    """The context of the items that `pad_histories` keeps: arrays [num_rows, history_length], 0 where padded."""
+    return {name: _pad(histories, array, history_length) for name, array in histories.context.items()}
+
+
+def _pad(histories: Ragged, values: np.ndarray, history_length: int) -> np.ndarray:
     ends = histories.offsets[1:]
     starts = np.maximum(histories.offsets[:-1], ends - history_length)
     sources = starts[:, None] + np.arange(history_length)
     past = sources < ends[:, None]
-    if not len(histories.values):
-        return np.full(past.shape, PADDING, np.int32)
-    return np.where(past, histories.values[np.where(past, sources, 0)] + NUM_SPECIAL, PADDING).astype(np.int32)
+    if not len(values):
+        return np.zeros(past.shape, values.dtype)
+    return np.where(past, values[np.where(past, sources, 0)], PADDING)
 
 
 def compact_history(history: tf.Tensor, history_length: int) -> tf.Tensor:
@@ -87,11 +99,37 @@ def compact_history(history: tf.Tensor, history_length: int) -> tf.Tensor:
     Returns:
         int32 [batch_size, history_length]: the kept items in their order, padded at the end.
     """
-    newest_first = tf.reverse(tf.pad(history, [[0, 0], [history_length, 0]]), axis=[1])
-    known = tf.cast(newest_first >= NUM_SPECIAL, tf.int32)
+    return compact_context(history, {}, history_length)[0]
+
+
+def compact_context(
+    history: tf.Tensor, context: Mapping[str, tf.Tensor], history_length: int
+) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+    """What `pad_histories` and `pad_context` make of a history that comes with a request.
+
+    Args:
+        history: int32 [batch_size, any width] item indices, oldest first, padding and unknown items anywhere.
+        context: What is known of each of these items: tensors of the same shape.
+        history_length: The most recent known items that are kept.
+
+    Returns:
+        The kept items in their order, int32 [batch_size, history_length], padded at the end, and the context of these
+        very items, 0 where padded.
+    """
+    known = tf.cast(_newest_first(history, history_length) >= NUM_SPECIAL, tf.int32)
     # top_k of equal values keeps their order: the known items move to the front, the newest first.
     _, places = tf.math.top_k(known, history_length)
-    kept = tf.gather(newest_first, places, batch_dims=1)
     lengths = tf.minimum(tf.reduce_sum(known, axis=1), history_length)
-    kept = tf.where(tf.sequence_mask(lengths, history_length), kept, PADDING)
-    return tf.ensure_shape(tf.reverse_sequence(kept, lengths, seq_axis=1), [None, history_length])
+    filled = tf.sequence_mask(lengths, history_length)
+
+    def keep(values: tf.Tensor) -> tf.Tensor:
+        kept = tf.gather(_newest_first(values, history_length), places, batch_dims=1)
+        kept = tf.where(filled, kept, tf.zeros([], kept.dtype))
+        return tf.ensure_shape(tf.reverse_sequence(kept, lengths, seq_axis=1), [None, history_length])
+
+    return keep(history), {name: keep(values) for name, values in context.items()}
+
+
+def _newest_first(values: tf.Tensor, history_length: int) -> tf.Tensor:
+    """Reversed, and at least as wide as the history."""
+    return tf.reverse(tf.pad(values, [[0, 0], [history_length, 0]]), axis=[1])

@@ -23,7 +23,8 @@ class FeatureTable:
         ids: The ids of rows 2, 3, …, in order: object [num_ids].
         columns: The attributes, one array each.
         arrays: Name -> array of NUM_SPECIAL + num_ids rows. Beside the columns, `id` (items only): the row of the
-            id embedding, UNKNOWN for an item that training never saw; `text` (items only): the text's vector.
+            id embedding, UNKNOWN for an item that training never saw; and of the text (items only) either `text`,
+            its vector, or `text_tokens`, its tokens, for a text encoder that is trained.
     """
 
     ids: np.ndarray
@@ -51,16 +52,17 @@ def attribute_names(roles: Roles, chosen: tuple[str, ...] | None, table: str) ->
     names = declared if chosen is None else chosen
     if table == "user":
         _require_input_names(names)
-    taken = [name for name in names if table == "item" and name in ("id", "id_vector", "text")]
+    taken = [name for name in names if table == "item" and name in ITEM_NAMES]
     if taken:
         raise InputError(
-            "Expected item attributes not called 'id', 'id_vector' or 'text', the item tower's names for id and text. "
+            f"Expected item attributes not called {', '.join(ITEM_NAMES)}, the item tower's names for id and text. "
             f"Received: {taken}. Rename the column, or leave it out with features.item_columns."
         )
     return names
 
 
-RESERVED = ("self", "history_item_ids", "exclude_item_ids")
+ITEM_NAMES = ("id", "id_vector", "text", "text_tokens")
+RESERVED = ("self", "history_item_ids", "exclude_item_ids", "history_events", "history_timestamps")
 
 
 def _require_input_names(names: tuple[str, ...]) -> None:

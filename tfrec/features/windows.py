@@ -53,6 +53,7 @@ class SequenceWindows(EpochBatches):
         self._ends = tf.constant(offsets + ends, tf.int64)
         self._users = tf.constant(users + NUM_SPECIAL, tf.int32)
         self._items = tf.constant(sequences.values + NUM_SPECIAL, tf.int32)
+        self._context = {name: tf.constant(array) for name, array in sequences.context.items()}
 
     def batch(self, windows: tf.Tensor) -> dict[str, tf.Tensor]:
         """Some of the windows.
@@ -64,13 +65,19 @@ class SequenceWindows(EpochBatches):
             history: int32 [batch_size, longest] item indices, oldest first, padded at the end to the longest.
             target: int32 [batch_size, longest], the item after each; padding where there is none to predict.
             user: int32 [batch_size] user indices.
+            And what the context of the sequences tells of the items in the history, never of the target, by its names:
+            [batch_size, longest], 0 where padded.
         """
         starts, ends = (tf.gather(each, windows)[:, tf.newaxis] for each in (self._starts, self._ends))
         places = starts + tf.range(tf.reduce_max(ends - 1 - starts))
         filled = places + 1 < ends  # [batch_size, longest]
         asked = filled & (places + 1 >= tf.gather(self._first_targets, windows)[:, tf.newaxis])
+        history = {
+            name: tf.where(filled, tf.gather(array, tf.where(filled, places, 0)), tf.zeros([], array.dtype))
+            for name, array in {"history": self._items, **self._context}.items()
+        }
         return {
-            "history": tf.where(filled, tf.gather(self._items, tf.where(filled, places, 0)), PADDING),
+            **history,
             "target": tf.where(asked, tf.gather(self._items, tf.where(asked, places + 1, 0)), PADDING),
             "user": tf.gather(self._users, windows),
         }

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 import keras
 import tensorflow as tf
 
+from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.config import FeaturesConfig, JDTowerConfig
 from tfrec.errors import InputError
 from tfrec.features.prepared import Prepared
 from tfrec.features.vocabulary import NUM_SPECIAL
 from tfrec.features.windows import SequenceWindows
 from tfrec.heads import LinearHead, MLPHead, RankingHead, TransformerHead
+from tfrec.layers.gpt_blocks import new_gpt
 from tfrec.models.retrieval_model import RetrievalModel, build_item_tower, sampling_probabilities
 from tfrec.tasks.next_item import full_softmax, generalised_bce, sampled_softmax
 from tfrec.tasks.ranking import RankingTask
@@ -30,6 +32,7 @@ class JDTower(RetrievalModel):
         settings: The architecture and its loss.
         features: The history's length.
         prepared: The data.
+        text_encoder: For data with tokens of texts.
 
     Call arguments:
         inputs: `history` and `target` int32 [batch_size, longest], `user` int32 [batch_size], as SequenceWindows makes
@@ -46,24 +49,31 @@ class JDTower(RetrievalModel):
         InputError: There is a head, and no second item to tell from the first.
     """
 
-    def __init__(self, settings: JDTowerConfig, features: FeaturesConfig, prepared: Prepared) -> None:
+    def __init__(
+        self,
+        settings: JDTowerConfig,
+        features: FeaturesConfig,
+        prepared: Prepared,
+        text_encoder: TextEncoder | None = None,
+    ) -> None:
         user_tower = GPTUserTower(
             columns=prepared.users.columns,
             history_length=features.history_length,
             embedding_size=settings.embedding_size,
-            num_layers=settings.num_layers,
-            num_heads=settings.num_heads,
+            gpt=new_gpt(settings.num_layers, settings.num_heads, settings.embedding_size, features.history_length),
             dropout=settings.dropout,
             attribute_dropout=settings.attribute_dropout,
         )
         head = build_head(settings)
-        super().__init__(build_item_tower(settings, prepared), user_tower, prepared, name="jd_tower", head=head)
+        item_tower = build_item_tower(settings, prepared, text_encoder)
+        super().__init__(item_tower, user_tower, prepared, text_encoder, "jd_tower", settings.attribute_dropout, head)
         if head is not None and self.num_items < 2:
             raise InputError(
                 f"Expected at least two items, for the head to tell apart. Received: {self.num_items}. "
                 'Set model.head="none".'
             )
         self.settings = settings
+        self.encodes_catalogue = settings.loss == "full_softmax"
         self.seed_generator = keras.random.SeedGenerator()
         # The sum over a batch is divided by the mean number of targets, and not by its own: batches are made of
         # histories of like length, and a target of a short history must not weigh more for it.
@@ -95,7 +105,9 @@ class JDTower(RetrievalModel):
             vectors, outputs["positive"], outputs["negative"], *candidates = self.encode_distinct(
                 history, targets, outputs["negative_ids"], *ranked[:1], training=training
             )
-        states = self.encode_users(vectors, history >= NUM_SPECIAL, inputs["user"], training=training, every_place=True)
+        states = self.encode_users(
+            vectors, history >= NUM_SPECIAL, inputs["user"], training=training, context=inputs, every_place=True
+        )
         if self.head is not None:
             _, places, outputs["weights"] = ranked
             queries = tf.gather(states, places, batch_dims=1)

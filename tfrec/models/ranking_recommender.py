@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrec.datasets.dataset import Ragged
-from tfrec.features.sequences import pad_histories
+from tfrec.features.sequences import pad_context, pad_histories
 from tfrec.features.vocabulary import NUM_SPECIAL
 from tfrec.index.exact import top_items
 from tfrec.models.retrieval_model import RetrievalModel, popularity_scores
@@ -45,7 +45,8 @@ class RankingRecommender:
             float32 [batch_size, num_items]
         """
         history = pad_histories(histories, self._history_length)
-        queries = self._model.user_vectors(self._vectors, history, users + NUM_SPECIAL)
+        context = pad_context(histories, self._history_length)
+        queries = self._model.user_vectors(self._vectors, history, users + NUM_SPECIAL, context)
         products = tf.matmul(queries, self._vectors, transpose_b=True)  # [batch_size, num_rows]
         seen = pad_histories(histories, int(np.diff(histories.offsets).max(initial=0)))
         barred = np.broadcast_to(self._barred, (len(users), len(self._barred)))

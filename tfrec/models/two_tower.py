@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
+from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.config import FeaturesConfig, TwoTowerConfig
 from tfrec.features.prepared import Prepared
 from tfrec.features.sequences import NextItemExamples
@@ -23,6 +24,7 @@ class TwoTower(RetrievalModel):
         settings: The architecture and its loss.
         features: The history's length.
         prepared: The data.
+        text_encoder: For data with tokens of texts.
 
     Call arguments:
         inputs: `history` int32 [batch_size, history_length], `user` and `target` int32 [batch_size], as
@@ -32,7 +34,13 @@ class TwoTower(RetrievalModel):
         `query` and `candidate`, each float32 [batch_size, embedding_size].
     """
 
-    def __init__(self, settings: TwoTowerConfig, features: FeaturesConfig, prepared: Prepared) -> None:
+    def __init__(
+        self,
+        settings: TwoTowerConfig,
+        features: FeaturesConfig,
+        prepared: Prepared,
+        text_encoder: TextEncoder | None = None,
+    ) -> None:
         user_tower = UserTower(
             columns=prepared.users.columns,
             history_length=features.history_length,
@@ -41,7 +49,10 @@ class TwoTower(RetrievalModel):
             dropout=settings.dropout,
             attribute_dropout=settings.attribute_dropout,
         )
-        super().__init__(build_item_tower(settings, prepared), user_tower, prepared, name="two_tower")
+        item_tower = build_item_tower(settings, prepared, text_encoder)
+        super().__init__(
+            item_tower, user_tower, prepared, text_encoder, "two_tower", context_dropout=settings.attribute_dropout
+        )
         self.log_q_correction = settings.log_q_correction
         self._task = RetrievalTask(settings.temperature, settings.remove_accidental_hits)
         self._sampling_probability = sampling_probabilities(prepared)
@@ -54,7 +65,7 @@ class TwoTower(RetrievalModel):
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
         history = inputs["history"]
         vectors, candidate = self.encode_distinct(history, inputs["target"], training=training)
-        query = self.encode_users(vectors, history >= NUM_SPECIAL, inputs["user"], training=training)
+        query = self.encode_users(vectors, history >= NUM_SPECIAL, inputs["user"], training=training, context=inputs)
         return {"query": query, "candidate": candidate}
 
     def compute_loss(

@@ -15,7 +15,7 @@ from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-from tfrec.serving.rows import Recommendations, attribute, pad, ranking, text_array, unknown, with_cut_off
+from tfrec.serving.rows import Recommendations, attribute, pad, pad_beside, ranking, text_array, unknown, with_cut_off
 from tfrec.serving.signatures import Signature, TensorSpec, Values
 from tfrec.serving.tensors import decode, encode
 
@@ -43,6 +43,7 @@ _FAULT_OF_THE_REQUEST = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILE
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 _HISTORY, _EXCLUDED, _CANDIDATES = "history_item_ids", "exclude_item_ids", "candidate_item_ids"
+_BESIDE_HISTORIES = {"history_events": "events", "history_timestamps": "timestamps"}
 
 
 class ServingError(Exception):
@@ -185,6 +186,8 @@ class Client:
         count: int | None = None,
         version: int | None = None,
         attributes: Mapping[str, Sequence[Any]] | None = None,
+        events: Sequence[Sequence[str | None]] | None = None,
+        timestamps: Sequence[Sequence[int | None]] | None = None,
     ) -> Recommendations:
         """The items to show next: none of the history, none of what is excluded.
 
@@ -196,10 +199,13 @@ class Client:
             version: None is the newest.
             attributes: What is known of the users: input -> one value for each of them, None where it is unknown. What
                 is not given is unknown.
+            events: What was done with each item of the histories (view, purchase, …), None where it is unknown: as many
+                as items. Of models that read it, and needed there unless no history has items.
+            timestamps: When, in seconds since 1970; the same goes for these.
 
         Raises:
-            ValueError: No history, `exclude` or an attribute is not as long as `histories`, the model takes no such
-                attribute, or `count` is more than the model gives.
+            ValueError: No history, `exclude` or an attribute is not as long as `histories`, `events` or `timestamps`
+                do not go with the histories, the model takes no such thing, or `count` is more than the model gives.
             ServingError: The server answered with an error, or not in time.
         """
         exclude = [[] for _ in histories] if exclude is None else exclude
@@ -219,7 +225,8 @@ class Client:
                 extended = with_cut_off(exclude, histories, history.shape[1], specs[_EXCLUDED])
                 excluded = pad("exclude", extended, specs[_EXCLUDED], may_cut=False)
             inputs: dict[str, Values] = {_HISTORY: history, _EXCLUDED: excluded}
-            return inputs | _attributes(attributes or {}, specs, set(inputs), len(histories))
+            beside = _beside(histories, events, timestamps, specs)
+            return inputs | beside | _attributes(attributes or {}, specs, {*inputs, *beside}, len(histories))
 
         return ranking(self._run("serving_default", build, version), count)
 
@@ -229,6 +236,8 @@ class Client:
         candidates: Sequence[Sequence[str]],
         version: int | None = None,
         attributes: Mapping[str, Sequence[Any]] | None = None,
+        events: Sequence[Sequence[str | None]] | None = None,
+        timestamps: Sequence[Sequence[int | None]] | None = None,
     ) -> Recommendations:
         """Candidates that come from elsewhere, best first, each with the probability that it is the next item.
 
@@ -236,11 +245,11 @@ class Client:
             histories: For every user the item ids so far, oldest first; the last that the model takes in count.
             candidates: For every user the item ids to rank; also those of the history, and unknown ones, are ranked.
             version: None is the newest.
-            attributes: As in `recommend`.
+            attributes, events, timestamps: As in `recommend`.
 
         Raises:
-            ValueError: The model has no ranking head; `candidates` or an attribute is not as long as `histories`, or
-                the model takes no such attribute.
+            ValueError: The model has no ranking head; `candidates` or an attribute is not as long as `histories`,
+                `events` or `timestamps` do not go with the histories, or the model takes no such thing.
             ServingError: The server answered with an error, or not in time.
         """
         if len(candidates) != len(histories):
@@ -254,7 +263,8 @@ class Client:
                 _HISTORY: pad("histories", histories, specs[_HISTORY], may_cut=True),
                 _CANDIDATES: pad("candidates", candidates, specs[_CANDIDATES], may_cut=False),
             }
-            return inputs | _attributes(attributes or {}, specs, set(inputs), len(histories))
+            beside = _beside(histories, events, timestamps, specs)
+            return inputs | beside | _attributes(attributes or {}, specs, {*inputs, *beside}, len(histories))
 
         probabilities = self._run("rank", build, version)["probabilities"]
         pairs = [
@@ -328,6 +338,25 @@ class Client:
             code = error.code()
             advice = _ADVICE.get(code, "Read the server's log.")
             raise ServingError(code, f"{self.target}: {error.details()}", advice) from error
+
+
+def _beside(
+    histories: Sequence[Sequence[str]],
+    events: Sequence[Sequence[str | None]] | None,
+    timestamps: Sequence[Sequence[int | None]] | None,
+    specs: Mapping[str, TensorSpec],
+) -> dict[str, Values]:
+    """What is told beside the items of the histories, of which the model takes the last."""
+    given = {"history_events": events, "history_timestamps": timestamps}
+    width = pad("histories", histories, specs[_HISTORY], may_cut=True).shape[1]
+    for name, said in _BESIDE_HISTORIES.items():
+        if given[name] is not None and name not in specs:
+            raise ValueError(f"Expected no {said}: this model does not read {name}. Received: some.")
+    return {
+        name: pad_beside(said, given[name], histories, specs[name], width)
+        for name, said in _BESIDE_HISTORIES.items()
+        if name in specs
+    }
 
 
 def _attributes(

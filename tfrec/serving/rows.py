@@ -1,6 +1,7 @@
 """Lists of item ids as the padded rows that a signature takes, and answered rows as lists of items."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -44,6 +45,47 @@ def pad(name: str, rows: Sequence[Sequence[str]], spec: TensorSpec, *, may_cut: 
         kept = list(row)[max(len(row) - width, 0) :]
         if "" in kept:
             raise ValueError(f"Expected item ids in {name}. Received: '' in row {position}, which is the padding.")
+        padded[position, : len(kept)] = kept
+    return padded
+
+
+def pad_beside(
+    name: str, rows: Sequence[Sequence[Any]] | None, histories: Sequence[Sequence[str]], spec: TensorSpec, width: int
+) -> np.ndarray:
+    """What is known of each item of the histories, cut and filled up as `pad` does them.
+
+    Args:
+        name: What the caller calls the rows; for messages.
+        rows: For every history as many values as it has items, None where one is unknown. None: not given, which only
+            histories without items allow.
+        histories: Lists of ids.
+        spec: The input: strings, in which "" is unknown, or numbers, in which 0 is.
+        width: Places of a padded history.
+
+    Returns:
+        `[len(histories), width]`, of str (object) or of the input's dtype.
+
+    Raises:
+        ValueError: The rows are missing, or not as long as the histories.
+    """
+    if rows is None:
+        if any(map(len, histories)):
+            raise ValueError(
+                f"Expected {name} beside the histories, which this model reads. Received: none. Give one list a "
+                "history, with a value for each of its items, None where it is unknown."
+            )
+        rows = [[] for _ in histories]
+    is_list = not isinstance(rows, str) and not any(isinstance(row, str | bytes) for row in rows)
+    if not is_list or [*map(len, rows)] != [*map(len, histories)]:
+        raise ValueError(
+            f"Expected as many {name} as items in each history: {[*map(len, histories)]}. Received: "
+            + (f"{[*map(len, rows)]}." if is_list else f"{rows!r}.")
+        )
+    unknown_value: Any = "" if spec.dtype == tf.string else 0
+    dtype = object if spec.dtype == tf.string else spec.dtype.as_numpy_dtype
+    padded = np.full((len(rows), width), unknown_value, dtype)
+    for position, row in enumerate(rows):
+        kept = [unknown_value if value is None else value for value in row[max(len(row) - width, 0) :]]
         padded[position, : len(kept)] = kept
     return padded
 

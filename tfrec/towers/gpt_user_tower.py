@@ -1,4 +1,4 @@
-"""A causal GPT over what a user did."""
+"""A causal GPT over the items of a history."""
 
 from collections.abc import Mapping
 
@@ -8,25 +8,22 @@ import tensorflow as tf
 
 from tfrec.features.columns import Column
 from tfrec.layers.feature_projection import FeatureProjection
+from tfrec.layers.gpt_blocks import GPTBlocks
 
 
 class GPTUserTower(keras.layers.Layer):
     """GPT-2's blocks over the item vectors of the history -> unit vectors, one for each place or for the last.
 
-    The blocks, the position embedding and the closing normalisation are those of a KerasHub GPT2Backbone (Radford et
-    al. 2019, "Language models are unsupervised multitask learners"); item vectors stand where token embeddings would.
-    As in SASRec (Kang & McAuley 2018, "Self-attentive sequential recommendation", section III) the output at place t
-    sees the items up to t, and is asked for the item at t + 1. Histories are padded at the end, where causal attention
-    never looks.
+    Item vectors stand where token embeddings would. As in SASRec (Kang & McAuley 2018, "Self-attentive sequential
+    recommendation", section III) the output at place t sees the items up to t, and is asked for the item at t + 1.
 
     Args:
         columns: The users' attributes; none: the history alone.
         history_length: Places of the history.
-        embedding_size: Dimensions of the item vectors, the blocks and the user vectors.
-        num_layers: Blocks.
-        num_heads: Attention heads of a block.
-        dropout: Share of the units that training drops, of the input and of what each block adds to it. GPT-2 also
-            drops attention weights; to draw those takes longer than all the rest of a step on a CPU.
+        embedding_size: Dimensions of the item vectors and the user vectors.
+        gpt: A GPT2Backbone with a position for each place. Where it is of another width than the items, one projection
+            leads into it and one out of it.
+        dropout: As GPTBlocks'.
         attribute_dropout: Share of the rows whose attributes training hides.
 
     Call arguments:
@@ -44,8 +41,7 @@ class GPTUserTower(keras.layers.Layer):
         columns: tuple[Column, ...],
         history_length: int,
         embedding_size: int,
-        num_layers: int = 2,
-        num_heads: int = 2,
+        gpt: keras_hub.models.GPT2Backbone,
         dropout: float = 0.0,
         attribute_dropout: float = 0.0,
         **kwargs: object,
@@ -54,26 +50,16 @@ class GPTUserTower(keras.layers.Layer):
         self.columns = tuple(columns)
         self.history_length = history_length
         self.embedding_size = embedding_size
-        self.num_layers = num_layers
-        self.num_heads = num_heads
-        self.dropout = dropout
-        gpt = keras_hub.models.GPT2Backbone(
-            vocabulary_size=1,  # There are no tokens; its embedding is left behind.
-            num_layers=num_layers,
-            num_heads=num_heads,
-            hidden_dim=embedding_size,
-            intermediate_dim=4 * embedding_size,
-            dropout=0.0,
-            max_sequence_length=history_length,
-        )
-        self.position_embedding = gpt.position_embedding
-        self.blocks = gpt.transformer_layers
-        self.layer_norm = gpt.layer_norm
-        self.drop = keras.layers.Dropout(dropout)
-        self.attribute_dropout = attribute_dropout
-        self.attributes = FeatureProjection(self.columns, embedding_size, attribute_dropout) if columns else None
+        self.blocks = GPTBlocks(gpt, dropout)
+        is_other = self.blocks.size != embedding_size
+        self.input_projection = keras.layers.Dense(self.blocks.size) if is_other else None
+        self.output_projection = keras.layers.Dense(embedding_size) if is_other else None
+        self.attributes = FeatureProjection(self.columns, self.blocks.size, attribute_dropout) if columns else None
 
     def build(self, input_shape: object = None) -> None:
+        if self.input_projection is not None and self.output_projection is not None:
+            self.input_projection.build((None, self.embedding_size))
+            self.output_projection.build((None, self.blocks.size))
         if self.attributes is not None:
             self.attributes.build()
         self.built = True
@@ -88,13 +74,14 @@ class GPTUserTower(keras.layers.Layer):
     ) -> tf.Tensor:
         # GPT-2's embeddings are small beside unit vectors; this gives the items the scale that the blocks expect.
         states = history * self.embedding_size**0.5
+        if self.input_projection is not None:
+            states = self.input_projection(states)  # [batch_size, history_length, size]
         if self.attributes is not None:
             states += self.attributes(features, training=training)[:, tf.newaxis]
-        states = self.drop(states + self.position_embedding(states), training=training)
-        for block in self.blocks:
-            states += self.drop(block(states, training=training) - states, training=training)
-        states = self.layer_norm(states)  # [batch_size, history_length, embedding_size]
+        states = self.blocks(states, training=training)
         if not every_place:
             last = tf.maximum(tf.reduce_sum(tf.cast(mask, tf.int32), axis=1) - 1, 0)
             states = tf.gather(states, last, batch_dims=1)
+        if self.output_projection is not None:
+            states = self.output_projection(states)
         return tf.math.l2_normalize(tf.cast(states, tf.float32), axis=-1)

@@ -14,7 +14,46 @@ class AdamW(keras.optimizers.AdamW):
     on two devices) has two. Keras's Adam squares slice by slice, so that row's second moment becomes the sum of squares
     instead of the square of the sum, and training on two devices differs from training on one. Its moments are
     dense anyway: a dense gradient costs nothing more.
+
+    Pretrained weights want smaller steps than fresh ones. It is the update that is scaled, and the weight decay with
+    it, and not the gradient: Adam divides by the gradient's size, so a scaled one changes nothing. See
+    docs/decisions/0008-trained-backbone.md.
+
+    Args:
+        learning_rate: Step size.
+        weight_decay: Decoupled weight decay.
+        pretrained: Variables with a step size of their own.
+        pretrained_rate: Their step size, as a multiple of the learning rate.
     """
+
+    def __init__(
+        self,
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+        pretrained: Sequence[keras.Variable] = (),
+        pretrained_rate: float = 1.0,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(learning_rate, weight_decay=weight_decay, **kwargs)
+        self.pretrained_rate = pretrained_rate
+        self._pretrained = {id(variable) for variable in pretrained}
+
+    def build(self, variables: Sequence[keras.Variable]) -> None:
+        """Makes the moments; see keras.optimizers.Optimizer.build."""
+        super().build(variables)
+        self._rates = [self.pretrained_rate if id(each) in self._pretrained else 1.0 for each in variables]
+
+    def update_step(
+        self, gradient: tf.Tensor, variable: tf.Variable | keras.Variable, learning_rate: tf.Tensor
+    ) -> None:
+        """Updates one variable, at its own rate."""
+        rate = tf.cast(learning_rate, variable.dtype) * self._rates[self._get_variable_index(variable)]
+        if self.weight_decay and self._use_weight_decay(variable):
+            self.assign_sub(variable, variable * tf.cast(self.weight_decay, variable.dtype) * rate)
+        super().update_step(gradient, variable, rate)
+
+    def _apply_weight_decay(self, variables: object) -> None:
+        """Nothing: `update_step` decays each variable at its own rate."""
 
     def apply(self, grads: Sequence[tf.Tensor | tf.IndexedSlices | None], trainable_variables: object = None) -> None:
         """Updates the variables; see keras.optimizers.Optimizer.apply."""

@@ -8,29 +8,48 @@ import tensorflow as tf
 from tfrec import console
 from tfrec.backbones.embedding_cache import EmbeddingCache
 from tfrec.backbones.resolve import load_text_encoder
+from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.config import BackboneConfig, Config
 from tfrec.datasets.dataset import Dataset, Split
+from tfrec.datasets.history_context import EVENT, TIME
 from tfrec.errors import InputError
+from tfrec.features.context import encode_context
 from tfrec.features.prepared import Prepared
 from tfrec.features.table import FeatureTable, attribute_names, build_attributes, id_rows
 from tfrec.features.vocabulary import NUM_SPECIAL
 
+TEXTS_AT_ONCE = 8192
+
 
 def prepare(dataset: Dataset, split: Split, texts: list[str] | None, config: Config, data_root: Path) -> Prepared:
-    """Encodes the items' texts and all attributes.
+    """Encodes the items' texts and all attributes; of texts whose encoder is trained, their tokens.
 
     Args:
         dataset: The validated tables.
-        split: Their division.
+        split: Their division, with what `history_context` tells of the interactions.
         texts: What each item says, [num_items]; None: the model does without.
         config: The run's configuration.
         data_root: Where backbones and the vectors of texts are kept.
 
     Raises:
         InputError: The configuration does not fit the tables, or the backbone can't be had.
+        ValueError: The split lacks the context that the configuration asks for.
     """
     item_names = attribute_names(dataset.item_roles, config.features.item_columns, "item")
     user_names = attribute_names(dataset.user_roles, config.features.user_columns, "user")
+    asked = {EVENT: config.features.history_events, TIME: config.features.history_time_gaps}
+    wanted = {name for name, is_on in asked.items() if is_on}
+    if wanted != split.train.context.keys():
+        raise ValueError(
+            f"Expected a split with the context {sorted(wanted)}. Received: {sorted(split.train.context)}. "
+            "Give split_dataset what history_context(dataset, config.features) returns."
+        )
+    split, event = encode_context(dataset, split)
+    if event is not None and len(event.vocabulary) < 2:
+        console.say(
+            f"note: the only event of training is {list(event.vocabulary)}, so features.history_events tells nothing; "
+            "data.events may leave the others out"
+        )
     counts = np.bincount(split.train.values, minlength=dataset.num_items)
     item_columns, item_arrays = build_attributes(dataset.items, dataset.item_roles, item_names)
     user_columns, user_arrays = build_attributes(dataset.users, dataset.user_roles, user_names)
@@ -38,7 +57,12 @@ def prepare(dataset: Dataset, split: Split, texts: list[str] | None, config: Con
         item_arrays["id"] = id_rows(counts)
     key = None
     if texts is not None:
-        item_arrays["text"], key = _text_vectors(texts, config.backbone, data_root)
+        encoder = load_text_encoder(config.backbone, data_root)
+        key = encoder.key()
+        if config.backbone.is_trained:
+            item_arrays["text_tokens"] = _text_tokens(texts, encoder)
+        else:
+            item_arrays["text"] = _text_vectors(texts, encoder, config.backbone, data_root)
     if not item_arrays:
         raise InputError(
             "Expected something to know items by: ids, text or attributes. Received: none of them. "
@@ -51,22 +75,35 @@ def prepare(dataset: Dataset, split: Split, texts: list[str] | None, config: Con
         counts=counts,
         split=split,
         text_encoder_key=key,
+        event=event,
     )
 
 
-def _text_vectors(texts: list[str], config: BackboneConfig, data_root: Path) -> tuple[np.ndarray, str]:
-    """float32 [NUM_SPECIAL + num_items, size], zero for padding and unknown; and the key of their encoder."""
-    encoder = load_text_encoder(config, data_root)
+def _text_tokens(texts: list[str], encoder: TextEncoder) -> np.ndarray:
+    """int32 [NUM_SPECIAL + num_items, longest text], all padding in the rows of padding and unknown."""
+    parts = [
+        encoder.tokenize(tf.constant(texts[low : low + TEXTS_AT_ONCE])).numpy()
+        for low in range(0, len(texts), TEXTS_AT_ONCE)
+    ]
+    shape = (NUM_SPECIAL + len(texts), max(part.shape[1] for part in parts))
+    tokens = np.full(shape, encoder.tokenizer.pad_token_id, np.int32)
+    for number, part in enumerate(parts):
+        low = NUM_SPECIAL + number * TEXTS_AT_ONCE
+        tokens[low : low + len(part), : part.shape[1]] = part
+    return tokens
+
+
+def _text_vectors(texts: list[str], encoder: TextEncoder, config: BackboneConfig, data_root: Path) -> np.ndarray:
+    """float32 [NUM_SPECIAL + num_items, size], zero for padding and unknown."""
     encode = tf.function(encoder, input_signature=[tf.TensorSpec([None], tf.string)])
-    key = encoder.key()
-    cache = EmbeddingCache(data_root / "embeddings", key)
+    cache = EmbeddingCache(data_root / "embeddings", encoder.key())
     missing = cache.count_missing(texts)
     console.say(f"texts: {missing:,} to encode with {config.name}")
     with console.progress("encoding texts", missing) as advance:
         vectors = cache.encode(
             texts, lambda batch: encode(tf.constant(batch)).numpy(), config.batch_size, advance=advance
         )
-    return np.concatenate([np.zeros((NUM_SPECIAL, vectors.shape[1]), np.float32), vectors]), key
+    return np.concatenate([np.zeros((NUM_SPECIAL, vectors.shape[1]), np.float32), vectors])
 
 
 def _titles(dataset: Dataset) -> np.ndarray:

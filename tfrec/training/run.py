@@ -28,6 +28,7 @@ class Run:
         tensorboard: Folder of the events.
         stamps: Size and time of the user's tables when they were read.
         metrics: What `tfrec.evaluate` measured.
+        bad_batch: The batch at which the loss became NaN or infinite.
     """
 
     def __init__(self, folder: Path, config: Config) -> None:
@@ -40,6 +41,7 @@ class Run:
         self.tensorboard = folder / "tensorboard"
         self.stamps = folder / "tables.json"
         self.metrics = folder / "metrics.json"
+        self.bad_batch = folder / "bad_batch.npz"
 
     @classmethod
     def create(cls, folder: Path, config: Config, fresh: bool = False) -> "Run":
@@ -102,7 +104,7 @@ class Run:
         """Removes what a run makes, and nothing that somebody put beside it."""
         for path in (self.prepared, self.checkpoints, self.tensorboard):
             shutil.rmtree(path, ignore_errors=True)
-        for file in (self.stamps, self.metrics):
+        for file in (self.stamps, self.metrics, self.bad_batch):
             file.unlink(missing_ok=True)
 
 

@@ -2,15 +2,19 @@
 
 import math
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfrec import console
+from tfrec.backbones.resolve import load_text_encoder
 from tfrec.config import Config, TrainingConfig
 from tfrec.errors import InputError, TrainingError
 from tfrec.evaluation.report import evaluate
+from tfrec.features.epochs import EpochBatches
 from tfrec.features.prepared import Prepared
 from tfrec.models import build_model
 from tfrec.models.retrieval_model import RetrievalModel, RetrievalRecommender
@@ -18,6 +22,9 @@ from tfrec.training.checkpoint import load_checkpoint, save_checkpoint
 from tfrec.training.devices import choose_strategy, keep_freed_memory
 from tfrec.training.optimizer import AdamW
 from tfrec.training.run import Run
+
+LARGE_CATALOGUE = 1000
+"""More than so many texts take minutes a step to encode and to train with on a CPU."""
 
 
 @dataclass
@@ -41,28 +48,38 @@ class TrainingState:
         return self.epoch - self.best_epoch >= patience
 
 
-def train(run: Run, prepared: Prepared, strategy: tf.distribute.Strategy) -> TrainingState:
+def train(
+    run: Run, prepared: Prepared, strategy: tf.distribute.Strategy, data_root: Path = Path("data")
+) -> TrainingState:
     """Trains to the end of the run, from wherever it stands.
 
     Every epoch's order of examples, dropout and initial weights follow from the seed, and a checkpoint holds all
-    variables and random states: a run that was killed ends where an undisturbed one ends.
+    variables that change and all random states: a run that was killed ends where an undisturbed one ends.
 
     Args:
         run: Where checkpoints and events go.
         prepared: What to train on.
         strategy: The devices, from set_up_devices.
+        data_root: Where the text backbone is, if it is trained.
 
     Raises:
+        InputError: The text backbone can't be had, or is not the one that the run began with.
         TrainingError: The loss became NaN or infinite.
     """
     config = run.config
     keras.utils.set_random_seed(config.training.seed)
     with strategy.scope():
-        model = build_model(config, prepared)
+        model = _build(config, prepared, data_root)
+        encoder = model.text_encoder
         examples = model.examples(config.features, prepared)
         batch_size = examples.fitting_batch_size(config.training.batch_size, strategy.num_replicas_in_sync)
         num_steps = examples.num_batches(batch_size) * config.training.epochs
-        optimizer = AdamW(_learning_rate(config.training, num_steps), weight_decay=config.training.weight_decay)
+        optimizer = AdamW(
+            _learning_rate(config.training, num_steps),
+            config.training.weight_decay,
+            pretrained=() if encoder is None else encoder.backbone.trainable_variables,
+            pretrained_rate=config.backbone.step_size / config.training.learning_rate,
+        )
         model.compile(optimizer=optimizer, jit_compile=False)
         model.optimizer.build(
             model.trainable_variables
@@ -70,7 +87,7 @@ def train(run: Run, prepared: Prepared, strategy: tf.distribute.Strategy) -> Tra
 
     state = TrainingState()
     if run.latest.is_file():
-        state = TrainingState(**load_checkpoint(run.latest, _all_variables(model)))
+        state = TrainingState(**load_checkpoint(run.latest, _changing_variables(model)))
         console.say(f"resuming after epoch {state.epoch}")
     if state.is_over(config.training.patience):
         console.say("early stopping has ended this run; raise training.patience to go on")
@@ -78,7 +95,13 @@ def train(run: Run, prepared: Prepared, strategy: tf.distribute.Strategy) -> Tra
     if state.epoch >= config.training.epochs:
         return state
 
-    keeper = ValidateAndSave(run, prepared, state)
+    if encoder is not None and model.encodes_catalogue and model.num_items > LARGE_CATALOGUE:
+        console.say(
+            f"warning: each training step encodes the texts of all {model.num_items:,} items with a text backbone that "
+            "is trained, which takes long and much memory. Choose another model.loss, which encodes the batch's items "
+            "alone, model.name = two_tower, or backbone.tuning = frozen with mean pooling, whose vectors are kept."
+        )
+    keeper = ValidateAndSave(run, prepared, state, examples, batch_size)
     try:
         model.fit(
             examples.dataset(batch_size, config.training.seed, state.epoch, config.training.epochs),
@@ -110,18 +133,24 @@ def set_up_devices(config: Config) -> tf.distribute.Strategy:
     return choose_strategy(config.training)
 
 
-def load_model(run: Run, prepared: Prepared) -> RetrievalModel:
+def load_model(run: Run, prepared: Prepared, data_root: Path = Path("data")) -> RetrievalModel:
     """The model of a run's best epoch.
 
+    Args:
+        run: A trained run.
+        prepared: Its data.
+        data_root: Where the text backbone is, or is fetched to, if it is trained.
+
     Raises:
-        InputError: No epoch was finished.
+        InputError: No epoch was finished; or the text backbone can't be had, or is not the one that the run began
+            with.
     """
     if not run.best.is_file():
         raise InputError(
             f"Expected a trained run in {run.folder}. Received: no checkpoint. Finish it with python -m tfrec.train."
         )
     keras.config.set_dtype_policy(run.config.training.precision)
-    model = build_model(run.config, prepared)
+    model = _build(run.config, prepared, data_root)
     load_checkpoint(run.best, model.trainable_variables)
     return model
 
@@ -133,29 +162,45 @@ class ValidateAndSave(keras.callbacks.Callback):
     same instant as the variables for a resumed run to go on exactly.
     """
 
-    def __init__(self, run: Run, prepared: Prepared, state: TrainingState) -> None:
+    def __init__(
+        self, run: Run, prepared: Prepared, state: TrainingState, examples: EpochBatches, batch_size: int
+    ) -> None:
         super().__init__()
+        self.examples = examples
+        self.batch_size = batch_size
         self.run = run
         self.prepared = prepared
         self.state = state
         self.bar = console.progress_bar()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.epoch = epoch
         self.bar = console.progress_bar()
         self.bar.start()
         self.task = self.bar.add_task(f"epoch {epoch + 1}/{self.params['epochs']}", total=self.params["steps"])
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        loss = float((logs or {}).get("loss", 0.0))  # The epoch's mean so far: it never recovers from a NaN.
+        if not math.isfinite(loss):
+            self._save_batch(batch)
+            raise TrainingError(
+                f"The loss became {loss} at step {batch + 1} of epoch {self.epoch + 1}; its batch is in "
+                f"{self.run.bad_batch}, as indices of items and users. Look for outliers in its attributes, lower "
+                "training.learning_rate or raise model.temperature, with --fresh or another --run; the last good epoch "
+                "is kept here."
+            )
         self.bar.advance(self.task)
+
+    def _save_batch(self, number: int) -> None:
+        """Writes a batch of the epoch under way; its order is known, so it can be made again."""
+        seed = self.run.config.training.seed
+        batches = self.examples.dataset(self.batch_size, seed, self.epoch, self.epoch + 1)
+        [batch] = batches.skip(number).take(1).as_numpy_iterator()
+        np.savez(self.run.bad_batch, allow_pickle=False, epoch=self.epoch, step=number, **batch)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = {} if logs is None else logs
         self.bar.stop()
-        if not math.isfinite(logs["loss"]):
-            raise TrainingError(
-                f"The loss of epoch {epoch + 1} is {logs['loss']}. Lower training.learning_rate or raise "
-                "model.temperature, with --fresh or another --run; the last good epoch is kept here."
-            )
         metrics = self._validate()
         logs.update({f"val_{name}": value for name, value in metrics.items()})
         state, settings = self.state, self.run.config
@@ -165,7 +210,7 @@ class ValidateAndSave(keras.callbacks.Callback):
         if value > state.best_value:
             state.best_value, state.best_epoch = value, state.epoch
             save_checkpoint(self.run.best, self.model.trainable_variables, {"epoch": state.epoch})
-        save_checkpoint(self.run.latest, _all_variables(self.model), asdict(state))
+        save_checkpoint(self.run.latest, _changing_variables(self.model), asdict(state))
         best = " (best so far)" if state.best_epoch == state.epoch else ""
         console.say(f"  loss {logs['loss']:.4f}, validation {settings.evaluation.monitor} {value:.4f}{best}")
         if state.is_over(settings.training.patience):
@@ -185,5 +230,17 @@ class ValidateAndSave(keras.callbacks.Callback):
         return {name: metric.mean for name, metric in report.metrics.items()}
 
 
-def _all_variables(model: keras.Model) -> list[keras.Variable]:
-    return [*model.variables, *model.optimizer.variables]
+def _build(config: Config, prepared: Prepared, data_root: Path) -> RetrievalModel:
+    encoder = None
+    if "text_tokens" in prepared.items.arrays:
+        encoder = load_text_encoder(config.backbone, data_root, prepared.text_encoder_key)
+    return build_model(config, prepared, encoder)
+
+
+def _changing_variables(model: RetrievalModel) -> list[keras.Variable]:
+    """All variables, random states included, but not the pretrained weights that stay as they are."""
+    frozen = {id(weight) for weight in (model.text_encoder.frozen_weights if model.text_encoder is not None else ())}
+    return [
+        *(variable for variable in model.variables if id(variable) not in frozen),
+        *model.optimizer.variables,
+    ]
