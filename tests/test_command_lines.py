@@ -139,9 +139,9 @@ def test_the_remedy_of_one_message_leads_to_the_next_step(shop: Path, flags: lis
     assert result.returncode == 2
 
 
-def test_evaluation_sets_the_model_beside_popularity_and_random(shop: Path, trained: Path) -> None:
+def test_evaluation_sets_the_model_beside_the_baselines(shop: Path, trained: Path) -> None:
     result = succeed(shop, "evaluate", trained)
-    assert "popularity" in result.stdout and "random" in result.stdout
+    assert all(name in result.stdout for name in ("popularity", "random", "similar_texts"))
     saved = {report["name"]: report["metrics"] for report in json.loads((trained / "metrics.json").read_text())}
     assert saved["two_tower"]["ndcg@10"]["mean"] > saved["random"]["ndcg@10"]["mean"]
     assert f"{saved['two_tower']['ndcg@10']['mean']:.4f}" in result.stdout

@@ -234,6 +234,9 @@ class JDTowerConfig(TowersConfig):
     name: Literal["jd_tower"]
     """The architecture."""
 
+    user_tower: Literal["gpt", "mean"] = "gpt"
+    """What reads the history. mean: the mean of its items, to see what the GPT gives."""
+
     num_layers: PositiveInt = 2
     """GPT blocks."""
 

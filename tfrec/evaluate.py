@@ -1,4 +1,4 @@
-"""`python -m tfrec.evaluate`: a run's test metrics, beside random and popularity."""
+"""`python -m tfrec.evaluate`: a run's test metrics, beside popularity, chance and similar texts."""
 
 from pathlib import Path
 from typing import Annotated
@@ -29,11 +29,11 @@ def evaluate(
         int, typer.Option(help="Items that a model with a head retrieves and then ranks.", min=1)
     ] = RANK_CANDIDATES,
 ) -> None:
-    """Ranks the whole catalogue for each test case, and sets the run beside random and popularity.
+    """Ranks the whole catalogue for each test case, and sets the run beside popularity, chance and similar texts.
 
     A model with a head is there twice: by what it retrieves, and with the first of that ranked by the head.
 
-    The table goes to stdout, the same figures to metrics.json in the run's folder. It warns if popularity wins. A run
+    The table goes to stdout, the same figures to metrics.json in the run's folder. It warns if a baseline wins. A run
     that trained its text backbone needs it again: it is looked for in --data-root.
     """
     with messages_for_errors("evaluate"):
@@ -42,10 +42,11 @@ def evaluate(
         opened = Run.open(run)
         start_tensorflow()
 
-        from tfrec.baselines import Popularity, Random
+        from tfrec.baselines import ContentSimilarity, Popularity, Random
         from tfrec.evaluation import Recommender, compare, format_table
         from tfrec.evaluation import evaluate as measure
         from tfrec.features.prepared import Prepared
+        from tfrec.features.vocabulary import NUM_SPECIAL
         from tfrec.models.ranking_recommender import RankingRecommender
         from tfrec.models.retrieval_model import RetrievalRecommender
         from tfrec.training.trainer import load_model
@@ -61,6 +62,8 @@ def evaluate(
             Popularity(split.train, num_items),
             Random(split.train, num_items, seed=opened.config.training.seed),
         ]
+        if "text" in prepared.items.arrays:
+            recommenders.append(ContentSimilarity(prepared.items.arrays["text"][NUM_SPECIAL:]))
         settings = opened.config.evaluation
         reports = [measure(each, split.test, num_items, settings, split.candidates) for each in recommenders]
         write_json(opened.metrics, [report.to_dict() for report in reports])

@@ -147,3 +147,17 @@ def test_compare_needs_values_of_the_same_cases() -> None:
 def test_an_interval_that_touches_zero_is_not_significant() -> None:
     assert not Comparison("a", "b", "mrr@1", Estimate(0.1, 0.0, 0.2), 0.95).significant
     assert Comparison("a", "b", "mrr@1", Estimate(0.1, 0.01, 0.2), 0.95).significant
+
+
+def test_four_recommenders_fit_a_terminal() -> None:
+    reports = [
+        Report(name, 10, 0.95, {"hit_rate@50": Estimate(0.25, 0.15, 0.35), "coverage@50": Estimate(0.5)})
+        for name in ("two_tower", "popularity", "random", "nearest_texts")
+    ]
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(format_table(reports))
+    lines = [" ".join(line.split()) for line in capture.get().splitlines()]
+    place = lines.index(" ".join(["hit_rate@50", *["0.2500"] * 4]))
+    assert lines[place + 1] == " ".join(["[.150, .350]"] * 4)
+    assert lines[place + 2] == " ".join(["coverage@50", *["0.5000"] * 4])

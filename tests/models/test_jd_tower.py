@@ -1,4 +1,4 @@
-import dataclasses
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -159,7 +159,7 @@ def test_where_not_all_items_are_encoded_those_to_rank_are(loss: str, jd_config:
 
 
 def test_one_item_can_not_be_ranked(jd_config: Config, jd_prepared: Prepared) -> None:
-    alone = dataclasses.replace(jd_prepared, counts=jd_prepared.counts[:1])
+    alone = replace(jd_prepared, counts=jd_prepared.counts[:1])
     with pytest.raises(InputError, match="at least two items"):
         build_model(with_head(jd_config, "mlp"), alone)
 
@@ -205,3 +205,17 @@ class TestRetrieveThenRank:
         nothing = Ragged(np.zeros(0, np.int32), np.zeros(2, np.int64))
         [scores] = RankingRecommender(untrained, 7).score(self.users[:1], nothing)
         np.testing.assert_allclose(scores, jd_prepared.counts / jd_prepared.counts.max(), rtol=1e-6)
+
+
+def test_the_mean_in_place_of_the_gpt(jd_config: Config, jd_prepared: Prepared) -> None:
+    settings = jd_config.model.model_copy(update={"user_tower": "mean"})
+    without_attributes = replace(jd_prepared, users=replace(jd_prepared.users, columns=(), arrays={}))
+    model = JDTower(settings, jd_config.features, without_attributes)
+    vectors = model.item_vectors()
+    history = np.array([[5, 9, 30], [7, 0, 0]], np.int32)
+    query = model({"history": history, "target": np.array([[9, 30, 2], [4, 0, 0]]), "user": np.array([2, 3])})["query"]
+    means = [vectors[[5]].mean(0), vectors[[5, 9]].mean(0), vectors[[5, 9, 30]].mean(0), vectors[[7]].mean(0)]
+    expected = [mean / np.linalg.norm(mean) for mean in means]
+    np.testing.assert_allclose(query, expected, atol=1e-5)
+    # What is trained is the item tower alone.
+    assert len(model.trainable_variables) == len(model.item_tower.trainable_variables)

@@ -1,6 +1,7 @@
 """What every model must beat."""
 
+from tfrec.baselines.content import ContentSimilarity
 from tfrec.baselines.popularity import Popularity
 from tfrec.baselines.random import Random
 
-__all__ = ["Popularity", "Random"]
+__all__ = ["ContentSimilarity", "Popularity", "Random"]

@@ -142,5 +142,8 @@ def format_table(reports: Sequence[Report]) -> Table:
     for metric, estimate in first.metrics.items():
         estimates = [report.metrics[metric] for report in reports]
         best = None if estimate.low is None else max(each.mean for each in estimates)
-        table.add_row(metric, *(Text(str(each), style="bold" if each.mean == best else "") for each in estimates))
+        # More than three do not fit a terminal unless the intervals have lines of their own.
+        cells = [str(each) if len(reports) <= 3 else str(each).replace(" ", "\n", 1) for each in estimates]
+        styles = ["bold" if each.mean == best else "" for each in estimates]
+        table.add_row(metric, *(Text(cell, style) for cell, style in zip(cells, styles, strict=True)))
     return table

@@ -19,6 +19,7 @@ from tfrec.tasks.ranking import RankingTask
 from tfrec.tasks.retrieval import RetrievalTask
 from tfrec.tasks.sampling import draw_negatives, draw_places
 from tfrec.towers.gpt_user_tower import GPTUserTower
+from tfrec.towers.mean_user_tower import MeanUserTower
 
 
 class JDTower(RetrievalModel):
@@ -56,14 +57,7 @@ class JDTower(RetrievalModel):
         prepared: Prepared,
         text_encoder: TextEncoder | None = None,
     ) -> None:
-        user_tower = GPTUserTower(
-            columns=prepared.users.columns,
-            history_length=features.history_length,
-            embedding_size=settings.embedding_size,
-            gpt=new_gpt(settings.num_layers, settings.num_heads, settings.embedding_size, features.history_length),
-            dropout=settings.dropout,
-            attribute_dropout=settings.attribute_dropout,
-        )
+        user_tower = _build_user_tower(settings, features, prepared)
         head = build_head(settings)
         item_tower = build_item_tower(settings, prepared, text_encoder)
         super().__init__(item_tower, user_tower, prepared, text_encoder, "jd_tower", settings.attribute_dropout, head)
@@ -194,3 +188,13 @@ def build_head(settings: JDTowerConfig) -> RankingHead | None:
         case "transformer":
             return TransformerHead(size, temperature, settings.num_heads, dropout, name="transformer")
     return None
+
+
+def _build_user_tower(
+    settings: JDTowerConfig, features: FeaturesConfig, prepared: Prepared
+) -> GPTUserTower | MeanUserTower:
+    columns, history_length, size = prepared.users.columns, features.history_length, settings.embedding_size
+    if settings.user_tower == "mean":
+        return MeanUserTower(columns, history_length, size, settings.attribute_dropout)
+    gpt = new_gpt(settings.num_layers, settings.num_heads, size, history_length)
+    return GPTUserTower(columns, history_length, size, gpt, settings.dropout, settings.attribute_dropout)

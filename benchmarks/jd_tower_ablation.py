@@ -1,0 +1,98 @@
+"""What each part of JD-Tower gives, on Amazon Beauty: the recipe, with one thing changed at a time.
+
+    python benchmarks/jd_tower_ablation.py --data-root data [--epochs 20] [--seeds 0] [--variants "id only" ...]
+        [--folder runs/benchmarks/jd_tower_ablation]
+
+Every variant and seed is a run in a folder of its own, so that a benchmark that was stopped goes on with the same
+command. With more --epochs than last time, all runs go on.
+"""
+
+import argparse
+import statistics
+from pathlib import Path
+
+from recorded_runs import markdown_row, record_run, with_spread, write_lines
+
+RECIPE = "amazon-beauty/jd_tower"
+
+# What differs from the recipe. Trained backbones encode the batch's items in each step, and so are compared with a
+# frozen one under the same loss.
+SAMPLED = ["model.loss=sampled_softmax"]
+VARIANTS: dict[str, dict[str, list[str]]] = {
+    "the item is known by": {
+        "id and text": [],
+        "id only": ["model.use_text=false"],
+        "text only": ["model.use_id=false"],
+    },
+    "the user is": {
+        "GPT, 2 blocks": [],
+        "GPT, 1 block": ["model.num_layers=1"],
+        "the history's mean": ["model.user_tower=mean"],
+        "two_tower (weighted mean, in-batch softmax)": ["model.name=two_tower", "training.batch_size=1024"],
+    },
+    "the loss is": {
+        "full softmax": [],
+        "sampled softmax": SAMPLED,
+        "gBCE": ["model.loss=gbce"],
+        "in-batch softmax (TFRS)": ["model.loss=in_batch"],
+    },
+    "the head is": {
+        "none": [],
+        "linear": ["model.head=linear"],
+        "MLP": ["model.head=mlp"],
+        "Transformer": ["model.head=transformer"],
+    },
+    "the text backbone is": {
+        "frozen": SAMPLED,
+        "trained by LoRA": [*SAMPLED, "backbone.tuning=lora"],
+        "trained in full": [*SAMPLED, "backbone.tuning=full"],
+    },
+}
+METRICS = ("hit_rate@10", "ndcg@10")
+
+
+def main() -> None:
+    names = [name for variants in VARIANTS.values() for name in variants]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--variants", nargs="+", choices=names, default=names, metavar="VARIANT", help=", ".join(names))
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
+    parser.add_argument("--data-root", type=Path, default=Path("data"))
+    parser.add_argument("--folder", type=Path, default=Path("runs/benchmarks/jd_tower_ablation"))
+    arguments = parser.parse_args()
+    records = []
+    rows = [markdown_row("part", "variant", "HR@10", "NDCG@10", "best epoch", "s / epoch")]
+    rows.append(markdown_row("---", "---", "--:", "--:", "--:", "--:"))
+    for part, variants in VARIANTS.items():
+        for variant in (name for name in variants if name in arguments.variants):
+            runs = []
+            for seed in arguments.seeds:
+                settings = [
+                    *arguments.settings,
+                    *variants[variant],
+                    f"training.epochs={arguments.epochs}",
+                    f"training.seed={seed}",
+                ]
+                # Named after what differs, so that equal runs are trained once.
+                folder = arguments.folder / ("+".join(variants[variant]) or "recipe") / f"seed_{seed}"
+                runs.append(
+                    {"part": part, "variant": variant, **record_run(folder, RECIPE, settings, arguments.data_root)}
+                )
+            records += runs
+            # A model with a head is there twice: by what it retrieves, then with that ranked by the head.
+            models = [name for name in runs[0]["metrics"] if name.startswith(("jd_tower", "two_tower"))]
+            for model in models:
+                metrics = [with_spread([run["metrics"][model][metric] for run in runs]) for metric in METRICS]
+                name = variant if model == models[0] else f"{variant}: {model}"
+                epochs = "/".join(str(run["best_epoch"]) for run in runs)
+                seconds = [run["seconds_an_epoch"] for run in runs if run["seconds_an_epoch"] is not None]
+                rows.append(
+                    markdown_row(part, name, *metrics, epochs, f"{statistics.median(seconds):.0f}" if seconds else "")
+                )
+    print("\n".join(rows))
+    write_lines(arguments.folder / "results.jsonl", records)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""Items that training never saw: a tenth of the catalogue held out, and what finds it.
+
+    python benchmarks/jd_tower_cold_items.py --data-root data [--recipes amazon-beauty/jd_tower] [--epochs 20]
+        [--seeds 0 1 2] [--folder runs/benchmarks/jd_tower_cold_items]
+
+A tenth of the items is in neither training nor any history: half of it picks the epoch, half is tested. What is ranked
+is the held-out items alone. `recall@10` counts, of the held-out items that a user went on to, those among the first
+ten. Every variant and seed is a run in a folder of its own, so that a benchmark that was stopped goes on with the same
+command; a seed also draws the items.
+"""
+
+import argparse
+from pathlib import Path
+
+from recorded_runs import markdown_row, record_run, with_spread, write_lines
+
+RECIPES = ("amazon-beauty/jd_tower", "movielens-1m/jd_tower")
+SPLIT = ["split.kind=cold_items", "split.validation_fraction=0.1", "split.test_fraction=0.1"]
+
+# An item without an embedding of its own has that of the unknown item, which only id_dropout trains.
+VARIANTS = {
+    "text only": ["model.use_id=false"],
+    "id and text, ids dropped out": ["model.id_dropout=0.5"],
+    "id only": ["model.use_text=false"],
+}
+METRICS = ("recall@10", "ndcg@10")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--recipes", nargs="+", default=RECIPES, metavar="RECIPE")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
+    parser.add_argument("--data-root", type=Path, default=Path("data"))
+    parser.add_argument("--folder", type=Path, default=Path("runs/benchmarks/jd_tower_cold_items"))
+    arguments = parser.parse_args()
+    records = []
+    rows = [markdown_row("data", "recommender", *METRICS), markdown_row("---", "---", "--:", "--:")]
+    for recipe in arguments.recipes:
+        data, _, model = recipe.partition("/")
+        for variant, differing in VARIANTS.items():
+            runs = []
+            for seed in arguments.seeds:
+                settings = [
+                    *SPLIT,
+                    *arguments.settings,
+                    *differing,
+                    f"training.epochs={arguments.epochs}",
+                    f"training.seed={seed}",
+                    f"split.seed={seed}",
+                ]
+                folder = arguments.folder / recipe / "+".join(differing) / f"seed_{seed}"
+                record = record_run(folder, recipe, settings, arguments.data_root)
+                record["metrics"] |= _nearest_texts(folder)
+                runs.append({"variant": variant, **record})
+            records += runs
+            # The first variant has text: its test is what the baselines are shown for, and all variants' is the same.
+            names = runs[0]["metrics"] if differing == next(iter(VARIANTS.values())) else [model]
+            for name in names:
+                metrics = [with_spread([run["metrics"][name][metric] for run in runs]) for metric in METRICS]
+                rows.append(markdown_row(data, f"{name}, {variant}" if name == model else name, *metrics))
+    print("\n".join(rows))
+    write_lines(arguments.folder / "results.jsonl", records)
+
+
+def _nearest_texts(folder: Path) -> dict[str, dict[str, float]]:
+    """What tfrec.evaluate leaves out, since it takes long: the items whose text is most like one of the history's."""
+    from tfrec.baselines import ContentSimilarity
+    from tfrec.evaluation import evaluate
+    from tfrec.features.prepared import Prepared
+    from tfrec.features.vocabulary import NUM_SPECIAL
+    from tfrec.training.run import Run
+
+    run = Run.open(folder)
+    prepared = Prepared.load(run.prepared)
+    if "text" not in prepared.items.arrays:
+        return {}
+    vectors, split = prepared.items.arrays["text"][NUM_SPECIAL:], prepared.split
+    baseline = ContentSimilarity(vectors, "max")
+    report = evaluate(baseline, split.test, len(vectors), run.config.evaluation, split.candidates)
+    return {report.name: {name: estimate.mean for name, estimate in report.metrics.items()}}
+
+
+if __name__ == "__main__":
+    main()

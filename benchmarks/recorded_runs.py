@@ -1,0 +1,81 @@
+"""Runs that benchmarks train and test through the command lines, each in a folder that keeps what came out."""
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tfrec.cli import parse_settings
+from tfrec.config import Config
+
+
+def record_run(folder: Path, recipe: str, settings: Sequence[str], data_root: Path) -> dict[str, Any]:
+    """Trains and tests, or goes on where it was stopped; a run that is finished is only read.
+
+    Args:
+        folder: The run's.
+        recipe: What is trained.
+        settings: `KEY=VALUE`, as for --set; of two with the same key the last counts.
+        data_root: Where the data are.
+
+    Returns:
+        `run`, `recipe`, `settings`, `epochs`, `best_epoch`, `seconds_an_epoch` (the median; validation counts), and
+        `metrics`: recommender -> metric -> mean.
+    """
+    config = Config.load(recipe, parse_settings(list(settings))).model_dump(mode="json")
+    saved, metrics = folder / "config.json", folder / "metrics.json"
+    if not (metrics.is_file() and json.loads(saved.read_text()) == config):
+        metrics.unlink(missing_ok=True)
+        overrides = [word for setting in settings for word in ("--set", setting)]
+        _command_line("train", recipe, "--run", folder, "--data-root", data_root, *overrides)
+        _command_line("evaluate", folder)
+    from tfrec.training.checkpoint import read_state  # TensorFlow is started late: --help needs none.
+
+    state = read_state(folder / "checkpoints" / "latest.npz")
+    return {
+        "run": folder.name,
+        "recipe": recipe,
+        "settings": list(settings),
+        "epochs": state["epoch"],
+        "best_epoch": state["best_epoch"],
+        "seconds_an_epoch": _seconds_an_epoch(folder / "tensorboard" / "train"),
+        "metrics": {
+            report["name"]: {name: estimate["mean"] for name, estimate in report["metrics"].items()}
+            for report in json.loads(metrics.read_text())
+        },
+    }
+
+
+def write_lines(path: Path, records: Sequence[dict[str, Any]]) -> None:
+    """One JSON object a line."""
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    print(f"\nwritten to {path}")
+
+
+def with_spread(values: Sequence[float], digits: int = 4) -> str:
+    """Mean ± sample standard deviation."""
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.{digits}f}"
+
+
+def markdown_row(*cells: object) -> str:
+    """A row of a table."""
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def _command_line(module: str, *arguments: object) -> None:
+    subprocess.run([sys.executable, "-m", f"tfrec.{module}", *map(str, arguments)], check=True, stdout=sys.stderr)
+
+
+def _seconds_an_epoch(events: Path) -> float | None:
+    """From the times at which the epochs ended, which survive a kill; None for a single epoch."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    accumulator = EventAccumulator(str(events), size_guidance={"tensors": 0})
+    accumulator.Reload()
+    times = {event.step: event.wall_time for event in accumulator.Tensors("epoch_loss")}
+    gaps = [times[step] - times[step - 1] for step in times if step - 1 in times]
+    return statistics.median(gaps) if gaps else None
