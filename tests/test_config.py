@@ -137,6 +137,22 @@ def test_monitor_must_be_measured() -> None:
     assert config.evaluation.monitor == "recall@5"
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model.head", "forest"),
+        ("model.retrieval_weight", 0),
+        ("model.ranking_weight", 0),
+        ("model.ranking_negatives", 0),
+        ("model.ranking_places", 0),
+    ],
+)
+def test_a_head_is_one_of_three_and_is_trained_beside_retrieval(key: str, value: object) -> None:
+    text = message("amazon-beauty/jd_tower", {key: value})
+    assert f"'{key}'" in text
+    assert f"Received: {value!r}" in text
+
+
 def test_a_metric_without_its_cutoff_is_no_monitor() -> None:
     assert "Received: 'ndcg'" in message("movielens-100k/two_tower", {"evaluation.monitor": "ndcg"})
 

@@ -266,12 +266,35 @@ class JDTowerConfig(TowersConfig):
     calibration: Annotated[float, Field(ge=0, le=1)] = 0.75
     """gbce: how far the overconfidence that comes of sampling is corrected; 0 not at all, 1 wholly."""
 
+    head: Literal["none", "linear", "mlp", "transformer"] = "none"
+    """Ranks what the cosine retrieves: a logistic regression or an MLP over user and item, or attention of the item
+    over the history. none: the cosine alone."""
+
+    head_hidden_sizes: tuple[PositiveInt, ...] = (128, 64)
+    """Widths of the hidden layers of the head "mlp"."""
+
+    retrieval_weight: PositiveFloat = 1.0
+    """Factor of `loss`, if there is a head."""
+
+    ranking_weight: PositiveFloat = 1.0
+    """Factor of the head's loss, the binary cross-entropy of the next item and of items drawn at random."""
+
+    ranking_negatives: PositiveInt = 4
+    """Items drawn for each next item, all equally likely. The head's probabilities are those of such a mixture: 1 next
+    item to so many others."""
+
+    ranking_places: PositiveInt = 8
+    """Places of a history, drawn at random in each step, at which the head is trained; so a long one costs no more."""
+
     @model_validator(mode="after")
     def _heads_share_the_embedding(self) -> Self:
         if self.embedding_size % self.num_heads:
             raise ValueError(f"num_heads divides embedding_size, {self.embedding_size}. Received: {self.num_heads}")
         return self
 
+
+RANK_CANDIDATES = 100
+"""How many items a ranking head is given of what was retrieved, if nothing else is said."""
 
 MODEL_NAMES = ("two_tower", "jd_tower")
 

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from tfrec import console
 from tfrec.cli import DataRoot, messages_for_errors, new_app, start_tensorflow
+from tfrec.config import RANK_CANDIDATES
 
 app = new_app()
 
@@ -15,6 +16,8 @@ EXAMPLES = """
 [bold]Examples[/bold]
 
   python -m tfrec.evaluate runs/movielens-100k/two_tower
+
+  python -m tfrec.evaluate runs/amazon-beauty/jd_tower --rank-candidates 500
 """
 
 
@@ -22,8 +25,13 @@ EXAMPLES = """
 def evaluate(
     run: Annotated[Path, typer.Argument(help="The folder of a trained run.", show_default=False)],
     data_root: DataRoot = Path("data"),
+    rank_candidates: Annotated[
+        int, typer.Option(help="Items that a model with a head retrieves and then ranks.", min=1)
+    ] = RANK_CANDIDATES,
 ) -> None:
     """Ranks the whole catalogue for each test case, and sets the run beside popularity, chance and similar texts.
+
+    A model with a head is there twice: by what it retrieves, and with the first of that ranked by the head.
 
     The table goes to stdout, the same figures to metrics.json in the run's folder. It warns if a baseline wins. A run
     that trained its text backbone needs it again: it is looked for in --data-root.
@@ -39,13 +47,18 @@ def evaluate(
         from tfrec.evaluation import evaluate as measure
         from tfrec.features.prepared import Prepared
         from tfrec.features.vocabulary import NUM_SPECIAL
+        from tfrec.models.ranking_recommender import RankingRecommender
         from tfrec.models.retrieval_model import RetrievalRecommender
         from tfrec.training.trainer import load_model
 
         prepared = Prepared.load(opened.prepared)
         split, num_items = prepared.split, len(prepared.counts)
-        recommenders: list[Recommender] = [
-            RetrievalRecommender(load_model(opened, prepared, data_root)),
+        model = load_model(opened, prepared, data_root)
+        models: list[Recommender] = [RetrievalRecommender(model)]
+        if model.head is not None:
+            models.append(RankingRecommender(model, rank_candidates, split.candidates))
+        recommenders = [
+            *models,
             Popularity(split.train, num_items),
             Random(split.train, num_items, seed=opened.config.training.seed),
         ]
@@ -55,7 +68,10 @@ def evaluate(
         reports = [measure(each, split.test, num_items, settings, split.candidates) for each in recommenders]
         write_json(opened.metrics, [report.to_dict() for report in reports])
         Console().print(format_table(reports))
-        for baseline in reports[1:]:
+        for ranked in reports[1 : len(models)]:
+            comparison = compare(ranked, reports[0], settings.monitor, settings)
+            console.say(f"{comparison}; --rank-candidates of tfrec.export chooses")
+        for baseline in reports[len(models) :]:
             comparison = compare(reports[0], baseline, settings.monitor, settings)
             if comparison.baseline_wins:
                 console.say(f"warning: {comparison}. Train longer, or look at the data, before you use this model.")

@@ -15,6 +15,8 @@ EXAMPLES = """
 
   python -m tfrec.export runs/movielens-100k/two_tower --output saved_models/movies
 
+  python -m tfrec.export runs/amazon-beauty/jd_tower --top-k 20 --rank-candidates 100
+
   python -m tfrec.serve --model_name movies --model_base_path saved_models/movies
 """
 
@@ -28,6 +30,12 @@ def export(
     ] = None,
     data_root: DataRoot = Path("data"),
     top_k: Annotated[int, typer.Option(help="Items in an answer.", min=1)] = 100,
+    rank_candidates: Annotated[
+        int,
+        typer.Option(
+            help="Items that recommend retrieves for the model's head to rank, at least --top-k; 0: no ranking.", min=0
+        ),
+    ] = 0,
     version: Annotated[
         int | None,
         typer.Option(help="The version's number; one more than the highest if not given.", min=1, show_default=False),
@@ -46,7 +54,9 @@ def export(
 
         from tfrec.artifacts.export import export as write
 
-        folder = write(opened, data_root, output or Path("saved_models") / run.resolve().name, top_k, version)
+        folder = write(
+            opened, data_root, output or Path("saved_models") / run.resolve().name, top_k, version, rank_candidates
+        )
         console.say(f"written to {folder}")
         console.say(f"next: python -m tfrec.serve --model_name {folder.parent.name} --model_base_path {folder.parent}")
         typer.echo(folder)

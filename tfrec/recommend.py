@@ -26,6 +26,8 @@ EXAMPLES = """
   python -m tfrec.recommend --model shop --history sku-204 --event view --time 2024-05-01T12:30:00Z
   --history sku-088 --event purchase --time 2024-05-01T12:31:10Z
 
+  python -m tfrec.recommend --model movies --history 172 --candidate 50 --candidate "Toy Story (1995)"
+
   python -m tfrec.recommend --model movies --similar "Toy Story (1995)"
 
   python -m tfrec.recommend --model movies --search "a war in space" --server 10.0.0.5:8500 --titles titles.tsv
@@ -65,9 +67,16 @@ def recommend(
         list[str] | None,
         typer.Option(metavar="NAME=VALUE", help="What is known of the user, as in country=NO.", show_default=False),
     ] = None,
+    candidate: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="An item to rank by how probably it comes next, instead: of a model with a head. Once for each item.",
+            show_default=False,
+        ),
+    ] = None,
     similar: Annotated[str | None, typer.Option(help="Items like this one, instead.", show_default=False)] = None,
     search: Annotated[str | None, typer.Option(help="Items that fit this text, instead.", show_default=False)] = None,
-    count: Annotated[int, typer.Option(help="How many items.", min=1)] = 10,
+    count: Annotated[int, typer.Option(help="How many items; of --candidate all.", min=1)] = 10,
     server: Annotated[str, typer.Option(help="HOST:PORT of the gRPC port.")] = "127.0.0.1:8500",
     titles: Annotated[
         Path | None,
@@ -83,6 +92,8 @@ def recommend(
     with messages_for_errors("recommend"):
         if sum(each is not None for each in (history, similar, search)) > 1:
             raise InputError("Expected one of --history, --similar and --search. Received: more than one.")
+        if candidate is not None and (exclude is not None or similar is not None or search is not None):
+            raise InputError("Expected --candidate beside --history and --attribute alone. Received: another one too.")
         for flag, values in (("event", event), ("time", time)):
             if values and len(values) != len(history or []):
                 raise InputError(
@@ -93,6 +104,7 @@ def recommend(
         names = _read_titles(titles, model)
         history_ids = [_item_id(item, names) for item in history or []]
         excluded_ids = [_item_id(item, names) for item in exclude or []]
+        candidate_ids = [_item_id(item, names, "ranks it as an unknown one") for item in candidate or []]
         attributes = dict(map(_attribute, attribute or []))
         start_tensorflow()
 
@@ -119,20 +131,20 @@ def recommend(
                                 f"Expected --{flag} for each --history: the model reads {name}. Received: none. "
                                 f'Write --{flag} "" where it is unknown.'
                             )
-                    [found] = client.recommend(
-                        [history_ids],
-                        [excluded_ids],
-                        attributes=known,
-                        events=[event] if event else None,
-                        timestamps=[timestamps] if time else None,
-                    )
+                    events, seconds = [event] if event else None, [timestamps] if time else None
+                    if candidate is not None:
+                        [found] = client.rank([history_ids], [candidate_ids], None, known, events, seconds)
+                    else:
+                        [found] = client.recommend([history_ids], [excluded_ids], None, None, known, events, seconds)
         except (ServingError, ValueError) as error:
             raise InputError(str(error)) from error
-        found = found[:count]
+        if candidate is None:
+            found = found[:count]
         if as_json:
             typer.echo(json.dumps([{"item_id": id, "title": names.get(id), "score": score} for id, score in found]))
             return
         heading = f"like {similar}" if similar else f"found for “{search}”" if search else "recommended"
+        heading = "how probably they come next" if candidate else heading
         if history:
             heading += " after " + ", ".join(names.get(id, id) for id in history_ids)
         table = Table("", "item", "title", "score", title=Text(heading))
@@ -182,8 +194,8 @@ def _attribute(entry: str) -> tuple[str, str]:
     return name, value
 
 
-def _item_id(item: str, names: dict[str, str]) -> str:
-    """An id stays what it is; a title becomes its id; anything else is sent as it is, for the model to ignore."""
+def _item_id(item: str, names: dict[str, str], consequence: str = "ignores it") -> str:
+    """An id stays what it is; a title becomes its id; anything else is sent as it is, as an unknown item."""
     if item in names:
         return item
     wanted = item.casefold()
@@ -191,7 +203,7 @@ def _item_id(item: str, names: dict[str, str]) -> str:
     if not ids and names:
         near = [title for title in names.values() if wanted in title.casefold()][:5]
         hint = f" Titles like it: {', '.join(near)}." if near else ""
-        console.say(f"warning: no item has the id or title {item!r}; the model ignores it.{hint}")
+        console.say(f"warning: no item has the id or title {item!r}; the model {consequence}.{hint}")
     return ids[0] if ids else item
 
 

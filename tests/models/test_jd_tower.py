@@ -8,12 +8,16 @@ import tensorflow as tf
 from tests.baselines.contract import RecommenderContract
 from tfrec.config import Config, JDTowerConfig
 from tfrec.datasets import split_dataset
+from tfrec.datasets.dataset import Ragged
 from tfrec.datasets.simulator import Simulation, simulate
+from tfrec.errors import InputError
 from tfrec.evaluation import evaluate
 from tfrec.features.prepared import Prepared
 from tfrec.features.text import item_texts
 from tfrec.models import build_model
+from tfrec.models import jd_tower as jd_tower_module
 from tfrec.models.jd_tower import JDTower
+from tfrec.models.ranking_recommender import RankingRecommender
 from tfrec.models.retrieval_model import RetrievalRecommender
 from tfrec.training.prepare import prepare
 from tfrec.training.run import Run
@@ -42,9 +46,14 @@ def jd_prepared(simulation: Simulation, jd_config: Config, tmp_path_factory: pyt
 
 @pytest.fixture(scope="module")
 def trained(jd_config: Config, jd_prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> JDTower:
-    run = Run.create(tmp_path_factory.mktemp("runs") / "jd", jd_config)
+    """With a head: retrieval must not suffer from it."""
+    run = Run.create(tmp_path_factory.mktemp("runs") / "jd", with_head(jd_config, "transformer"))
     train(run, jd_prepared, tf.distribute.get_strategy())
     return load_model(run, jd_prepared)
+
+
+def with_head(config: Config, head: str, **settings: object) -> Config:
+    return config.model_copy(update={"model": config.model.model_copy(update={"head": head, **settings})})
 
 
 class TestContract(RecommenderContract):
@@ -57,11 +66,19 @@ class TestContract(RecommenderContract):
         return RetrievalRecommender(trained)
 
 
+class TestRankingContract(TestContract):
+    @pytest.fixture
+    def recommender(self, trained: JDTower) -> RankingRecommender:
+        return RankingRecommender(trained, num_candidates=20)
+
+
+@pytest.mark.parametrize("ranked", [0, 20, 60])
 def test_learns_what_follows_what(
-    trained: JDTower, jd_prepared: Prepared, jd_config: Config, simulation: Simulation
+    ranked: int, trained: JDTower, jd_prepared: Prepared, jd_config: Config, simulation: Simulation
 ) -> None:
     test = jd_prepared.split.test
-    report = evaluate(RetrievalRecommender(trained), test, 60, jd_config.evaluation)
+    recommender = RankingRecommender(trained, ranked) if ranked else RetrievalRecommender(trained)
+    report = evaluate(recommender, test, 60, jd_config.evaluation)
     assert report.metrics["recall@5"].mean > 0.8 * simulation.best_recall(test, 5)
 
 
@@ -82,6 +99,112 @@ def test_the_loss_is_the_mean_over_the_targets(jd_config: Config, jd_prepared: P
             losses.append(np.log(np.exp(logits).sum()) - logits[batch["target"][row, place].numpy() - 2])
     loss = model.compute_loss(batch, None, model(batch, training=False))
     np.testing.assert_allclose(loss, np.mean(losses), rtol=1e-4)
+
+
+@pytest.mark.parametrize("head", ["linear", "mlp", "transformer"])
+def test_the_ranking_loss_is_the_mean_over_targets_and_their_negatives(
+    head: str, jd_config: Config, jd_prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keras.utils.set_random_seed(0)
+    settings = {"ranking_negatives": 2, "ranking_places": 8, "retrieval_weight": 0.5, "ranking_weight": 3.0}
+    model = build_model(with_head(jd_config, head, **settings), jd_prepared)
+
+    def next_two(positives: tf.Tensor, num_items: int, num_negatives: int, seed: object) -> tf.Tensor:
+        assert (num_items, num_negatives) == (60, 2)
+        return tf.stack([(positives + 1) % 62, (positives + 2) % 62], axis=-1)
+
+    monkeypatch.setattr(jd_tower_module, "draw_negatives", next_two)
+    batch = model.examples(jd_config.features, jd_prepared).batch(tf.constant([0, 5], tf.int64))
+    items = model.item_vectors()
+    losses = []
+    for row in range(2):
+        for place in np.flatnonzero(batch["target"][row].numpy()):
+            # An oracle that asks one place at a time: cut the history there, and take the last place's answer.
+            history = np.zeros((1, 8), np.int32)
+            history[0, : place + 1] = batch["history"][row, : place + 1]
+            query = model.user_vectors(items, history, batch["user"][row : row + 1].numpy())
+            candidates = (batch["target"][row, place].numpy() + np.arange(3)) % 62
+            [logits] = model.head(query, items[history], tf.constant(history > 0), items[candidates][None]).numpy()
+            losses += [np.log1p(np.exp(-logits[0])), np.log1p(np.exp(logits[1])), np.log1p(np.exp(logits[2]))]
+    outputs = model(batch, training=False)
+    np.testing.assert_allclose(model.ranking_loss(batch, outputs), np.mean(losses), rtol=1e-4)
+    expected = 0.5 * model.retrieval_loss(batch, outputs) + 3 * np.mean(losses)
+    np.testing.assert_allclose(model.compute_loss(batch, None, outputs), expected, rtol=1e-4)
+
+
+def test_few_places_of_a_history_are_ranked(jd_config: Config, jd_prepared: Prepared) -> None:
+    # The head is asked for two places a window and 1 + 4 items a place, however long the history is.
+    model = build_model(with_head(jd_config, "linear", ranking_places=2), jd_prepared)
+    batch = model.examples(jd_config.features, jd_prepared).batch(tf.constant([0, 5, 9], tf.int64))
+    outputs = model(batch, training=False)
+    assert (outputs["logits"].shape, outputs["weights"].shape) == ((3, 2, 5), (3, 2))
+
+
+@pytest.mark.parametrize("loss", ["sampled_softmax", "in_batch"])
+def test_where_not_all_items_are_encoded_those_to_rank_are(loss: str, jd_config: Config, jd_prepared: Prepared) -> None:
+    keras.utils.set_random_seed(0)
+    model = build_model(with_head(jd_config, "transformer", loss=loss, num_negatives=3), jd_prepared)
+    batch = model.examples(jd_config.features, jd_prepared).batch(tf.constant([0], tf.int64))
+    drawn = model._draw_ranked(batch["target"])
+    model._draw_ranked = lambda targets: drawn
+    candidates, places, _ = (each.numpy() for each in drawn)
+    logits = model(batch, training=False)["logits"].numpy()
+    items = model.item_vectors()
+    for number, place in enumerate(places[0]):
+        history = np.zeros((1, 8), np.int32)
+        history[0, : place + 1] = batch["history"][0, : place + 1]
+        query = model.user_vectors(items, history, batch["user"].numpy())
+        [expected] = model.head(query, items[history], tf.constant(history > 0), items[candidates[:1, number]]).numpy()
+        np.testing.assert_allclose(logits[0, number], expected, rtol=1e-3, atol=1e-4)
+
+
+def test_one_item_can_not_be_ranked(jd_config: Config, jd_prepared: Prepared) -> None:
+    alone = replace(jd_prepared, counts=jd_prepared.counts[:1])
+    with pytest.raises(InputError, match="at least two items"):
+        build_model(with_head(jd_config, "mlp"), alone)
+
+
+@pytest.fixture(scope="module")
+def untrained(jd_config: Config, jd_prepared: Prepared) -> JDTower:
+    """The head and the cosine agree on nothing yet."""
+    keras.utils.set_random_seed(1)
+    return build_model(with_head(jd_config, "mlp"), jd_prepared)
+
+
+@pytest.fixture(scope="module")
+def histories(jd_prepared: Prepared) -> Ragged:
+    histories = jd_prepared.split.test.histories
+    return Ragged(histories.values[: histories.offsets[3]], histories.offsets[:4])
+
+
+class TestRetrieveThenRank:
+    users = np.arange(3, dtype=np.int32)
+
+    def test_what_is_retrieved_stands_above_the_rest_in_the_heads_order(
+        self, untrained: JDTower, histories: Ragged
+    ) -> None:
+        cosines = RetrievalRecommender(untrained).score(self.users, histories)
+        by_head = RankingRecommender(untrained, 60).score(self.users, histories)
+        scores = RankingRecommender(untrained, 7).score(self.users, histories)
+        for row in range(3):
+            unseen = np.setdiff1d(np.arange(60), histories[row])
+            best = unseen[np.argsort(-cosines[row, unseen])]
+            expected = [*sorted(best[:7], key=lambda item: -by_head[row, item]), *best[7:]]
+            assert unseen[np.argsort(-scores[row, unseen])].tolist() == expected
+
+    def test_only_what_may_be_recommended_is_retrieved(self, untrained: JDTower, histories: Ragged) -> None:
+        allowed = np.array([3, 14, 15, 59])
+        by_head = RankingRecommender(untrained, 60).score(self.users, histories)
+        scores = RankingRecommender(untrained, 4, allowed).score(self.users, histories)
+        for row in range(3):
+            unseen = np.setdiff1d(allowed, histories[row])
+            np.testing.assert_allclose(scores[row, unseen], by_head[row, unseen], rtol=1e-4, atol=1e-5)
+            assert scores[row, np.setdiff1d(np.arange(60), allowed)].max() < scores[row, unseen].min()
+
+    def test_without_a_history_what_is_popular(self, untrained: JDTower, jd_prepared: Prepared) -> None:
+        nothing = Ragged(np.zeros(0, np.int32), np.zeros(2, np.int64))
+        [scores] = RankingRecommender(untrained, 7).score(self.users[:1], nothing)
+        np.testing.assert_allclose(scores, jd_prepared.counts / jd_prepared.counts.max(), rtol=1e-6)
 
 
 def test_the_mean_in_place_of_the_gpt(jd_config: Config, jd_prepared: Prepared) -> None:

@@ -240,6 +240,13 @@ def test_one_string_is_no_list_of_strings(movies: Client) -> None:
         movies.search("toy story")
 
 
+def test_rank_refuses(movies: Client) -> None:
+    with pytest.raises(ValueError, match=r"Expected 2 lists in candidates, one a history\. Received: 1"):
+        movies.rank([["a"], ["b"]], [["c"]])
+    with pytest.raises(ValueError, match="Received: 'rank'"):
+        movies.rank([["a"]], [["c"]])
+
+
 def test_a_model_that_is_no_recommender_is_named(adder: Client) -> None:
     with pytest.raises(ValueError, match="Expected a recommender"):
         adder.recommend([["a"]])

@@ -1,9 +1,11 @@
-"""The smallest Keras 3 model that trains with the task."""
+"""The smallest Keras 3 models that train with the tasks."""
 
 import keras
 import tensorflow as tf
 
 from tests.tasks.batch import CANDIDATES, IDS, PROBABILITIES, QUERIES, TEMPERATURE
+from tests.tasks.ranking_batch import LABELS, LOGITS, WEIGHTS
+from tfrec.tasks.ranking import RankingTask
 from tfrec.tasks.retrieval import RetrievalTask
 
 
@@ -26,3 +28,22 @@ class Lookup(keras.Model):
         self, x: tf.Tensor, y: object, y_pred: dict[str, tf.Tensor], sample_weight: object = None, training: bool = True
     ) -> tf.Tensor:
         return self._task(y_pred["query"], y_pred["candidate"], tf.gather(IDS, x), tf.gather(PROBABILITIES, x))
+
+
+class Logits(keras.Model):
+    """The logit of example i is the i-th of the weights `logits`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logits = self.add_weight(shape=LOGITS.shape, name="logits")
+        self.logits.assign(LOGITS)
+        self._task = RankingTask()
+        self.built = True
+
+    def call(self, rows: tf.Tensor) -> tf.Tensor:
+        return tf.gather(self.logits, rows)
+
+    def compute_loss(
+        self, x: tf.Tensor, y: object, y_pred: tf.Tensor, sample_weight: object = None, training: bool = True
+    ) -> tf.Tensor:
+        return self._task(tf.gather(LABELS, x), y_pred, tf.gather(WEIGHTS, x))

@@ -15,7 +15,9 @@ from tfrec.training.trainer import load_model
 NUM_EXAMPLES = 6
 
 
-def export(run: Run, data_root: Path, base_path: Path, top_k: int = 100, version: int | None = None) -> Path:
+def export(
+    run: Run, data_root: Path, base_path: Path, top_k: int = 100, version: int | None = None, rank_candidates: int = 0
+) -> Path:
     """Writes the best epoch of a run as the next version of a model.
 
     Args:
@@ -24,6 +26,7 @@ def export(run: Run, data_root: Path, base_path: Path, top_k: int = 100, version
         base_path: The model's folder, of which TensorFlow Serving watches the versions.
         top_k: Items in an answer.
         version: The version's number; None: one more than the highest.
+        rank_candidates: How many items `recommend` retrieves for the model's head to rank; 0: it does not rank.
 
     Returns:
         The version's folder.
@@ -34,7 +37,7 @@ def export(run: Run, data_root: Path, base_path: Path, top_k: int = 100, version
         ExportError: The written version does not do what the live model does.
     """
     digest = hashlib.sha256(run.best.read_bytes()).hexdigest() if run.best.is_file() else ""
-    card = {"weights": f"sha256:{digest}", "top_k": top_k}
+    card = {"weights": f"sha256:{digest}", "top_k": top_k, "rank_candidates": rank_candidates}
     newest = newest_version(base_path)
     if newest is not None and version is None:
         known = json.loads((newest / CARD).read_text(encoding="utf-8")) if (newest / CARD).is_file() else {}
@@ -46,7 +49,7 @@ def export(run: Run, data_root: Path, base_path: Path, top_k: int = 100, version
     text_encoder = model.text_encoder
     if text_encoder is None and run.config.model.use_text:
         text_encoder = load_text_encoder(run.config.backbone, data_root, prepared.text_encoder_key)
-    signatures = Signatures(model, prepared, text_encoder, top_k)
+    signatures = Signatures(model, prepared, text_encoder, top_k, rank_candidates)
     histories = [
         prepared.items.ids[prepared.split.test.histories[case]].tolist()
         for case in range(min(NUM_EXAMPLES, len(prepared.split.test)))

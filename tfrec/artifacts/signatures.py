@@ -1,20 +1,22 @@
 """What the exported model answers: strings in, strings out, everything in the graph."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from tfrec.backbones.text_encoder import TextEncoder
+from tfrec.errors import InputError
 from tfrec.features.context import HISTORY_EVENT, HISTORY_TIME
 from tfrec.features.prepared import Prepared
 from tfrec.features.sequences import compact_context
-from tfrec.features.vocabulary import NUM_SPECIAL, UNKNOWN, Vocabulary
+from tfrec.features.vocabulary import NUM_SPECIAL, PADDING, UNKNOWN, Vocabulary
 from tfrec.index.exact import top_items
 from tfrec.models.retrieval_model import RetrievalModel, popularity_scores
 
 Inputs = Mapping[str, tf.TensorSpec]
-HISTORY, EXCLUDED = "history_item_ids", "exclude_item_ids"
+HISTORY, EXCLUDED, CANDIDATES = "history_item_ids", "exclude_item_ids", "candidate_item_ids"
 EVENTS, TIMES = "history_events", "history_timestamps"
 
 
@@ -29,7 +31,12 @@ class Signatures(tf.Module):
       string [batch, any], padded with ""; and one input for each of the users' attributes, "" or NaN where
       unknown -> `item_ids` string [batch, top_k], `scores` float32 [batch, top_k]. Items of the
       history are not recommended again. A history without any known item gets the most popular items, with their
-      share of the most popular one's interactions as scores.
+      share of the most popular one's interactions as scores. With `num_candidates` so many items are retrieved by the
+      dot product, and ranked by the model's head; the scores are then its probabilities.
+    - `rank`, of a model with a head: as `recommend`, but instead of excluded ids `candidate_item_ids` string [batch,
+      any], padded with "" -> `probabilities` float32 [batch, any]: the head's, of each candidate by itself. An unknown
+      id is ranked as an item of which nothing is known; padding has 0. A history without any known item is no ground
+      for a probability: each candidate gets the score that `recommend` gives it then.
     - `similar_items`: `item_ids` string [batch] -> `item_ids`, `scores` [batch, top_k]; nothing for an unknown id.
     - `embed_item`: `text` string [batch] -> `embedding` float32 [batch, embedding_size], as if of a new item.
     - `search`: `text` string [batch] -> `item_ids`, `scores` [batch, top_k], by the cosine of the text encoder's
@@ -43,14 +50,36 @@ class Signatures(tf.Module):
         prepared: The tables that it was trained on.
         text_encoder: For `embed_item` and `search`; None: they are left out.
         top_k: Items in an answer; no more than the catalogue has.
+        num_candidates: How many items `recommend` retrieves for the model's head to rank, at least top_k; 0: it answers
+            with what is retrieved.
+
+    Raises:
+        InputError: The model has no head, but is to rank, or would retrieve fewer candidates than it is to answer with.
     """
 
     def __init__(
-        self, model: RetrievalModel, prepared: Prepared, text_encoder: TextEncoder | None = None, top_k: int = 100
+        self,
+        model: RetrievalModel,
+        prepared: Prepared,
+        text_encoder: TextEncoder | None = None,
+        top_k: int = 100,
+        num_candidates: int = 0,
     ) -> None:
         super().__init__(name="signatures")
         self.ids = prepared.items.ids
         self.top_k = min(top_k, model.num_items)
+        self.num_candidates = min(num_candidates, model.num_items)
+        if num_candidates and model.head is None:
+            raise InputError(
+                f"Expected a model with a head, to rank {num_candidates} candidates with. Received: {model.name} "
+                "without. Pass --rank-candidates 0, or train a jd_tower with --set model.head=mlp."
+            )
+        if 0 < self.num_candidates < self.top_k:
+            raise InputError(
+                f"Expected at least as many candidates as an answer has items, {self.top_k}. "
+                f"Received: {num_candidates}. Raise --rank-candidates or lower --top-k."
+            )
+        self.head = model.head
         self.text_encoder = text_encoder
         self.item_tower = model.item_tower
         self.user_tower = model.user_tower
@@ -73,17 +102,19 @@ class Signatures(tf.Module):
 
     def endpoints(self) -> dict[str, tuple[Callable[..., dict[str, tf.Tensor]], Inputs]]:
         """Name -> function of named tensors, and what they are."""
-        history = {
+        user = {
             **self._history_inputs(),
-            EXCLUDED: tf.TensorSpec([None, None], tf.string),
             **{encoder.column.name: encoder.column.raw_spec() for encoder in self.user_encoders},
         }
+        history = {**user, EXCLUDED: tf.TensorSpec([None, None], tf.string)}
         text = {"text": tf.TensorSpec([None], tf.string)}
         endpoints: dict[str, tuple[Callable[..., dict[str, tf.Tensor]], Inputs]] = {
             "serving_default": (self.recommend, history),
             "recommend": (self.recommend, history),
             "similar_items": (self.similar_items, {"item_ids": tf.TensorSpec([None], tf.string)}),
         }
+        if self.head is not None:
+            endpoints["rank"] = (self.rank, {**user, CANDIDATES: tf.TensorSpec([None, None], tf.string)})
         if self.text_encoder is not None:
             endpoints |= {"embed_item": (self.embed_item, text), "search": (self.search, text)}
         return endpoints
@@ -96,14 +127,27 @@ class Signatures(tf.Module):
         return [self.vocabulary, *(each.vocabulary for each in encoders if each.vocabulary is not None)]
 
     def recommend(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        indices = self.vocabulary(inputs[HISTORY])
-        history, mask = self._history_vectors(indices, inputs)
-        features = {each.column.name: each(inputs[each.column.name]) for each in self.user_encoders}
-        queries = self.user_tower(history, mask, features, training=False)
-        scores = tf.matmul(queries, self.item_vectors, transpose_b=True)  # [batch_size, num_rows]
-        scores = tf.where(tf.reduce_any(mask, axis=1, keepdims=True), scores, self.popularity)
-        excluded = tf.concat([indices, self.vocabulary(inputs[EXCLUDED])], axis=1)
-        return self._items(scores, excluded)
+        user = self._user(inputs)
+        scores = tf.matmul(user.query, self.item_vectors, transpose_b=True)  # [batch_size, num_rows]
+        scores = tf.where(user.is_known, scores, self.popularity)
+        excluded = self.vocabulary(tf.concat([inputs[HISTORY], inputs[EXCLUDED]], axis=1))
+        if not self.num_candidates:
+            return self._items(scores, excluded)
+        retrieved, candidates = top_items(scores, excluded, self.num_candidates)
+        # By logits: far from 0, probabilities are equal that are not.
+        logits = tf.where(user.is_known, self._logits(user, candidates), retrieved)
+        logits = tf.where(candidates >= NUM_SPECIAL, logits, logits.dtype.min)
+        best, places = tf.math.top_k(logits, self.top_k)
+        indices = tf.gather(candidates, places, batch_dims=1)
+        scores = tf.where(user.is_known, tf.sigmoid(best), best)
+        return self._answer(tf.where(indices >= NUM_SPECIAL, scores, 0.0), indices)
+
+    def rank(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        user = self._user(inputs)
+        candidates = self.vocabulary(inputs[CANDIDATES])
+        probabilities = tf.sigmoid(self._logits(user, candidates))
+        probabilities = tf.where(user.is_known, probabilities, tf.gather(self.popularity, candidates))
+        return {"probabilities": tf.where(candidates == PADDING, 0.0, probabilities)}
 
     def _history_inputs(self) -> Inputs:
         """What a request tells of a history."""
@@ -111,19 +155,6 @@ class Signatures(tf.Module):
         events = {} if self.event_encoder is None else {EVENTS: tf.TensorSpec(shape, tf.string)}
         times = {TIMES: tf.TensorSpec(shape, tf.int64)} if self.reads_times else {}
         return {HISTORY: tf.TensorSpec(shape, tf.string), **events, **times}
-
-    def _history_vectors(self, indices: tf.Tensor, inputs: Mapping[str, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
-        """What the user tower reads: float32 [batch_size, history_length, embedding_size], and where an item is."""
-        context = {}
-        if self.event_encoder is not None:
-            context[HISTORY_EVENT] = self.event_encoder(inputs[EVENTS])
-        if self.reads_times:
-            context[HISTORY_TIME] = inputs[TIMES]
-        history, context = compact_context(indices, context, self.user_tower.history_length)
-        vectors, mask = tf.gather(self.item_vectors, history), history >= NUM_SPECIAL
-        if self.interaction_context is not None:
-            vectors = self.interaction_context(vectors, mask, context, training=False)
-        return vectors, mask
 
     def similar_items(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         indices = self.vocabulary(item_ids)
@@ -144,9 +175,32 @@ class Signatures(tf.Module):
         scores = tf.matmul(self.text_encoder(text), self.text_vectors, transpose_b=True)
         return self._items(scores, tf.zeros([tf.shape(text)[0], 1], tf.int32))
 
+    def _user(self, inputs: Mapping[str, tf.Tensor]) -> "_User":
+        context = {}
+        if self.event_encoder is not None:
+            context[HISTORY_EVENT] = self.event_encoder(inputs[EVENTS])
+        if self.reads_times:
+            context[HISTORY_TIME] = inputs[TIMES]
+        indices = self.vocabulary(inputs[HISTORY])
+        history, context = compact_context(indices, context, self.user_tower.history_length)
+        vectors, mask = tf.gather(self.item_vectors, history), history >= NUM_SPECIAL
+        read = vectors
+        if self.interaction_context is not None:
+            read = self.interaction_context(vectors, mask, context, training=False)
+        features = {each.column.name: each(inputs[each.column.name]) for each in self.user_encoders}
+        query = self.user_tower(read, mask, features, training=False)
+        return _User(query, vectors, mask, tf.reduce_any(mask, axis=1, keepdims=True))
+
+    def _logits(self, user: "_User", candidates: tf.Tensor) -> tf.Tensor:
+        assert self.head is not None
+        vectors = tf.gather(self.item_vectors, candidates)
+        return self.head(user.query, user.history, user.mask, vectors, training=False)
+
     def _items(self, scores: tf.Tensor, excluded: tf.Tensor) -> dict[str, tf.Tensor]:
-        best, indices = top_items(scores, excluded, self.top_k)
-        return {"item_ids": tf.gather(self.item_ids, indices), "scores": best}
+        return self._answer(*top_items(scores, excluded, self.top_k))
+
+    def _answer(self, scores: tf.Tensor, indices: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"item_ids": tf.gather(self.item_ids, indices), "scores": scores}
 
     def examples(self, histories: Sequence[Sequence[str]]) -> dict[str, dict[str, np.ndarray]]:
         """Requests for every signature, to compare and to warm up with.
@@ -160,20 +214,41 @@ class Signatures(tf.Module):
         length = self.user_tower.history_length
         rows = [*(list(history)[-length:] for history in histories), [], ["no such item"]]
         ids = [row[-1] if row else "" for row in rows]
-        recommend = {
-            HISTORY: np.array([row + [""] * (length - len(row)) for row in rows], object),
-            EXCLUDED: np.array([[id] for id in ids], object),
-        }
-        filled = recommend[HISTORY] != ""
+        user = {HISTORY: np.array([row + [""] * (length - len(row)) for row in rows], object)}
+        filled = user[HISTORY] != ""
         if self.event_encoder is not None:
             # One after the other, one that is unknown and none at all among them.
             events = np.array([*self.event_encoder.column.vocabulary, "no such event", ""], object)
-            recommend[EVENTS] = np.where(filled, events[np.cumsum(filled).reshape(filled.shape) % len(events)], "")
+            user[EVENTS] = np.where(filled, events[np.cumsum(filled).reshape(filled.shape) % len(events)], "")
         if self.reads_times:
             hours = np.cumsum(filled, axis=1) ** 2
-            recommend[TIMES] = np.where(filled, 1_700_000_000 + 3600 * hours, 0).astype(np.int64)
+            user[TIMES] = np.where(filled, 1_700_000_000 + 3600 * hours, 0).astype(np.int64)
         for encoder in self.user_encoders:
-            recommend[encoder.column.name] = encoder.column.example(len(rows))
+            user[encoder.column.name] = encoder.column.example(len(rows))
+        recommend = {**user, EXCLUDED: np.array([[id] for id in ids], object)}
+        # The catalogue's first and last item, one that is unknown, and padding.
+        candidates = np.array([[self.ids[0], id, "no such item", self.ids[-1], ""] for id in ids], object)
         text = {"text": np.array([f"{id} and something new" for id in ids], object)}
-        inputs = {"similar_items": {"item_ids": np.array(ids, object)}, "embed_item": text, "search": text}
+        inputs = {
+            "rank": {**user, CANDIDATES: candidates},
+            "similar_items": {"item_ids": np.array(ids, object)},
+            "embed_item": text,
+            "search": text,
+        }
         return {name: inputs.get(name, recommend) for name in self.endpoints()}
+
+
+class _User(NamedTuple):
+    """What a request says of its users.
+
+    Attributes:
+        query: float32 [batch_size, embedding_size]
+        history: float32 [batch_size, history_length, embedding_size] item vectors.
+        mask: bool [batch_size, history_length]; True where an item is.
+        is_known: bool [batch_size, 1]; True where any item is.
+    """
+
+    query: tf.Tensor
+    history: tf.Tensor
+    mask: tf.Tensor
+    is_known: tf.Tensor

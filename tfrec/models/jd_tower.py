@@ -8,13 +8,17 @@ import tensorflow as tf
 from tfrec.backbones.gpt import load_gpt
 from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.config import Config, FeaturesConfig, JDTowerConfig
+from tfrec.errors import InputError
 from tfrec.features.prepared import Prepared
 from tfrec.features.vocabulary import NUM_SPECIAL
 from tfrec.features.windows import SequenceWindows
+from tfrec.heads import LinearHead, MLPHead, RankingHead, TransformerHead
 from tfrec.layers.gpt_blocks import new_gpt
 from tfrec.models.retrieval_model import RetrievalModel, build_item_tower, sampling_probabilities
 from tfrec.tasks.next_item import full_softmax, generalised_bce, sampled_softmax
+from tfrec.tasks.ranking import RankingTask
 from tfrec.tasks.retrieval import RetrievalTask
+from tfrec.tasks.sampling import draw_negatives, draw_places
 from tfrec.towers.gpt_text_user_tower import GPTTextUserTower
 from tfrec.towers.gpt_user_tower import GPTUserTower
 from tfrec.towers.mean_user_tower import MeanUserTower
@@ -24,7 +28,8 @@ class JDTower(RetrievalModel):
     """A causal GPT over the item vectors of the history, BERT in the item tower, and their cosine.
 
     Every place of a history is asked for the next item: out of the whole catalogue, out of a sample of it, or out of
-    the batch, as `settings.loss` says.
+    the batch, as `settings.loss` says. With a head some places are also asked of the next item, and of some drawn at
+    random, whether it is the next: two tasks, trained together.
 
     Args:
         settings: The architecture and its loss.
@@ -40,7 +45,11 @@ class JDTower(RetrievalModel):
         `query` float32 [num_targets, embedding_size], for the places that have a target, row by row. With the full
         softmax `items` float32 [num_rows, embedding_size], the catalogue; else `positive` float32
         [num_targets, embedding_size], `negative` float32 [num_negatives, embedding_size] and `negative_ids` int32
-        [num_negatives].
+        [num_negatives]. With a head `logits` float32 [batch_size, num_places, 1 + ranking_negatives], of the next item
+        and others at places drawn at random, and `weights` float32 [batch_size, num_places] of these places.
+
+    Raises:
+        InputError: There is a head, and no second item to tell from the first.
     """
 
     def __init__(
@@ -51,10 +60,14 @@ class JDTower(RetrievalModel):
         text_encoder: TextEncoder | None = None,
     ) -> None:
         user_tower = _build_user_tower(settings, features, prepared)
+        head = build_head(settings)
         item_tower = build_item_tower(settings, prepared, text_encoder)
-        super().__init__(
-            item_tower, user_tower, prepared, text_encoder, "jd_tower", context_dropout=settings.attribute_dropout
-        )
+        super().__init__(item_tower, user_tower, prepared, text_encoder, "jd_tower", settings.attribute_dropout, head)
+        if head is not None and self.num_items < 2:
+            raise InputError(
+                f"Expected at least two items, for the head to tell apart. Received: {self.num_items}. "
+                'Set model.head="none".'
+            )
         self.settings = settings
         self.encodes_catalogue = settings.loss == "full_softmax"
         self.seed_generator = keras.random.SeedGenerator()
@@ -63,6 +76,7 @@ class JDTower(RetrievalModel):
         windows = self.examples(features, prepared)
         self._targets_per_window = windows.num_targets / len(windows)
         self._in_batch = RetrievalTask(settings.temperature)
+        self._ranking = RankingTask()
         self._sampling_probability = sampling_probabilities(prepared)
 
     def step_sizes(self, config: Config) -> list[tuple[keras.Variable, float]]:
@@ -82,23 +96,37 @@ class JDTower(RetrievalModel):
         history, asked = inputs["history"], inputs["target"] >= NUM_SPECIAL
         targets = tf.boolean_mask(inputs["target"], asked)
         outputs = {}
+        ranked = [] if self.head is None else self._draw_ranked(inputs["target"])
         if self.settings.loss == "full_softmax":
             # Every item is needed anyway; each is encoded once.
             outputs["items"] = self.encode_items(tf.range(self.num_items + NUM_SPECIAL), training=training)
-            vectors = tf.gather(outputs["items"], history)
+            vectors, *candidates = (tf.gather(outputs["items"], each) for each in (history, *ranked[:1]))
         else:
             count = 0 if self.settings.loss == "in_batch" else self.settings.num_negatives
             outputs["negative_ids"] = keras.random.randint(
                 [count], NUM_SPECIAL, self.num_items + NUM_SPECIAL, seed=self.seed_generator
             )
-            vectors, outputs["positive"], outputs["negative"] = self.encode_distinct(
-                history, targets, outputs["negative_ids"], training=training
+            vectors, outputs["positive"], outputs["negative"], *candidates = self.encode_distinct(
+                history, targets, outputs["negative_ids"], *ranked[:1], training=training
             )
         read = self.readable(history, vectors)
         states = self.encode_users(
             read, history >= NUM_SPECIAL, inputs["user"], training=training, context=inputs, every_place=True
         )
+        if self.head is not None:
+            _, places, outputs["weights"] = ranked
+            queries = tf.gather(states, places, batch_dims=1)
+            outputs["logits"] = self.head(
+                queries, vectors, history >= NUM_SPECIAL, candidates[0], training=training, places=places
+            )
         return {"query": tf.boolean_mask(states, asked), **outputs}
+
+    def _draw_ranked(self, targets: tf.Tensor) -> list[tf.Tensor]:
+        """Items to rank, [batch_size, num_places, 1 + ranking_negatives], the next one first; places and weights."""
+        places, weights = draw_places(targets >= NUM_SPECIAL, self.settings.ranking_places, self.seed_generator)
+        positives = tf.gather(targets, places, batch_dims=1)  # [batch_size, num_places]
+        negatives = draw_negatives(positives, self.num_items, self.settings.ranking_negatives, self.seed_generator)
+        return [tf.concat([positives[..., tf.newaxis], negatives], axis=-1), places, weights]
 
     def compute_loss(
         self,
@@ -108,6 +136,25 @@ class JDTower(RetrievalModel):
         sample_weight: object = None,
         training: bool = True,
     ) -> tf.Tensor:
+        """Both tasks' losses with their weights; under tf.distribute this device's share of it."""
+        loss = self.retrieval_loss(x, y_pred)
+        if self.head is None:
+            return loss
+        return self.settings.retrieval_weight * loss + self.settings.ranking_weight * self.ranking_loss(x, y_pred)
+
+    def ranking_loss(self, x: Mapping[str, tf.Tensor], y_pred: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """The head's binary cross-entropy of each next item and its negatives.
+
+        On average over the draws it is the mean over the targets of the global batch and what is drawn for them; under
+        tf.distribute this device's share of it.
+        """
+        logits = y_pred["logits"]
+        labels = tf.broadcast_to(tf.one_hot(0, 1 + self.settings.ranking_negatives), tf.shape(logits))
+        weights = tf.broadcast_to(y_pred["weights"][..., tf.newaxis], tf.shape(logits))
+        num_targets = self._targets_per_window * self._global_batch_size(x["target"])
+        return self._ranking(labels, logits, weights, num_targets * (1 + self.settings.ranking_negatives))
+
+    def retrieval_loss(self, x: Mapping[str, tf.Tensor], y_pred: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The mean over the targets of the global batch; under tf.distribute this device's share of it."""
         targets = tf.boolean_mask(x["target"], x["target"] >= NUM_SPECIAL)
         queries, temperature = y_pred["query"], self.settings.temperature
@@ -139,6 +186,19 @@ class JDTower(RetrievalModel):
         context = tf.distribute.get_replica_context()
         devices = 1 if context is None else context.num_replicas_in_sync
         return tf.cast(tf.shape(rows)[0] * devices, tf.float32)
+
+
+def build_head(settings: JDTowerConfig) -> RankingHead | None:
+    """The ranking head that the settings ask for."""
+    size, temperature, dropout = settings.embedding_size, settings.temperature, settings.dropout
+    match settings.head:
+        case "linear":
+            return LinearHead(size, temperature, name="linear")
+        case "mlp":
+            return MLPHead(size, temperature, settings.head_hidden_sizes, dropout, name="mlp")
+        case "transformer":
+            return TransformerHead(size, temperature, settings.num_heads, dropout, name="transformer")
+    return None
 
 
 def _build_user_tower(

@@ -13,6 +13,7 @@ from tfrec.datasets.dataset import Ragged
 from tfrec.features.prepared import Prepared
 from tfrec.features.sequences import pad_context, pad_histories, target_counts
 from tfrec.features.vocabulary import NUM_SPECIAL
+from tfrec.heads import RankingHead
 from tfrec.layers.interaction_context import InteractionContext
 from tfrec.towers.item_tower import ItemTower
 
@@ -44,6 +45,7 @@ class RetrievalModel(keras.Model):
             items. What its histories tell beside the items is added to the item vectors before the user tower.
         text_encoder: Tokens of texts -> vectors; None: the tables hold the vectors, or there is no text.
         context_dropout: Share of the histories of which training hides what they tell beside the items.
+        head: Ranks what the dot product retrieves; None: the dot product does both.
 
     Raises:
         ValueError: The tables hold tokens, and there is no encoder for them.
@@ -59,6 +61,7 @@ class RetrievalModel(keras.Model):
         text_encoder: TextEncoder | None,
         name: str,
         context_dropout: float = 0.0,
+        head: RankingHead | None = None,
     ) -> None:
         super().__init__(name=name)
         if (text_encoder is not None) != ("text_tokens" in prepared.items.arrays):
@@ -69,9 +72,12 @@ class RetrievalModel(keras.Model):
         self.item_tower = item_tower
         self.user_tower = user_tower
         self.text_encoder = text_encoder
+        self.head = head
         item_tower.build()
         user_tower.build()
         self.interaction_context = build_interaction_context(prepared, item_tower.embedding_size, context_dropout)
+        if head is not None:
+            head.build()
         self.counts = prepared.counts
         self.num_items = len(prepared.counts)
         features = {name: tf.constant(array) for name, array in prepared.items.arrays.items()}

@@ -16,7 +16,7 @@ from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
 from tfrec.serving.rows import Recommendations, attribute, pad, pad_beside, ranking, text_array, unknown, with_cut_off
-from tfrec.serving.signatures import Signature, Values
+from tfrec.serving.signatures import Signature, TensorSpec, Values
 from tfrec.serving.tensors import decode, encode
 
 _OPTIONS = [
@@ -42,7 +42,7 @@ _FAULT_OF_THE_REQUEST = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILE
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 
-_ROWS_OF_IDS = ("history_item_ids", "exclude_item_ids")
+_HISTORY, _EXCLUDED, _CANDIDATES = "history_item_ids", "exclude_item_ids", "candidate_item_ids"
 _BESIDE_HISTORIES = {"history_events": "events", "history_timestamps": "timestamps"}
 
 
@@ -211,41 +211,67 @@ class Client:
         exclude = [[] for _ in histories] if exclude is None else exclude
         if len(exclude) != len(histories):
             raise ValueError(f"Expected {len(histories)} lists in exclude, one a history. Received: {len(exclude)}.")
-        given = attributes or {}
-        beside = {"history_events": events, "history_timestamps": timestamps}
 
         def build(signature: Signature) -> dict[str, Values]:
             specs = signature.inputs
-            for name in _ROWS_OF_IDS:
+            for name in (_HISTORY, _EXCLUDED):
                 if name not in specs:
                     raise ValueError(
                         f"Expected a recommender, whose serving_default takes {name}. Received: {list(specs)}."
                     )
-            history = pad("histories", histories, specs["history_item_ids"], may_cut=True)
-            excluded = pad("exclude", exclude, specs["exclude_item_ids"], may_cut=False)
+            history = pad("histories", histories, specs[_HISTORY], may_cut=True)
+            excluded = pad("exclude", exclude, specs[_EXCLUDED], may_cut=False)
             if max(map(len, histories), default=0) > history.shape[1]:
-                extended = with_cut_off(exclude, histories, history.shape[1], specs["exclude_item_ids"])
-                excluded = pad("exclude", extended, specs["exclude_item_ids"], may_cut=False)
-            for name, said in _BESIDE_HISTORIES.items():
-                if beside[name] is not None and name not in specs:
-                    raise ValueError(f"Expected no {said}: this model does not read {name}. Received: some.")
-            histories_beside = {
-                name: pad_beside(said, beside[name], histories, specs[name], history.shape[1])
-                for name, said in _BESIDE_HISTORIES.items()
-                if name in specs
-            }
-            known = [name for name in specs if name not in (*_ROWS_OF_IDS, *_BESIDE_HISTORIES)]
-            if strangers := sorted(set(given) - set(known)):
-                raise ValueError(f"Expected attributes among {known}, which this model takes. Received: {strangers}.")
-            inputs: dict[str, Values] = {
-                name: attribute(name, given[name], specs[name], len(histories))
-                if name in given
-                else unknown(name, specs[name], len(histories))
-                for name in known
-            }
-            return inputs | histories_beside | {"history_item_ids": history, "exclude_item_ids": excluded}
+                extended = with_cut_off(exclude, histories, history.shape[1], specs[_EXCLUDED])
+                excluded = pad("exclude", extended, specs[_EXCLUDED], may_cut=False)
+            inputs: dict[str, Values] = {_HISTORY: history, _EXCLUDED: excluded}
+            beside = _beside(histories, events, timestamps, specs)
+            return inputs | beside | _attributes(attributes or {}, specs, {*inputs, *beside}, len(histories))
 
         return ranking(self._run("serving_default", build, version), count)
+
+    def rank(
+        self,
+        histories: Sequence[Sequence[str]],
+        candidates: Sequence[Sequence[str]],
+        version: int | None = None,
+        attributes: Mapping[str, Sequence[Any]] | None = None,
+        events: Sequence[Sequence[str | None]] | None = None,
+        timestamps: Sequence[Sequence[int | None]] | None = None,
+    ) -> Recommendations:
+        """Candidates that come from elsewhere, best first, each with the probability that it is the next item.
+
+        Args:
+            histories: For every user the item ids so far, oldest first; the last that the model takes in count.
+            candidates: For every user the item ids to rank; also those of the history, and unknown ones, are ranked.
+            version: None is the newest.
+            attributes, events, timestamps: As in `recommend`.
+
+        Raises:
+            ValueError: The model has no ranking head; `candidates` or an attribute is not as long as `histories`,
+                `events` or `timestamps` do not go with the histories, or the model takes no such thing.
+            ServingError: The server answered with an error, or not in time.
+        """
+        if len(candidates) != len(histories):
+            raise ValueError(
+                f"Expected {len(histories)} lists in candidates, one a history. Received: {len(candidates)}."
+            )
+
+        def build(signature: Signature) -> dict[str, Values]:
+            specs = signature.inputs
+            inputs: dict[str, Values] = {
+                _HISTORY: pad("histories", histories, specs[_HISTORY], may_cut=True),
+                _CANDIDATES: pad("candidates", candidates, specs[_CANDIDATES], may_cut=False),
+            }
+            beside = _beside(histories, events, timestamps, specs)
+            return inputs | beside | _attributes(attributes or {}, specs, {*inputs, *beside}, len(histories))
+
+        probabilities = self._run("rank", build, version)["probabilities"]
+        pairs = [
+            list(zip(row, map(float, answers), strict=False))  # Behind the row there is padding.
+            for row, answers in zip(candidates, probabilities, strict=True)
+        ]
+        return [sorted(row, key=lambda pair: -pair[1]) for row in pairs]
 
     def similar_items(
         self, item_ids: Sequence[str], count: int | None = None, version: int | None = None
@@ -312,3 +338,37 @@ class Client:
             code = error.code()
             advice = _ADVICE.get(code, "Read the server's log.")
             raise ServingError(code, f"{self.target}: {error.details()}", advice) from error
+
+
+def _beside(
+    histories: Sequence[Sequence[str]],
+    events: Sequence[Sequence[str | None]] | None,
+    timestamps: Sequence[Sequence[int | None]] | None,
+    specs: Mapping[str, TensorSpec],
+) -> dict[str, Values]:
+    """What is told beside the items of the histories, of which the model takes the last."""
+    given = {"history_events": events, "history_timestamps": timestamps}
+    width = pad("histories", histories, specs[_HISTORY], may_cut=True).shape[1]
+    for name, said in _BESIDE_HISTORIES.items():
+        if given[name] is not None and name not in specs:
+            raise ValueError(f"Expected no {said}: this model does not read {name}. Received: some.")
+    return {
+        name: pad_beside(said, given[name], histories, specs[name], width)
+        for name, said in _BESIDE_HISTORIES.items()
+        if name in specs
+    }
+
+
+def _attributes(
+    given: Mapping[str, Sequence[Any]], specs: Mapping[str, TensorSpec], others: set[str], batch_size: int
+) -> dict[str, Values]:
+    """All inputs but the others: what is given, and the mark of what is not known."""
+    known = [name for name in specs if name not in others]
+    if strangers := sorted(set(given) - set(known)):
+        raise ValueError(f"Expected attributes among {known}, which this model takes. Received: {strangers}.")
+    return {
+        name: attribute(name, given[name], specs[name], batch_size)
+        if name in given
+        else unknown(name, specs[name], batch_size)
+        for name in known
+    }
