@@ -84,6 +84,7 @@ class Signatures(tf.Module):
         self.item_tower = model.item_tower
         self.user_tower = model.user_tower
         self.interaction_context = model.interaction_context
+        self.words = None if model.words is None else tf.Variable(model.words, trainable=False, name="words")
         self.event_encoder = None if prepared.event is None else prepared.event.encoder()
         self.reads_times = prepared.has_time_gaps
         self.item_encoders = [column.encoder() for column in prepared.items.columns]
@@ -184,7 +185,7 @@ class Signatures(tf.Module):
         indices = self.vocabulary(inputs[HISTORY])
         history, context = compact_context(indices, context, self.user_tower.history_length)
         vectors, mask = tf.gather(self.item_vectors, history), history >= NUM_SPECIAL
-        read = vectors
+        read = vectors if self.words is None else tf.gather(self.words, history)
         if self.interaction_context is not None:
             read = self.interaction_context(vectors, mask, context, training=False)
         features = {each.column.name: each(inputs[each.column.name]) for each in self.user_encoders}

@@ -83,6 +83,8 @@ class RetrievalModel(keras.Model):
         features = {name: tf.constant(array) for name, array in prepared.items.arrays.items()}
         self._text_tokens = features.pop("text_tokens", None)
         self._text = features.pop("text", tf.zeros([prepared.items.num_rows, 0]))
+        if self._text.shape[1]:
+            item_tower.start_from_texts(prepared.items.arrays["text"][NUM_SPECIAL:])
         self.words = features.pop("words", None)
         self._item_features = features
         self._user_features = {name: tf.constant(array) for name, array in prepared.users.arrays.items()}

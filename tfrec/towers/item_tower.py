@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfrec.features.columns import Column
@@ -74,6 +75,28 @@ class ItemTower(keras.layers.Layer):
             self.attributes.build()
         self.mlp.build()
         self.built = True
+
+    def start_from_texts(self, vectors: np.ndarray) -> None:
+        """Lets the projection of the text begin with what tells the items' texts apart: their whitened components.
+
+        A sentence encoder's vectors all point the same way, and vary along a few directions. The principal components,
+        each scaled to the same variance, are a better start than random directions (Zhang et al. 2024, "Are ID
+        embeddings necessary? Whitening pre-trained text embeddings for effective sequential recommendation", whiten
+        for good; here training goes on from there).
+
+        Args:
+            vectors: float32 [num_items, text_size]
+        """
+        assert self.text_projection is not None
+        mean = vectors.mean(axis=0, dtype=np.float64)
+        covariance = np.cov(vectors, rowvar=False, dtype=np.float64)
+        variances, directions = np.linalg.eigh(covariance)  # in ascending order
+        size = min(self.embedding_size, self.text_size)
+        scales = np.sqrt(np.maximum(variances, variances[-1] * 1e-6))[::-1][:size]
+        kernel = np.zeros((self.text_size, self.embedding_size))
+        kernel[:, :size] = directions[:, ::-1][:, :size] / scales / np.sqrt(size)  # vectors of length 1 on average
+        self.text_projection.kernel.assign(kernel)
+        self.text_projection.bias.assign(-mean @ kernel)
 
     def call(self, features: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         parts = []
