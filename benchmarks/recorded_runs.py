@@ -31,7 +31,7 @@ def record_run(folder: Path, recipe: str, settings: Sequence[str], data_root: Pa
         metrics.unlink(missing_ok=True)
         overrides = [word for setting in settings for word in ("--set", setting)]
         _command_line("train", recipe, "--run", folder, "--data-root", data_root, *overrides)
-        _command_line("evaluate", folder)
+        _command_line("evaluate", folder, "--data-root", data_root)
     from tfrec.training.checkpoint import read_state  # TensorFlow is started late: --help needs none.
 
     state = read_state(folder / "checkpoints" / "latest.npz")
