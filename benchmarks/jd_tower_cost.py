@@ -130,7 +130,7 @@ def measure_tfrec(variant: str, arguments: argparse.Namespace) -> dict[str, floa
 
 def measure_straightforward(variant: str, arguments: argparse.Namespace) -> dict[str, float]:
     """Some steps of a tutorial's two towers over one BERT."""
-    config, prepared, texts = _prepare([], arguments)
+    config, prepared, texts = _prepare(["model.use_text=false"], arguments)
 
     import keras
     import keras_hub
@@ -213,7 +213,8 @@ def _prepare(settings: Sequence[str], arguments: argparse.Namespace) -> tuple[An
     dataset = load_dataset(config.data, arguments.data_root).positives(config.data.events)
     texts = item_texts(dataset, config.features.text_template)
     split = split_dataset(dataset, config.split)
-    return config, prepare(dataset, split, texts, config, arguments.data_root), texts
+    encoded = texts if config.model.use_text else None
+    return config, prepare(dataset, split, encoded, config, arguments.data_root), texts
 
 
 def _texts_per_second(config: Any, texts: list[str], data_root: Path) -> float:
