@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=128, help="histories in a step of tfrec")
     parser.add_argument("--straightforward-batch-size", type=int, default=8, help="examples in a straightforward step")
     parser.add_argument("--variants", nargs="+", choices=TFREC, default=list(TFREC), metavar="VARIANT")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
     parser.add_argument("--measure", nargs=2, metavar=("WAY", "VARIANT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
@@ -209,7 +210,7 @@ def _prepare(settings: Sequence[str], arguments: argparse.Namespace) -> tuple[An
     from tfrec.features.text import item_texts
     from tfrec.training.prepare import prepare
 
-    config = Config.load(arguments.recipe, parse_settings(list(settings)))
+    config = Config.load(arguments.recipe, parse_settings([*settings, *arguments.settings]))
     dataset = load_dataset(config.data, arguments.data_root).positives(config.data.events)
     texts = item_texts(dataset, config.features.text_template)
     split = split_dataset(dataset, config.split)
