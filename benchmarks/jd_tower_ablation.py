@@ -1,10 +1,10 @@
 """What each part of JD-Tower gives, on Amazon Beauty: the recipe, with one thing changed at a time.
 
-    python benchmarks/jd_tower_ablation.py --data-root data [--epochs 20] [--seeds 0] [--variants "id only" ...]
+    python benchmarks/jd_tower_ablation.py --data-root data [--epochs 12] [--seeds 0] [--variants "id only" ...]
         [--folder runs/benchmarks/jd_tower_ablation]
 
 Every variant and seed is a run in a folder of its own, so that a benchmark that was stopped goes on with the same
-command. With more --epochs than last time, all runs go on.
+command.
 """
 
 import argparse
@@ -27,6 +27,7 @@ VARIANTS: dict[str, dict[str, list[str]]] = {
     "the user is": {
         "GPT, 2 blocks": [],
         "GPT, 1 block": ["model.num_layers=1"],
+        "GPT over the words": ["model.user_tower=gpt_text", "features.history_length=10", "model.item_tokens=24"],
         "the history's mean": ["model.user_tower=mean"],
         "two_tower (weighted mean, in-batch softmax)": ["model.name=two_tower", "training.batch_size=1024"],
     },
@@ -55,7 +56,7 @@ def main() -> None:
     names = [name for variants in VARIANTS.values() for name in variants]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variants", nargs="+", choices=names, default=names, metavar="VARIANT", help=", ".join(names))
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="SEED")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
