@@ -92,9 +92,11 @@ def test_the_export_reads_the_same_words(trained: JDTower, words: Prepared, tmp_
     examples = signatures.examples([words.items.ids[words.split.test.histories[case]].tolist() for case in range(3)])
     # Compares the live model with the reloaded one, in Python and through a v1 Session.
     folder = write_version(signatures, examples, words.titles, {}, tmp_path / "words")
-    answer = tf.saved_model.load(str(folder)).signatures["recommend"](
-        **{name: tf.constant(value) for name, value in examples["recommend"].items()}
-    )
+    requests = {name: tf.constant(value) for name, value in examples["recommend"].items()}
+    unknown = {
+        each.column.name: each.column.missing(len(requests["history_item_ids"])) for each in signatures.user_encoders
+    }
+    answer = tf.saved_model.load(str(folder)).signatures["recommend"](**requests | unknown)
     scores = RetrievalRecommender(trained).score(np.full(3, -1), words.split.test.histories.take(np.arange(3)))
     for row in range(3):
         # A request brings the last eight items, and these are not recommended.
