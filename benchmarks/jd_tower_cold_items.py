@@ -12,7 +12,7 @@ command; a seed also draws the items.
 import argparse
 from pathlib import Path
 
-from recorded_runs import markdown_row, record_run, with_spread, write_lines
+from recorded_runs import folder_name, markdown_row, record_run, with_spread, write_lines
 
 RECIPES = ("amazon-beauty/jd_tower", "movielens-1m/jd_tower")
 SPLIT = ["split.kind=cold_items", "split.validation_fraction=0.1", "split.test_fraction=0.1"]
@@ -38,7 +38,7 @@ def main() -> None:
     records = []
     rows = [markdown_row("data", "recommender", *METRICS), markdown_row("---", "---", "--:", "--:")]
     for recipe in arguments.recipes:
-        data, _, model = recipe.partition("/")
+        data = recipe.partition("/")[0]
         for variant, differing in VARIANTS.items():
             runs = []
             for seed in arguments.seeds:
@@ -50,12 +50,13 @@ def main() -> None:
                     f"training.seed={seed}",
                     f"split.seed={seed}",
                 ]
-                folder = arguments.folder / recipe / "+".join(differing) / f"seed_{seed}"
+                folder = arguments.folder / folder_name(recipe) / "+".join(differing) / f"seed_{seed}"
                 record = record_run(folder, recipe, settings, arguments.data_root)
                 record["metrics"] |= _nearest_texts(folder)
                 runs.append({"variant": variant, **record})
             records += runs
             # The first variant has text: its test is what the baselines are shown for, and all variants' is the same.
+            model = runs[0]["model"]
             names = runs[0]["metrics"] if differing == next(iter(VARIANTS.values())) else [model]
             for name in names:
                 metrics = [with_spread([run["metrics"][name][metric] for run in runs]) for metric in METRICS]

@@ -10,7 +10,7 @@ recipe and seed is a run in a folder of its own, so that a benchmark that was st
 import argparse
 from pathlib import Path
 
-from recorded_runs import markdown_row, record_run, with_spread, write_lines
+from recorded_runs import folder_name, markdown_row, record_run, with_spread, write_lines
 
 RECIPES = ("amazon-beauty/jd_tower", "movielens-1m/jd_tower")
 
@@ -51,7 +51,7 @@ def main() -> None:
     records = {
         recipe: [
             record_run(
-                arguments.folder / recipe / f"seed_{seed}",
+                arguments.folder / folder_name(recipe) / f"seed_{seed}",
                 recipe,
                 [*arguments.settings, f"training.seed={seed}"],
                 arguments.data_root,
@@ -63,7 +63,7 @@ def main() -> None:
     print(markdown_row("data", "model", "HR@10", "NDCG@10", "epochs", "s / epoch"))
     print(markdown_row("---", "---", "--:", "--:", "--:", "--:"))
     for recipe, runs in records.items():
-        data, _, model = recipe.partition("/")
+        data, model = recipe.partition("/")[0], runs[0]["model"]
         for name, (hit_rate, ndcg) in PUBLISHED.get(data, {}).items():
             print(markdown_row(data, name, f"{hit_rate:.4f}", f"{ndcg:.4f}", "", ""))
         metrics = [run["metrics"][model] for run in runs]

@@ -22,8 +22,8 @@ def record_run(folder: Path, recipe: str, settings: Sequence[str], data_root: Pa
         data_root: Where the data are.
 
     Returns:
-        `run`, `recipe`, `settings`, `epochs`, `best_epoch`, `seconds_an_epoch` (the median; validation counts), and
-        `metrics`: recommender -> metric -> mean.
+        `run`, `recipe`, `model`, `settings`, `epochs`, `best_epoch`, `seconds_an_epoch` (the median; validation
+        counts), and `metrics`: recommender -> metric -> mean.
     """
     config = Config.load(recipe, parse_settings(list(settings))).model_dump(mode="json")
     saved, metrics = folder / "config.json", folder / "metrics.json"
@@ -38,6 +38,7 @@ def record_run(folder: Path, recipe: str, settings: Sequence[str], data_root: Pa
     return {
         "run": folder.name,
         "recipe": recipe,
+        "model": config["model"]["name"],
         "settings": list(settings),
         "epochs": state["epoch"],
         "best_epoch": state["best_epoch"],
@@ -47,6 +48,11 @@ def record_run(folder: Path, recipe: str, settings: Sequence[str], data_root: Pa
             for report in json.loads(metrics.read_text())
         },
     }
+
+
+def folder_name(recipe: str) -> str:
+    """Where below a benchmark's folder a recipe's runs go, which may be given by name or as a TOML file."""
+    return recipe.removesuffix(".toml").lstrip("./")
 
 
 def write_lines(path: Path, records: Sequence[dict[str, Any]]) -> None:
