@@ -287,6 +287,10 @@ class TestTuning:
         assert vectors.dtype == np.float32
         np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
 
+    def test_keras_finds_nothing_to_build(self, tiny_backbone: Path) -> None:
+        encoder = TextEncoder.from_preset(tiny_backbone, 24, pooling="attention", tuning="lora")
+        assert [layer.name for layer in encoder._flatten_layers() if not layer.built] == []
+
 
 class TestKey:
     def test_it_is_that_of_the_weights_the_vocabulary_and_the_settings(self, encoder: TextEncoder) -> None:

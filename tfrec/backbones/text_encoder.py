@@ -78,6 +78,8 @@ class TextEncoder(keras.layers.Layer):
             )
         self.backbone = backbone
         self.tokenizer = tokenizer
+        if not tokenizer.built:  # Keras's fit would try to build what holds it, and fails on several devices.
+            tokenizer.build(None)
         self.sequence_length = sequence_length
         self.pooling = pooling
         self.tuning = tuning
