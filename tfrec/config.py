@@ -245,6 +245,10 @@ class JDTowerConfig(TowersConfig):
     gpt_learning_rate: PositiveFloat = 5e-5
     """AdamW's step size for the weights of a pretrained GPT."""
 
+    start_from_mean: bool = False
+    """gpt: the user vector begins as the mean of the history's item vectors, and the GPT learns what to add to it; good
+    for new items, which their texts must find."""
+
     num_layers: PositiveInt = 2
     """Blocks of a fresh GPT."""
 

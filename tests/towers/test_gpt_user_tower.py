@@ -67,3 +67,16 @@ def test_a_gpt_of_another_width_is_projected_into_and_out_of() -> None:
     states = tower.blocks(tf.constant(states, tf.float32)).numpy() @ tower.output_projection.kernel.numpy()
     expected = states[0, 4] / np.linalg.norm(states[0, 4])
     np.testing.assert_allclose(tower(HISTORY, MASK, {})[0], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_it_can_start_from_the_mean() -> None:
+    keras.utils.set_random_seed(0)
+    gpt = new_gpt(2, 2, size=8, num_places=5)
+    tower = GPTUserTower((), history_length=5, embedding_size=8, gpt=gpt, start_from_mean=True)
+    tower.build()
+    states = tower.blocks(HISTORY * 8**0.5).numpy()
+    expected = HISTORY[0, :3].numpy().mean(axis=0) + 0.1 * states[0, 2] / 8**0.5
+    places = tower(HISTORY, MASK, {}, every_place=True)
+    np.testing.assert_allclose(places[0, 2], expected / np.linalg.norm(expected), rtol=1e-4, atol=1e-5)
+    expected = HISTORY[1, :2].numpy().mean(axis=0) + 0.1 * states[1, 1] / 8**0.5
+    np.testing.assert_allclose(tower(HISTORY, MASK, {})[1], expected / np.linalg.norm(expected), rtol=1e-4, atol=1e-5)

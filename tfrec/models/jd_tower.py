@@ -214,5 +214,7 @@ def _build_user_tower(
     else:
         num_tokens = int(prepared.items.arrays["words"].max()) + 1 if reads_words else 1
         gpt = new_gpt(settings.num_layers, settings.num_heads, size, num_places, num_tokens)
-    tower = GPTTextUserTower if reads_words else GPTUserTower
-    return tower(columns, history_length, size, gpt, settings.dropout, settings.attribute_dropout)
+    dropouts = settings.dropout, settings.attribute_dropout
+    if reads_words:
+        return GPTTextUserTower(columns, history_length, size, gpt, *dropouts)
+    return GPTUserTower(columns, history_length, size, gpt, *dropouts, settings.start_from_mean)

@@ -9,6 +9,10 @@ import tensorflow as tf
 from tfrec.features.columns import Column
 from tfrec.layers.feature_projection import FeatureProjection
 from tfrec.layers.gpt_blocks import GPTBlocks
+from tfrec.layers.running_mean import running_mean
+
+GPT_WEIGHT = 0.1
+"""What the GPT weighs at first beside the mean."""
 
 
 class GPTUserTower(keras.layers.Layer):
@@ -25,6 +29,9 @@ class GPTUserTower(keras.layers.Layer):
             leads into it and one out of it.
         dropout: As GPTBlocks'.
         attribute_dropout: Share of the rows whose attributes training hides.
+        start_from_mean: Begin with the mean of the item vectors as the user vector, and let the GPT learn what to add
+            to it. With item vectors that begin as their texts' (ItemTower.start_from_texts) that is to begin with the
+            similarity of texts, which knows what to do with items that are new.
 
     Call arguments:
         history: float32 [batch_size, history_length, embedding_size], oldest first, padded at the end.
@@ -44,12 +51,14 @@ class GPTUserTower(keras.layers.Layer):
         gpt: keras_hub.models.GPT2Backbone,
         dropout: float = 0.0,
         attribute_dropout: float = 0.0,
+        start_from_mean: bool = False,
         **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         self.columns = tuple(columns)
         self.history_length = history_length
         self.embedding_size = embedding_size
+        self.start_from_mean = start_from_mean
         self.blocks = GPTBlocks(gpt, dropout)
         is_other = self.blocks.size != embedding_size
         self.input_projection = keras.layers.Dense(self.blocks.size) if is_other else None
@@ -62,6 +71,9 @@ class GPTUserTower(keras.layers.Layer):
             self.output_projection.build((None, self.blocks.size))
         if self.attributes is not None:
             self.attributes.build()
+        if self.start_from_mean:
+            initial = keras.initializers.Constant(GPT_WEIGHT)
+            self.gpt_weight = self.add_weight(shape=(), initializer=initial, name="gpt_weight")
         self.built = True
 
     @property
@@ -84,9 +96,13 @@ class GPTUserTower(keras.layers.Layer):
         if self.attributes is not None:
             states += self.attributes(features, training=training)[:, tf.newaxis]
         states = self.blocks(states, training=training)
+        if self.output_projection is not None:
+            states = self.output_projection(states)
+        if self.start_from_mean:
+            # The normalised states are of length embedding_size ** 0.5, the mean's at most 1.
+            means = tf.cast(running_mean(history, mask), states.dtype)
+            states = means + self.gpt_weight * states / self.embedding_size**0.5
         if not every_place:
             last = tf.maximum(tf.reduce_sum(tf.cast(mask, tf.int32), axis=1) - 1, 0)
             states = tf.gather(states, last, batch_dims=1)
-        if self.output_projection is not None:
-            states = self.output_projection(states)
         return tf.math.l2_normalize(tf.cast(states, tf.float32), axis=-1)

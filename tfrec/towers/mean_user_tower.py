@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfrec.features.columns import Column
 from tfrec.layers.feature_projection import FeatureProjection
+from tfrec.layers.running_mean import running_mean
 
 
 class MeanUserTower(keras.layers.Layer):
@@ -59,13 +60,9 @@ class MeanUserTower(keras.layers.Layer):
         training: bool = False,
         every_place: bool = False,
     ) -> tf.Tensor:
-        filled = tf.cast(mask, history.dtype)[:, :, tf.newaxis]
-        sums, counts = history * filled, filled
-        if every_place:
-            sums, counts = tf.cumsum(sums, axis=1), tf.cumsum(counts, axis=1)
-        else:
-            sums, counts = tf.reduce_sum(sums, axis=1), tf.reduce_sum(counts, axis=1)
-        outputs = tf.math.divide_no_nan(sums, counts)
+        outputs = running_mean(history, mask)
+        if not every_place:
+            outputs = outputs[:, -1]
         if self.attributes is not None:
             attributes = self.attributes(features, training=training)
             outputs += attributes[:, tf.newaxis] if every_place else attributes

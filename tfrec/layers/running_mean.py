@@ -1,0 +1,17 @@
+"""The mean of a history, up to each of its places."""
+
+import tensorflow as tf
+
+
+def running_mean(history: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """The mean of the vectors up to each place, itself included.
+
+    Args:
+        history: [batch_size, history_length, size], oldest first.
+        mask: bool [batch_size, history_length]; True where an item is.
+
+    Returns:
+        [batch_size, history_length, size]; zero where there is nothing yet. The last place's is the whole history's.
+    """
+    filled = tf.cast(mask, history.dtype)[:, :, tf.newaxis]
+    return tf.math.divide_no_nan(tf.cumsum(history * filled, axis=1), tf.cumsum(filled, axis=1))
