@@ -9,7 +9,7 @@ import tensorflow as tf
 from tests.backbones.tiny import make_tiny_gpt
 from tfrec.artifacts.signatures import Signatures
 from tfrec.artifacts.version import write_version
-from tfrec.backbones.gpt import NO_TOKEN
+from tfrec.backbones.gpt import NO_TOKEN, load_gpt
 from tfrec.baselines import Random
 from tfrec.config import Config
 from tfrec.datasets import split_dataset
@@ -115,3 +115,16 @@ def test_a_history_that_is_longer_than_the_positions(words_config: Config, words
 def test_a_pretrained_gpt_takes_its_own_steps(trained: JDTower, words_config: Config) -> None:
     sizes = {size for _, size in trained.step_sizes(words_config)}
     assert sizes == (set() if words_config.model.gpt is None else {0.003})
+
+
+def test_a_pretrained_gpt_can_read_item_vectors(config: Config, prepared: Prepared, tiny_gpt: Path) -> None:
+    settings = {"name": "jd_tower", "gpt": str(tiny_gpt), "embedding_size": 16, "hidden_sizes": []}
+    model = build_model(Config.model_validate({**config.model_dump(), "model": settings}), prepared)
+    pretrained = load_gpt(str(tiny_gpt), num_places=8)
+    expected = [weight for block in pretrained.transformer_layers for weight in block.trainable_variables]
+    found = [weight for block in model.user_tower.blocks.blocks for weight in block.trainable_variables]
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert {id(variable) for variable, _ in model.step_sizes(config)} >= {id(weight) for weight in found}
+    batch = model.examples(config.features, prepared).batch(tf.constant([0, 1], tf.int64))
+    assert np.isfinite(model.compute_loss(batch, None, model(batch, training=True)))
