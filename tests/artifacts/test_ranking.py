@@ -223,7 +223,14 @@ def test_another_number_of_candidates_is_another_version(base_path: Path, run: R
     assert card["rank_candidates"] == NUM_CANDIDATES
 
 
-@pytest.mark.parametrize(("head", "precision"), [("none", "float32"), ("linear", "float32"), ("mlp", "mixed_bfloat16")])
+@pytest.mark.parametrize(
+    ("head", "precision"),
+    [
+        pytest.param("none", "float32", marks=pytest.mark.slow),
+        pytest.param("linear", "float32", marks=pytest.mark.slow),
+        ("mlp", "mixed_bfloat16"),
+    ],
+)
 def test_every_head_answers_alike_after_reload(
     head: str, precision: str, config: Config, prepared: Prepared, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from tfrec.features.text import item_texts
 from tfrec.training.trainer import load_model, train
 
 
-@pytest.fixture(scope="module", params=["lora", "full"])
+@pytest.fixture(scope="module", params=["lora", pytest.param("full", marks=pytest.mark.slow)])
 def exported(
     request: pytest.FixtureRequest,
     tuned: Callable[..., Tuned],

@@ -53,6 +53,7 @@ def test_two_devices_train_as_one(prepared: Prepared, config: Config, tmp_path: 
         np.testing.assert_allclose(two["val_ndcg@10"], one["val_ndcg@10"], atol=0.01)
 
 
+@pytest.mark.slow
 def test_two_devices_train_a_backbone_as_one(
     simulation: Simulation, config: Config, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
 ) -> None:

@@ -33,13 +33,12 @@ class AdamW(keras.optimizers.AdamW):
         **kwargs: object,
     ) -> None:
         super().__init__(learning_rate, weight_decay=weight_decay, **kwargs)
-        self.rates = tuple(rates)
+        self._rate_of = {id(variable): rate for variable, rate in rates}  # Keras would take variables for its own.
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
         """Makes the moments; see keras.optimizers.Optimizer.build."""
         super().build(variables)
-        rates = {id(variable): rate for variable, rate in self.rates}
-        self._rates = [rates.get(id(variable), 1.0) for variable in variables]
+        self._rates = [self._rate_of.get(id(variable), 1.0) for variable in variables]
 
     def update_step(
         self, gradient: tf.Tensor, variable: tf.Variable | keras.Variable, learning_rate: tf.Tensor
