@@ -1,18 +1,16 @@
 """A causal GPT over the words of a history."""
 
-from collections.abc import Mapping
-
 import keras
 import keras_hub
 import tensorflow as tf
 
 from tfrec.backbones.gpt import NO_TOKEN
 from tfrec.features.columns import Column
-from tfrec.layers.feature_projection import FeatureProjection
 from tfrec.layers.gpt_blocks import GPTBlocks
+from tfrec.towers.causal_user_tower import CausalUserTower
 
 
-class GPTTextUserTower(keras.layers.Layer):
+class GPTTextUserTower(CausalUserTower):
     """GPT-2 over the history as one text, the items' texts one after the other -> unit vectors.
 
     The state at the last token of an item, which marks the end of its text, has read all words up to there and is the
@@ -21,21 +19,12 @@ class GPTTextUserTower(keras.layers.Layer):
     recommendation", put histories into words likewise.)
 
     Args:
-        columns: The users' attributes; none: the history alone.
-        history_length: Places of the history.
-        embedding_size: Dimensions of the user vectors.
+        columns, history_length, embedding_size, attribute_dropout: As CausalUserTower's; the history holds tokens,
+            int32 [batch_size, history_length, item_tokens], each item's followed by NO_TOKEN.
         gpt: A GPT2Backbone whose vocabulary the tokens are of, with a position for each token of a full history.
         dropout: As GPTBlocks'.
-        attribute_dropout: Share of the rows whose attributes training hides.
 
-    Call arguments:
-        history: int32 [batch_size, history_length, item_tokens], oldest first, each item's tokens followed by NO_TOKEN.
-        mask: bool [batch_size, history_length]; True where an item is.
-        features: Name -> encoded column [batch_size, …].
-        every_place: Return the vectors of all places instead of the last item's.
-
-    Returns:
-        float32 [batch_size, embedding_size], or [batch_size, history_length, embedding_size].
+    Call arguments and shapes are those of CausalUserTower.
     """
 
     def __init__(
@@ -48,34 +37,21 @@ class GPTTextUserTower(keras.layers.Layer):
         attribute_dropout: float = 0.0,
         **kwargs: object,
     ) -> None:
-        super().__init__(**kwargs)
-        self.columns = tuple(columns)
-        self.history_length = history_length
-        self.embedding_size = embedding_size
+        super().__init__(columns, history_length, embedding_size, attribute_dropout, int(gpt.hidden_dim), **kwargs)
         self.token_embedding = gpt.token_embedding
         self.blocks = GPTBlocks(gpt, dropout)
         self.output_projection = keras.layers.Dense(embedding_size)
-        self.attributes = FeatureProjection(self.columns, self.blocks.size, attribute_dropout) if columns else None
 
     def build(self, input_shape: object = None) -> None:
         self.output_projection.build((None, self.blocks.size))
-        if self.attributes is not None:
-            self.attributes.build()
-        self.built = True
+        super().build(input_shape)
 
     @property
     def pretrained_variables(self) -> list[keras.Variable]:
         """The weights that come from the GPT."""
         return [*self.token_embedding.trainable_variables, *self.blocks.trainable_variables]
 
-    def call(
-        self,
-        history: tf.Tensor,
-        mask: tf.Tensor,
-        features: Mapping[str, tf.Tensor],
-        training: bool = False,
-        every_place: bool = False,
-    ) -> tf.Tensor:
+    def read(self, history: tf.Tensor, mask: tf.Tensor, user: tf.Tensor | float, training: bool) -> tf.Tensor:
         written = (history != NO_TOKEN) & mask[:, :, tf.newaxis]
         lengths = tf.reduce_sum(tf.cast(written, tf.int32), axis=2)  # [batch_size, history_length]
         ends = tf.maximum(tf.cumsum(lengths, axis=1) - 1, 0)  # [batch_size, history_length]
@@ -84,12 +60,5 @@ class GPTTextUserTower(keras.layers.Layer):
         order = tf.argsort(tf.cast(~written, tf.int32), stable=True)
         order = order[:, : tf.reduce_max(ends) + 1]
         tokens = tf.gather(tf.reshape(history, tf.shape(written)), order, batch_dims=1)  # [batch_size, longest]
-        states = self.token_embedding(tf.maximum(tokens, 0))
-        if self.attributes is not None:
-            states += self.attributes(features, training=training)[:, tf.newaxis]
-        states = self.blocks(states, training=training)
-        if not every_place:
-            ends = ends[:, -1:]
-        states = self.output_projection(tf.gather(states, ends, batch_dims=1))
-        vectors = tf.math.l2_normalize(tf.cast(states, tf.float32), axis=-1)
-        return vectors if every_place else vectors[:, 0]
+        states = self.blocks(self.token_embedding(tf.maximum(tokens, 0)) + user, training=training)
+        return self.output_projection(tf.gather(states, ends, batch_dims=1))
