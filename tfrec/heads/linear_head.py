@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tfrec.heads.ranking_head import RankingHead
+from tfrec.heads.ranking_head import RankingHead, Vectors
 
 
 @keras.saving.register_keras_serializable(package="tfrec")
@@ -19,13 +19,5 @@ class LinearHead(RankingHead):
     def build_features(self) -> int:
         return self.embedding_size
 
-    def features(
-        self,
-        query: tf.Tensor,
-        history: tf.Tensor,
-        candidates: tf.Tensor,
-        mask: tf.Tensor,
-        training: bool,
-        places: tf.Tensor | None,
-    ) -> tf.Tensor:
-        return query[..., tf.newaxis, :] * candidates
+    def features(self, vectors: Vectors, seen: tf.Tensor, training: bool) -> tf.Tensor:
+        return vectors.query[..., tf.newaxis, :] * vectors.candidates

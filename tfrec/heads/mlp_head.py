@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tfrec.heads.ranking_head import RankingHead
+from tfrec.heads.ranking_head import RankingHead, Vectors
 
 
 @keras.saving.register_keras_serializable(package="tfrec")
@@ -43,16 +43,9 @@ class MLPHead(RankingHead):
             size = layer.units
         return size
 
-    def features(
-        self,
-        query: tf.Tensor,
-        history: tf.Tensor,
-        candidates: tf.Tensor,
-        mask: tf.Tensor,
-        training: bool,
-        places: tf.Tensor | None,
-    ) -> tf.Tensor:
-        query = tf.broadcast_to(query[..., tf.newaxis, :], tf.shape(candidates))  # once for each of its candidates
+    def features(self, vectors: Vectors, seen: tf.Tensor, training: bool) -> tf.Tensor:
+        candidates = vectors.candidates
+        query = tf.broadcast_to(vectors.query[..., tf.newaxis, :], tf.shape(candidates))  # once for each of them
         outputs = tf.concat([query, candidates, query * candidates], axis=-1)
         for layer in self.hidden:
             outputs = self.drop(layer(outputs), training=training)

@@ -1,9 +1,18 @@
 """What every ranking head is."""
 
 from abc import abstractmethod
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
+
+
+class Vectors(NamedTuple):
+    """What a head looks at; the shapes are those of RankingHead's call arguments."""
+
+    query: tf.Tensor
+    history: tf.Tensor
+    candidates: tf.Tensor
 
 
 class RankingHead(keras.layers.Layer):
@@ -36,6 +45,9 @@ class RankingHead(keras.layers.Layer):
 
     Returns:
         Logits float32 [batch_size, num_candidates], or [batch_size, num_places, num_candidates].
+
+    Raises:
+        ValueError: There are queries for some places, and not said which.
     """
 
     def __init__(self, embedding_size: int, temperature: float = 1.0, **kwargs: object) -> None:
@@ -69,8 +81,8 @@ class RankingHead(keras.layers.Layer):
         cosine = tf.reduce_sum(tf.multiply(*units), axis=-1)
         # Unit vectors' elements are small; this gives them the size that layers are initialised for.
         scale = self.embedding_size**0.5
-        vectors = [tf.cast(each * scale, self.compute_dtype) for each in (query, history, candidates)]
-        features = self.features(vectors[0], vectors[1], vectors[2], mask, training, places)
+        vectors = Vectors(*(tf.cast(each * scale, self.compute_dtype) for each in (query, history, candidates)))
+        features = self.features(vectors, _seen(query, mask, places), training)
         return self.cosine_weight * (cosine - self.cosine_bias) + tf.squeeze(self.logit(features), axis=-1)
 
     @abstractmethod
@@ -78,21 +90,28 @@ class RankingHead(keras.layers.Layer):
         """Builds what `features` needs, and returns num_features."""
 
     @abstractmethod
-    def features(
-        self,
-        query: tf.Tensor,
-        history: tf.Tensor,
-        candidates: tf.Tensor,
-        mask: tf.Tensor,
-        training: bool,
-        places: tf.Tensor | None,
-    ) -> tf.Tensor:
+    def features(self, vectors: Vectors, seen: tf.Tensor, training: bool) -> tf.Tensor:
         """What the logit is linear in, beside the cosine.
 
         Args:
-            query, history, candidates, mask, training, places: As in a call; the vectors are of the length
-                `embedding_size ** 0.5`, and of the layer's compute dtype.
+            vectors: Those of a call, of the length `embedding_size ** 0.5` and the layer's compute dtype.
+            seen: What of the history each query sees: bool [batch_size, num_places, history_length].
+            training: As in a call.
 
         Returns:
             [batch_size, num_candidates, num_features], or [batch_size, num_places, num_candidates, num_features].
         """
+
+
+def _seen(query: tf.Tensor, mask: tf.Tensor, places: tf.Tensor | None) -> tf.Tensor:
+    """What of the history each query sees: bool [batch_size, num_places, history_length]."""
+    if query.shape.rank == 2:
+        return mask[:, tf.newaxis]
+    if places is None:
+        if None not in (query.shape[1], mask.shape[1]) and query.shape[1] != mask.shape[1]:
+            raise ValueError(
+                f"Expected a query for each of the history's {mask.shape[1]} places, or `places`. "
+                f"Received: {query.shape[1]} queries and no places"
+            )
+        places = tf.range(tf.shape(query)[1])[tf.newaxis]
+    return mask[:, tf.newaxis] & (tf.range(tf.shape(mask)[1]) <= places[..., tf.newaxis])

@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from tfrec.heads.ranking_head import RankingHead
+from tfrec.heads.ranking_head import RankingHead, Vectors
 
 
 @keras.saving.register_keras_serializable(package="tfrec")
@@ -26,7 +26,7 @@ class TransformerHead(RankingHead):
     Call arguments and shapes are those of RankingHead.
 
     Raises:
-        ValueError: num_heads does not divide embedding_size; or there are queries for some places, and not said which.
+        ValueError: num_heads does not divide embedding_size.
     """
 
     def __init__(
@@ -60,18 +60,10 @@ class TransformerHead(RankingHead):
         self.contraction.build((None, None, 4 * self.embedding_size))
         return self.embedding_size
 
-    def features(
-        self,
-        query: tf.Tensor,
-        history: tf.Tensor,
-        candidates: tf.Tensor,
-        mask: tf.Tensor,
-        training: bool,
-        places: tf.Tensor | None,
-    ) -> tf.Tensor:
+    def features(self, vectors: Vectors, seen: tf.Tensor, training: bool) -> tf.Tensor:
+        query, history, candidates = vectors
         shape = tf.shape(candidates)
         num_candidates = tf.shape(candidates)[-2]
-        seen = _seen(query, mask, places)  # [batch_size, num_places, history_length]
         if query.shape.rank == 2:
             query = query[:, tf.newaxis]
         batch_size, num_places = tf.shape(query)[0], tf.shape(query)[1]
@@ -86,17 +78,3 @@ class TransformerHead(RankingHead):
         states += self.drop(outputs, training=training)
         # [batch_size, num_places * num_candidates, size] -> [batch_size, num_places, num_candidates, size]
         return tf.reshape(self.logit_norm(states), shape)
-
-
-def _seen(query: tf.Tensor, mask: tf.Tensor, places: tf.Tensor | None) -> tf.Tensor:
-    """What of the history each query sees: bool [batch_size, num_places, history_length]."""
-    if query.shape.rank == 2:
-        return mask[:, tf.newaxis]
-    if places is None:
-        if None not in (query.shape[1], mask.shape[1]) and query.shape[1] != mask.shape[1]:
-            raise ValueError(
-                f"Expected a query for each of the history's {mask.shape[1]} places, or `places`. "
-                f"Received: {query.shape[1]} queries and no places"
-            )
-        places = tf.range(tf.shape(query)[1])[tf.newaxis]
-    return mask[:, tf.newaxis] & (tf.range(tf.shape(mask)[1]) <= places[..., tf.newaxis])
