@@ -54,9 +54,10 @@ def evaluate(
         prepared = Prepared.load(opened.prepared)
         split, num_items = prepared.split, len(prepared.counts)
         model = load_model(opened, prepared, data_root)
-        models: list[Recommender] = [RetrievalRecommender(model)]
+        retrieval = RetrievalRecommender(model)
+        models: list[Recommender] = [retrieval]
         if model.head is not None:
-            models.append(RankingRecommender(model, rank_candidates, split.candidates))
+            models.append(RankingRecommender(retrieval, rank_candidates, split.candidates))
         recommenders = [
             *models,
             Popularity(split.train, num_items),

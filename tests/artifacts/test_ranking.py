@@ -95,7 +95,7 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 
 class TestServed:
     def test_rank_is_the_live_models_head(self, client: Client, model: JDTower, histories: Ragged) -> None:
-        logits = RankingRecommender(model, 60).score(NOBODY, histories)
+        logits = RankingRecommender(RetrievalRecommender(model), 60).score(NOBODY, histories)
         answers = client.rank(
             [ids(row) for row in map(histories.__getitem__, range(20))],
             [ids(np.setdiff1d(np.arange(60), histories[row])[: 4 + row]) for row in range(20)],
@@ -110,7 +110,7 @@ class TestServed:
     def test_recommend_retrieves_and_ranks_as_evaluation_does(
         self, client: Client, model: JDTower, histories: Ragged
     ) -> None:
-        scores = RankingRecommender(model, NUM_CANDIDATES).score(NOBODY, histories)
+        scores = RankingRecommender(RetrievalRecommender(model), NUM_CANDIDATES).score(NOBODY, histories)
         answers = client.recommend([ids(histories[row]) for row in range(20)])
         for row, answer in enumerate(answers):
             scores[row, histories[row]] = -np.inf
@@ -207,7 +207,7 @@ def test_evaluation_shows_the_model_with_and_without_its_head(run: Run, model: J
     saved = {report["name"]: report["metrics"] for report in json.loads(run.metrics.read_text())}
     assert list(saved)[:4] == ["jd_tower", "jd_tower + transformer", "popularity", "random"]
     settings = run.config.evaluation
-    ranked = evaluate(RankingRecommender(model, 12), prepared.split.test, 60, settings)
+    ranked = evaluate(RankingRecommender(RetrievalRecommender(model), 12), prepared.split.test, 60, settings)
     assert saved["jd_tower + transformer"]["ndcg@5"]["mean"] == pytest.approx(ranked.metrics["ndcg@5"].mean)
     said = " ".join(result.output.split())
     assert "jd_tower + transformer in ndcg@10" in said or "than jd_tower + transformer" in said

@@ -69,7 +69,7 @@ class TestContract(RecommenderContract):
 class TestRankingContract(TestContract):
     @pytest.fixture
     def recommender(self, trained: JDTower) -> RankingRecommender:
-        return RankingRecommender(trained, num_candidates=20)
+        return RankingRecommender(RetrievalRecommender(trained), num_candidates=20)
 
 
 @pytest.mark.parametrize("ranked", [0, 20, 60])
@@ -77,7 +77,7 @@ def test_learns_what_follows_what(
     ranked: int, trained: JDTower, jd_prepared: Prepared, jd_config: Config, simulation: Simulation
 ) -> None:
     test = jd_prepared.split.test
-    recommender = RankingRecommender(trained, ranked) if ranked else RetrievalRecommender(trained)
+    recommender = RankingRecommender(RetrievalRecommender(trained), ranked) if ranked else RetrievalRecommender(trained)
     report = evaluate(recommender, test, 60, jd_config.evaluation)
     assert report.metrics["recall@5"].mean > 0.8 * simulation.best_recall(test, 5)
 
@@ -184,8 +184,8 @@ class TestRetrieveThenRank:
         self, untrained: JDTower, histories: Ragged
     ) -> None:
         cosines = RetrievalRecommender(untrained).score(self.users, histories)
-        by_head = RankingRecommender(untrained, 60).score(self.users, histories)
-        scores = RankingRecommender(untrained, 7).score(self.users, histories)
+        by_head = RankingRecommender(RetrievalRecommender(untrained), 60).score(self.users, histories)
+        scores = RankingRecommender(RetrievalRecommender(untrained), 7).score(self.users, histories)
         for row in range(3):
             unseen = np.setdiff1d(np.arange(60), histories[row])
             best = unseen[np.argsort(-cosines[row, unseen])]
@@ -194,8 +194,8 @@ class TestRetrieveThenRank:
 
     def test_only_what_may_be_recommended_is_retrieved(self, untrained: JDTower, histories: Ragged) -> None:
         allowed = np.array([3, 14, 15, 59])
-        by_head = RankingRecommender(untrained, 60).score(self.users, histories)
-        scores = RankingRecommender(untrained, 4, allowed).score(self.users, histories)
+        by_head = RankingRecommender(RetrievalRecommender(untrained), 60).score(self.users, histories)
+        scores = RankingRecommender(RetrievalRecommender(untrained), 4, allowed).score(self.users, histories)
         for row in range(3):
             unseen = np.setdiff1d(allowed, histories[row])
             np.testing.assert_allclose(scores[row, unseen], by_head[row, unseen], rtol=1e-4, atol=1e-5)
@@ -203,7 +203,7 @@ class TestRetrieveThenRank:
 
     def test_without_a_history_what_is_popular(self, untrained: JDTower, jd_prepared: Prepared) -> None:
         nothing = Ragged(np.zeros(0, np.int32), np.zeros(2, np.int64))
-        [scores] = RankingRecommender(untrained, 7).score(self.users[:1], nothing)
+        [scores] = RankingRecommender(RetrievalRecommender(untrained), 7).score(self.users[:1], nothing)
         np.testing.assert_allclose(scores, jd_prepared.counts / jd_prepared.counts.max(), rtol=1e-6)
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfrec.datasets.dataset import Ragged
-from tfrec.features.sequences import pad_context, pad_histories
+from tfrec.features.sequences import pad_histories
 from tfrec.features.vocabulary import NUM_SPECIAL
 from tfrec.index.exact import top_items
-from tfrec.models.retrieval_model import RetrievalModel, popularity_scores
+from tfrec.models.retrieval_model import RetrievalRecommender
 
 
 class RankingRecommender:
@@ -17,19 +17,19 @@ class RankingRecommender:
     items by their popularity.
 
     Args:
-        model: A model with a head.
+        retrieval: A model with a head, as it retrieves.
         num_candidates: How many items are retrieved and ranked.
         candidates: The item codes that may be recommended, int [num_codes]; None: the whole catalogue.
     """
 
-    def __init__(self, model: RetrievalModel, num_candidates: int, candidates: np.ndarray | None = None) -> None:
+    def __init__(
+        self, retrieval: RetrievalRecommender, num_candidates: int, candidates: np.ndarray | None = None
+    ) -> None:
+        model = retrieval.model
         assert model.head is not None
         self.name = f"{model.name} + {model.head.name}"
-        self._model = model
+        self._retrieval = retrieval
         self._head = tf.function(model.head, autograph=False, reduce_retracing=True)
-        self._vectors = tf.constant(model.item_vectors())
-        self._popularity = popularity_scores(model.counts)
-        self._history_length = model.user_tower.history_length
         self._num_candidates = min(num_candidates, model.num_items)
         allowed = np.arange(model.num_items) if candidates is None else candidates
         self._barred = np.setdiff1d(np.arange(model.num_items), allowed).astype(np.int32) + NUM_SPECIAL
@@ -44,16 +44,15 @@ class RankingRecommender:
         Returns:
             float32 [batch_size, num_items]
         """
-        history = pad_histories(histories, self._history_length)
-        context = pad_context(histories, self._history_length)
-        queries = self._model.user_vectors(self._vectors, history, users + NUM_SPECIAL, context)
-        products = tf.matmul(queries, self._vectors, transpose_b=True)  # [batch_size, num_rows]
+        item_vectors = self._retrieval.item_vectors
+        history, queries = self._retrieval.read(users, histories)
+        products = tf.matmul(queries, item_vectors, transpose_b=True)  # [batch_size, num_rows]
         seen = pad_histories(histories, int(np.diff(histories.offsets).max(initial=0)))
         barred = np.broadcast_to(self._barred, (len(users), len(self._barred)))
         excluded = tf.constant(np.concatenate([seen, barred], axis=1), tf.int32)
         _, retrieved = top_items(products, excluded, self._num_candidates)
-        vectors, mask = tf.gather(self._vectors, history), tf.constant(history >= NUM_SPECIAL)
-        logits = self._head(queries, vectors, mask, tf.gather(self._vectors, retrieved)).numpy()
+        vectors, mask = tf.gather(item_vectors, history), tf.constant(history >= NUM_SPECIAL)
+        logits = self._head(queries, vectors, mask, tf.gather(item_vectors, retrieved)).numpy()
 
         found = retrieved.numpy() >= NUM_SPECIAL
         scores = products.numpy()
@@ -62,5 +61,5 @@ class RankingRecommender:
         rows, places = np.nonzero(found)
         scores[rows, retrieved.numpy()[rows, places]] = logits[rows, places]
         scores = scores[:, NUM_SPECIAL:]
-        scores[(history < NUM_SPECIAL).all(axis=1)] = self._popularity
+        scores[(history < NUM_SPECIAL).all(axis=1)] = self._retrieval.popularity
         return scores

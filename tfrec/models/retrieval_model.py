@@ -237,19 +237,22 @@ class RetrievalRecommender:
 
     def __init__(self, model: RetrievalModel) -> None:
         self.name = model.name
-        self._model = model
-        self._vectors = tf.constant(model.item_vectors())
-        self._popularity = popularity_scores(model.counts)
-        self._history_length = model.user_tower.history_length
+        self.model = model
+        self.item_vectors = tf.constant(model.item_vectors())
+        self.popularity = popularity_scores(model.counts)
 
     def score(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
         """Dot product of each user and each item: float32 [batch_size, num_items]."""
-        history = pad_histories(histories, self._history_length)
-        context = pad_context(histories, self._history_length)
-        queries = self._model.user_vectors(self._vectors, history, users + NUM_SPECIAL, context)
-        scores = tf.matmul(queries, self._vectors[NUM_SPECIAL:], transpose_b=True).numpy()
-        scores[(history < NUM_SPECIAL).all(axis=1)] = self._popularity
+        history, queries = self.read(users, histories)
+        scores = tf.matmul(queries, self.item_vectors[NUM_SPECIAL:], transpose_b=True).numpy()
+        scores[(history < NUM_SPECIAL).all(axis=1)] = self.popularity
         return scores
+
+    def read(self, users: np.ndarray, histories: Ragged) -> tuple[np.ndarray, tf.Tensor]:
+        """What the model sees of the histories, int32 [batch_size, history_length], and the users' vectors."""
+        length = self.model.user_tower.history_length
+        history, context = pad_histories(histories, length), pad_context(histories, length)
+        return history, self.model.user_vectors(self.item_vectors, history, users + NUM_SPECIAL, context)
 
 
 def popularity_scores(counts: np.ndarray) -> np.ndarray:
