@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tfrec.config import reference
+from tfrec.config.reference import reference
 
 ROOT = Path(__file__).parent.parent
 PAGES = [

