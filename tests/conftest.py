@@ -17,8 +17,10 @@ from tfrec.features.text import item_texts
 from tfrec.models.two_tower import TwoTower
 from tfrec.training.run import Run
 
-# No timing is asserted, and Hypothesis' deadline is one: a busy machine would fail.
-hypothesis.settings.register_profile("tfrec", deadline=None)
+# No timing is asserted, and Hypothesis' deadline is one: a busy machine would fail. The examples are the same each
+# time: a test fails for what was changed; `pytest --hypothesis-profile=explore` looks for new ones.
+hypothesis.settings.register_profile("tfrec", deadline=None, derandomize=True)
+hypothesis.settings.register_profile("explore", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile("tfrec")
 
 

@@ -157,6 +157,12 @@ def test_what_the_graph_raises_keeps_its_code(predictions: PredictionServiceStub
     assert "reduction dimension" in caught.value.details()
 
 
+def test_a_scalar_string(predictions: PredictionServiceStub) -> None:
+    text = tf.make_tensor_proto("é")
+    response = predictions.Predict(request(spec(signature_name="echo"), text=text), timeout=10)
+    assert tf.make_ndarray(response.outputs["text"]) == "é".encode()
+
+
 def test_metadata_holds_the_signatures(predictions: PredictionServiceStub) -> None:
     metadata = GetModelMetadataRequest(model_spec=spec(version=1), metadata_field=["signature_def"])
     response = predictions.GetModelMetadata(metadata, timeout=10)

@@ -52,6 +52,11 @@ def test_a_single_output_stands_alone(server: Server) -> None:
     assert ask(server, "POST", PREDICT, body | {"inputs": [3]}) == (200, {"outputs": [3]})
 
 
+def test_a_scalar_string(server: Server) -> None:
+    answer = ask(server, "POST", PREDICT, {"signature_name": "echo", "inputs": "é"})
+    assert answer == (200, {"outputs": {"text": "é", "text_bytes": {"b64": base64.b64encode("é".encode()).decode()}}})
+
+
 def test_a_version_by_number(server: Server) -> None:
     status, answer = ask(server, "POST", f"{ADDER}/versions/1:predict", {"inputs": [[0, 0, 0]]})
     assert (status, answer["outputs"]["y"]) == (200, [[1.0, 1.0, 1.0]])

@@ -142,12 +142,17 @@ class Servable:
                 )
         results = endpoint.run(*(arrays[alias] for alias in endpoint.feeds))
         answer = dict(zip(endpoint.fetches, results, strict=True))
-        return {alias: answer[alias] for alias in wanted}
+        return {alias: _as_array(answer[alias]) for alias in wanted}
 
     def close(self) -> None:
         """Frees the version's memory; nothing may run on it any more."""
         self._endpoints = {}
         self._session.close()
+
+
+def _as_array(result: np.ndarray | bytes) -> np.ndarray:
+    """TensorFlow hands a scalar string over as plain `bytes`."""
+    return np.asarray(result, object) if isinstance(result, bytes) else result
 
 
 def _complete(signature: SignatureDef, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
