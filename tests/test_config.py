@@ -48,6 +48,13 @@ def test_sections_that_a_recipe_leaves_out_have_their_defaults(tmp_path: Path) -
     assert config.model.embedding_size == 64
 
 
+def test_jd_tower_has_a_batch_size_of_its_own() -> None:
+    settings = {"data.source": "movielens-100k", "model.name": "jd_tower"}
+    assert Config.load(None, settings).training.batch_size == 32
+    assert Config.load(None, settings | {"training.epochs": 7}).training.batch_size == 32
+    assert Config.load(None, settings | {"training.batch_size": 64}).training.batch_size == 64
+
+
 def test_overrides_win_over_the_recipe_and_keep_the_rest_of_the_section(tmp_path: Path) -> None:
     path = recipe(tmp_path, '[data]\nsource = "movielens-100k"\n[training]\nepochs = 7\nbatch_size = 32')
     config = Config.load(path, {"training.epochs": 2, "model.dropout": 0.5})

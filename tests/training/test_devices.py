@@ -53,6 +53,37 @@ def test_two_devices_train_as_one(prepared: Prepared, config: Config, tmp_path: 
         np.testing.assert_allclose(two["val_ndcg@10"], one["val_ndcg@10"], atol=0.01)
 
 
+OVERFLOW = """
+import keras
+import tensorflow as tf
+from tfrec.training.optimizer import AdamW, LossScaleOptimizer
+
+[cpu] = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+with strategy.scope():
+    weight = keras.Variable([1.0])
+    optimizer = LossScaleOptimizer(AdamW(0.25), initial_scale=4.0)
+    optimizer.build([weight])
+
+def step(gradients):
+    own = strategy.experimental_distribute_values_from_function(lambda each: gradients[each.replica_id_in_sync_group])
+    strategy.run(tf.function(lambda gradient: optimizer.apply([gradient], [weight])), args=(own,))
+    print(float(weight.numpy()[0]), float(optimizer.dynamic_scale.numpy()))
+
+step([tf.constant([8.0]), tf.constant([float("inf")])])
+step([tf.constant([float("inf")]), tf.constant([8.0])])
+step([tf.constant([8.0]), tf.constant([8.0])])
+"""
+
+
+def test_a_gradient_that_overflows_on_one_device_skips_the_step_on_all() -> None:
+    # Adam's first step is by the learning rate, .25; each overflow halves the scale.
+    done = subprocess.run([sys.executable, "-c", OVERFLOW], check=True, capture_output=True, text=True)
+    weights_and_scales = [float(word) for word in done.stdout.split()]
+    np.testing.assert_allclose(weights_and_scales, [1, 2, 1, 1, 0.75, 1], rtol=1e-5)
+
+
 @pytest.mark.slow
 def test_two_devices_train_a_backbone_as_one(
     simulation: Simulation, config: Config, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path

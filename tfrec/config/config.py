@@ -32,6 +32,15 @@ class Config(Section):
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _histories_come_in_small_batches(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        # Each place of a history is an example, so that 1024 of them would leave few steps to an epoch.
+        match settings, settings.get("training", {}):
+            case {"model": {"name": "jd_tower"}}, {**training}:
+                return {**settings, "training": {"batch_size": 32, **training}}
+        return settings
+
     @property
     def reads_words(self) -> bool:
         """Whether the user tower reads the words of the history's items."""

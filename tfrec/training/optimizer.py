@@ -55,3 +55,17 @@ class AdamW(keras.optimizers.AdamW):
     def apply(self, grads: Sequence[tf.Tensor | tf.IndexedSlices | None], trainable_variables: object = None) -> None:
         """Updates the variables; see keras.optimizers.Optimizer.apply."""
         super().apply([None if each is None else tf.convert_to_tensor(each) for each in grads], trainable_variables)
+
+
+@keras.saving.register_keras_serializable(package="tfrec")
+class LossScaleOptimizer(keras.optimizers.LossScaleOptimizer):
+    """Keras's loss scaling for float16, where a gradient that overflowed on any device skips the step on all.
+
+    Keras asks the first device alone whether its gradients are finite, and that before they are summed over the
+    devices: what overflows on another makes every weight NaN.
+    """
+
+    def check_finite(self, grads: Sequence[tf.Tensor | None]) -> tf.Tensor:
+        """Whether all gradients are finite, on every device."""
+        overflown = tf.cast(~super().check_finite(grads), tf.float32)
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, overflown) == 0

@@ -20,7 +20,7 @@ from tfrec.models import build_model
 from tfrec.models.retrieval_model import RetrievalModel, RetrievalRecommender
 from tfrec.training.checkpoint import load_checkpoint, save_checkpoint
 from tfrec.training.devices import choose_strategy, keep_freed_memory
-from tfrec.training.optimizer import AdamW
+from tfrec.training.optimizer import AdamW, LossScaleOptimizer
 from tfrec.training.run import Run
 
 LARGE_CATALOGUE = 1000
@@ -79,10 +79,10 @@ def train(
             config.training.weight_decay,
             rates=[(variable, size / config.training.learning_rate) for variable, size in model.step_sizes(config)],
         )
+        if config.training.precision == "mixed_float16":
+            optimizer = LossScaleOptimizer(optimizer)
         model.compile(optimizer=optimizer, jit_compile=False)
-        model.optimizer.build(
-            model.trainable_variables
-        )  # Not `optimizer`: float16 wraps it in one that scales the loss.
+        optimizer.build(model.trainable_variables)
 
     state = TrainingState()
     if run.latest.is_file():
