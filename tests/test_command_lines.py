@@ -15,6 +15,7 @@ import pytest
 
 from tfrec.datasets.simulator import simulate
 from tfrec.recommend import _seconds
+from tfrec.training.run import Run
 
 ROOT = Path(__file__).parent.parent
 
@@ -201,6 +202,13 @@ def test_kill_9_then_the_same_command(
     words = succeed(shop, *command).stderr
     assert ("resuming after epoch" in words) == (phase != "texts:")
     assert re.search("done: .*", words)[0] == re.search("done: .*", undisturbed)[0]
+
+
+def test_two_trainings_in_one_folder(shop: Path, flags: list[str], tmp_path: Path) -> None:
+    with Run.alone_in(tmp_path / "run"):
+        second = run(shop, "train", *flags, "--run", tmp_path / "run", "--fresh")
+    assert second.returncode == 2
+    assert "Another process is training in" in second.stderr
 
 
 @pytest.mark.parametrize("module", ["train", "evaluate", "export", "serve", "recommend"])

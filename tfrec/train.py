@@ -167,21 +167,22 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
     # before --fresh removes anything.
     goes_on = not fresh and Run.exists(folder) and Run.open(folder).prepared.is_dir()
     data = None if goes_on else _load(config, data_root)
-    run = Run.create(folder, config, fresh)
-    if data is not None:
-        write_json(run.stamps, stamps)
-    elif stamps != json.loads(run.stamps.read_text(encoding="utf-8")):
-        console.say("warning: the tables have changed since this run read them; pass --fresh to read them again")
-    start_tensorflow()
+    with Run.alone_in(folder):
+        run = Run.create(folder, config, fresh)
+        if data is not None:
+            write_json(run.stamps, stamps)
+        elif stamps != json.loads(run.stamps.read_text(encoding="utf-8")):
+            console.say("warning: the tables have changed since this run read them; pass --fresh to read them again")
+        start_tensorflow()
 
-    from tfrec.features.prepared import Prepared
-    from tfrec.training.prepare import prepare
-    from tfrec.training.trainer import set_up_devices, train
+        from tfrec.features.prepared import Prepared
+        from tfrec.training.prepare import prepare
+        from tfrec.training.trainer import set_up_devices, train
 
-    strategy = set_up_devices(config)
-    if data is not None:
-        prepare(*data, config, data_root).save(run.prepared)
-    state = train(run, Prepared.load(run.prepared), strategy, data_root)
+        strategy = set_up_devices(config)
+        if data is not None:
+            prepare(*data, config, data_root).save(run.prepared)
+        state = train(run, Prepared.load(run.prepared), strategy, data_root)
     console.say(
         f"done: epoch {state.best_epoch} of {state.epoch} is the best, "
         f"validation {config.evaluation.monitor} {state.best_value:.4f}"

@@ -3,9 +3,12 @@
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
 from tfrec.config import Config
@@ -15,6 +18,8 @@ MAY_CHANGE = frozenset({"training.epochs", "training.patience"})
 """Settings that a run may go on with: they say how long it trains, not what it is.
 
 Under a schedule the epochs say more."""
+
+LOCK = "lock"
 
 
 class Run:
@@ -68,11 +73,30 @@ class Run:
                     f"{folder} holds a run with another configuration; {', '.join(differing)} differ. "
                     "Pass --fresh to replace it, or --run FOLDER to keep both."
                 )
-        elif folder.exists() and not _is_empty(folder):
-            raise InputError(f"Expected {folder} to be empty or a run. Received: other files. Pass --run FOLDER.")
-        folder.mkdir(parents=True, exist_ok=True)
+        else:
+            _make_folder(folder)
         write_json(path, config.model_dump(mode="json"))
         return cls(folder, config)
+
+    @staticmethod
+    @contextmanager
+    def alone_in(folder: Path) -> Iterator[None]:
+        """Keeps other processes from training in a run's folder meanwhile; a process that is killed lets it go.
+
+        Raises:
+            InputError: Another process is training there; or the folder holds something other than a run.
+        """
+        if not Run.exists(folder):
+            _make_folder(folder)
+        lock = FileLock(folder / LOCK)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout as error:
+            raise InputError(
+                f"Another process is training in {folder}. Wait for it to end, or pass --run FOLDER."
+            ) from error
+        with lock:
+            yield
 
     @staticmethod
     def exists(folder: Path) -> bool:
@@ -115,9 +139,12 @@ def write_json(path: Path, value: Any) -> None:
     os.replace(temporary, path)
 
 
-def _is_empty(folder: Path) -> bool:
+def _make_folder(folder: Path) -> None:
     # A configuration that was being written when the run was killed is nothing yet.
-    return folder.is_dir() and all(path.name == "config.json.tmp" for path in folder.iterdir())
+    is_empty = folder.is_dir() and all(path.name in ("config.json.tmp", LOCK) for path in folder.iterdir())
+    if folder.exists() and not is_empty:
+        raise InputError(f"Expected {folder} to be empty or a run. Received: other files. Pass --run FOLDER.")
+    folder.mkdir(parents=True, exist_ok=True)
 
 
 def _differences(old: Any, new: Any, prefix: str = "") -> list[str]:
