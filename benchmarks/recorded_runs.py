@@ -13,7 +13,7 @@ from tfrec.config import Config
 
 
 def record_run(folder: Path, recipe: str, settings: Sequence[str], data_root: Path) -> dict[str, Any]:
-    """Trains and tests, or goes on where it was stopped; a run that is finished is only read.
+    """Trains and tests, or goes on where it was stopped; a finished run is only read, one of other settings replaced.
 
     Args:
         folder: The run's.
@@ -27,10 +27,10 @@ def record_run(folder: Path, recipe: str, settings: Sequence[str], data_root: Pa
     """
     config = Config.load(recipe, parse_settings(list(settings))).model_dump(mode="json")
     saved, metrics = folder / "config.json", folder / "metrics.json"
-    if not (metrics.is_file() and json.loads(saved.read_text()) == config):
-        metrics.unlink(missing_ok=True)
-        overrides = [word for setting in settings for word in ("--set", setting)]
-        _command_line("train", recipe, "--run", folder, "--data-root", data_root, *overrides)
+    is_another = saved.is_file() and json.loads(saved.read_text()) != config
+    if is_another or not metrics.is_file():
+        flags = [word for setting in settings for word in ("--set", setting)] + ["--fresh"] * is_another
+        _command_line("train", recipe, "--run", folder, "--data-root", data_root, *flags)
         _command_line("evaluate", folder, "--data-root", data_root)
     from tfrec.training.checkpoint import read_state  # TensorFlow is started late: --help needs none.
 

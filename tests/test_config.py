@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from tfrec.cli import parse_settings
-from tfrec.config import Config, recipe_names
+from tfrec.config import Config, JDTowerConfig, TrainingConfig, recipe_names
 from tfrec.errors import InputError
 
 INTERACTIONS = {"data.interactions.path": "orders.csv"}
@@ -49,6 +49,11 @@ def test_sections_that_a_recipe_leaves_out_have_their_defaults(tmp_path: Path) -
 
 
 def test_jd_tower_has_a_batch_size_of_its_own() -> None:
+    data, model = {"source": "movielens-100k"}, JDTowerConfig(name="jd_tower")
+    assert Config(data=data, model=model).training.batch_size == 32
+    assert Config(data=data, model=model, training=TrainingConfig(epochs=7)).training.batch_size == 32
+    assert Config(data=data, model=model, training=TrainingConfig(batch_size=64)).training.batch_size == 64
+    assert Config(data=data).training.batch_size == 1024
     settings = {"data.source": "movielens-100k", "model.name": "jd_tower"}
     assert Config.load(None, settings).training.batch_size == 32
     assert Config.load(None, settings | {"training.epochs": 7}).training.batch_size == 32
@@ -158,6 +163,19 @@ def test_a_head_is_one_of_three_and_is_trained_beside_retrieval(key: str, value:
     text = message("amazon-beauty/jd_tower", {key: value})
     assert f"'{key}'" in text
     assert f"Received: {value!r}" in text
+
+
+@pytest.mark.parametrize("settings", [{"gpt": "gpt2_base_en"}, {"start_from_mean": True}])
+def test_a_mean_has_no_gpt(settings: dict[str, object]) -> None:
+    overrides = {f"model.{key}": value for key, value in settings.items()}
+    assert next(iter(settings)) in message("amazon-beauty/jd_tower", {"model.user_tower": "mean", **overrides})
+
+
+def test_heads_share_the_embedding_where_there_are_any() -> None:
+    overrides = {"model.embedding_size": 15}
+    assert "num_heads divides embedding_size" in message("amazon-beauty/jd_tower", overrides)
+    config = Config.load("amazon-beauty/jd_tower", overrides | {"model.user_tower": "mean"})
+    assert config.model.embedding_size == 15
 
 
 def test_a_metric_without_its_cutoff_is_no_monitor() -> None:

@@ -17,7 +17,8 @@ EXAMPLES = """
 
   python -m tfrec.evaluate runs/movielens-100k/two_tower
 
-  python -m tfrec.evaluate runs/amazon-beauty/jd_tower --rank-candidates 500
+  python -m tfrec.train movielens-1m/jd_tower --set model.head=mlp --run runs/films
+  python -m tfrec.evaluate runs/films --rank-candidates 500
 """
 
 
@@ -56,6 +57,8 @@ def evaluate(
         model = load_model(opened, prepared, data_root)
         retrieval = RetrievalRecommender(model)
         models: list[Recommender] = [retrieval]
+        if model.head is None and rank_candidates != RANK_CANDIDATES:
+            console.say("note: the model has no head; --rank-candidates changes nothing")
         if model.head is not None:
             models.append(RankingRecommender(retrieval, rank_candidates, split.candidates))
         recommenders = [

@@ -15,7 +15,8 @@ EXAMPLES = """
 
   python -m tfrec.export runs/movielens-100k/two_tower --output saved_models/movies
 
-  python -m tfrec.export runs/amazon-beauty/jd_tower --top-k 20 --rank-candidates 100
+  python -m tfrec.train movielens-1m/jd_tower --set model.head=mlp --run runs/films
+  python -m tfrec.export runs/films --top-k 20 --rank-candidates 100
 
   python -m tfrec.serve --model_name movies --model_base_path saved_models/movies
 """

@@ -82,7 +82,7 @@ def test_rows_count_padding_and_unknown() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["age group", "geo.country", "2fa", "_x", "größe", "class", "self", "history_item_ids"]
+    "name", ["age group", "geo.country", "2fa", "_x", "größe", "class", "self", "candidate_item_ids"]
 )
 def test_a_user_attribute_that_cannot_be_an_input_is_refused_before_training(name: str) -> None:
     with pytest.raises(InputError, match=r"features\.user_columns"):

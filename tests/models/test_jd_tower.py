@@ -101,6 +101,43 @@ def test_the_loss_is_the_mean_over_the_targets(jd_config: Config, jd_prepared: P
     np.testing.assert_allclose(loss, np.mean(losses), rtol=1e-4)
 
 
+def test_items_that_training_never_saw_are_no_candidates(jd_config: Config, jd_prepared: Prepared) -> None:
+    batch = (
+        build_model(jd_config, jd_prepared).examples(jd_config.features, jd_prepared).batch(tf.constant([0], tf.int64))
+    )
+    told = {*batch["history"].numpy().ravel(), *batch["target"].numpy().ravel()}
+    unseen = next(index for index in range(2, 62) if index not in told)
+    counts = jd_prepared.counts.copy()
+    counts[unseen - 2] = 0
+    prepared = replace(jd_prepared, counts=counts)
+
+    model = build_model(jd_config, prepared)
+    items, outputs = model.item_vectors(), model(batch, training=False)
+    targets = batch["target"].numpy()[batch["target"] > 0]
+    logits = outputs["query"].numpy() @ np.delete(items, unseen, axis=0)[2:].T / 0.1
+    right = (outputs["query"].numpy() * items[targets]).sum(axis=1) / 0.1
+    examples = model.examples(jd_config.features, prepared)
+    expected = (np.log(np.exp(logits).sum(axis=1)) - right).sum() / (examples.num_targets / len(examples))
+    np.testing.assert_allclose(model.compute_loss(batch, None, outputs), expected, rtol=1e-4)
+
+    sampled = build_model(with_head(jd_config, "linear", loss="sampled_softmax", num_negatives=2000), prepared)
+    drawn = sampled(batch, training=False)["negative_ids"].numpy()
+    assert set(drawn) == set(range(2, 62)) - {unseen}
+    for _ in range(20):
+        assert unseen not in sampled._draw_ranked(batch["target"])[0].numpy()
+
+
+def test_in_batch_a_target_weighs_the_same_in_every_batch(jd_config: Config, jd_prepared: Prepared) -> None:
+    model = build_model(with_head(jd_config, "none", loss="in_batch", num_negatives=3), jd_prepared)
+    model._in_batch = lambda *arguments: 1.0
+    examples = model.examples(jd_config.features, jd_prepared)
+    for windows in ([0], [5, 9]):
+        batch = examples.batch(tf.constant(windows, tf.int64))
+        mean_targets = examples.num_targets / len(examples) * len(windows)
+        loss = model.compute_loss(batch, None, model(batch, training=False))
+        np.testing.assert_allclose(loss, np.count_nonzero(batch["target"]) / mean_targets, rtol=1e-5)
+
+
 @pytest.mark.parametrize("head", ["linear", "mlp", "transformer"])
 def test_the_ranking_loss_is_the_mean_over_targets_and_their_negatives(
     head: str, jd_config: Config, jd_prepared: Prepared, monkeypatch: pytest.MonkeyPatch

@@ -22,6 +22,7 @@ def test_full_softmax_in_parts_has_the_gradients_of_the_whole(
     logits_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(next_item, "LOGITS_AT_ONCE", logits_at_once)
+    monkeypatch.setattr(next_item, "FEWEST_ROWS", 1)
     generator = np.random.default_rng(0)
     queries = tf.constant(generator.normal(size=(11, 4)), tf.float32)
     items = tf.constant(generator.normal(size=(102, 4)), tf.float32)

@@ -132,3 +132,25 @@ def test_inside_a_graph_with_any_number_of_rows() -> None:
         outputs = serve(features(num_rows))
         assert outputs.shape == (num_rows, SIZE)
         np.testing.assert_allclose(outputs, tower(features(num_rows)), atol=1e-6)
+
+
+def test_few_texts_begin_along_the_few_directions_they_vary_in() -> None:
+    # Three texts vary in two directions out of four; what a new one says beside these is not read at first.
+    tower = ItemTower((), num_ids=0, text_size=4, embedding_size=4)
+    tower.build()
+    texts = np.array([[1, 0, 0, 1], [0, 1, 0, 1], [0, 0, 0, 1]], np.float32)
+    tower.start_from_texts(texts)
+    projected = tower.text_projection(texts).numpy()
+    np.testing.assert_allclose(projected.mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose((projected**2).sum(axis=1).mean(), 1, rtol=1e-4)
+    new = np.array([[1, 0, 5, 1]], np.float32)
+    np.testing.assert_allclose(tower.text_projection(new), projected[:1], atol=1e-4)
+
+
+@pytest.mark.parametrize("num_texts", [1, 3])
+def test_texts_that_are_all_alike_begin_at_random(num_texts: int) -> None:
+    tower = ItemTower((), num_ids=0, text_size=4, embedding_size=4)
+    tower.build()
+    before = tower.text_projection.kernel.numpy()
+    tower.start_from_texts(np.ones((num_texts, 4), np.float32))
+    np.testing.assert_array_equal(tower.text_projection.kernel, before)

@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Callable
 
 import keras
@@ -137,7 +138,9 @@ def test_early_stopping_keeps_the_best_epoch(prepared: Prepared, config: Config,
     values = iter([0.2, 0.5, 0.4, 0.3, 0.9])
     monkeypatch.setattr(trainer.ValidateAndSave, "_validate", lambda self: {"ndcg@10": next(values)})
     run = Run.create(tmp_path / "run", changed(config, patience=2))
+    run.metrics.write_text("those of other weights")
     state = train(run, prepared, tf.distribute.get_strategy())
+    assert not run.metrics.exists()
     # .5 in epoch 2 is the best; epochs 3 and 4 are no better; the .9 is never seen.
     assert (state.epoch, state.best_epoch, state.best_value) == (4, 2, 0.5)
     assert read_state(run.best) == {"epoch": 2}
@@ -157,6 +160,17 @@ def test_a_loss_that_is_no_number_stops_the_run_and_saves_the_batch(
         assert (saved["epoch"], saved["step"]) == (0, 1)
         for name, values in second.items():
             np.testing.assert_array_equal(saved[name], values)
+
+
+def test_a_step_that_the_memory_does_not_hold(
+    prepared: Prepared, config: Config, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhaust(*arguments: object, **options: object) -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor with shape[1024,1024]")
+
+    monkeypatch.setattr(keras.Model, "fit", exhaust)
+    with pytest.raises(TrainingError, match=r"a step of 128 examples.*training\.batch_size"):
+        train(Run.create(tmp_path / "run", config), prepared, tf.distribute.get_strategy())
 
 
 def test_tensorboard_events_hold_loss_and_validation(trained: Trained) -> None:
@@ -221,6 +235,23 @@ class TestRun:
     def test_fresh_replaces(self, prepared, config, tmp_path) -> None:
         prepared.save(Run.create(tmp_path / "run", config).prepared)
         assert not Run.create(tmp_path / "run", changed(config, seed=7), fresh=True).prepared.exists()
+
+    def test_fresh_that_is_killed_halfway_mixes_no_runs(self, prepared, config, tmp_path, monkeypatch) -> None:
+        run = Run.create(tmp_path / "run", config)
+        prepared.save(run.prepared)
+        save_checkpoint(run.latest, [], {"epoch": 1})
+
+        def remove_and_die(path, **options) -> None:
+            remove(path, **options)
+            raise Killed
+
+        remove = shutil.rmtree
+        monkeypatch.setattr(shutil, "rmtree", remove_and_die)
+        with pytest.raises(Killed):
+            Run.create(tmp_path / "run", changed(config, seed=7), fresh=True)
+        assert not run.latest.exists()
+        with pytest.raises(InputError, match="another configuration"):
+            Run.create(tmp_path / "run", changed(config, seed=7))
 
     def test_more_patience_goes_on_after_early_stopping(self) -> None:
         state = trainer.TrainingState(epoch=5, best_epoch=3)

@@ -8,7 +8,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ValidationError, model_validator
 
 from tfrec.config.data import DataConfig, FeaturesConfig, SplitConfig
-from tfrec.config.models import MODEL_NAMES, BackboneConfig, JDTowerConfig, ModelConfig, TwoTowerConfig
+from tfrec.config.models import MODEL_NAMES, BackboneConfig, JDTowerConfig, ModelConfig, TwoTowerConfig, model_name
 from tfrec.config.recipes import find_recipe
 from tfrec.config.section import Section, sections
 from tfrec.config.training import EvaluationConfig, TrainingConfig
@@ -36,9 +36,11 @@ class Config(Section):
     @classmethod
     def _histories_come_in_small_batches(cls, settings: dict[str, Any]) -> dict[str, Any]:
         # Each place of a history is an example, so that 1024 of them would leave few steps to an epoch.
-        match settings, settings.get("training", {}):
-            case {"model": {"name": "jd_tower"}}, {**training}:
-                return {**settings, "training": {"batch_size": 32, **training}}
+        training = settings.get("training", {})
+        if isinstance(training, TrainingConfig):
+            training = training.model_dump(exclude_unset=True)
+        if model_name(settings.get("model", {})) == "jd_tower" and isinstance(training, dict):
+            return {**settings, "training": {"batch_size": 32, **training}}
         return settings
 
     @property

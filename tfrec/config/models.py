@@ -153,8 +153,17 @@ class JDTowerConfig(TowersConfig):
     """Places of a history, drawn at random in each step, at which the head is trained; so a long one costs no more."""
 
     @model_validator(mode="after")
+    def _only_a_gpt_is_pretrained(self) -> Self:
+        if self.user_tower == "mean" and self.gpt is not None:
+            raise ValueError(f"gpt needs a user_tower that is one, gpt or gpt_text. Received: mean with {self.gpt!r}")
+        if self.user_tower != "gpt" and self.start_from_mean:
+            raise ValueError(f"start_from_mean needs user_tower gpt. Received: {self.user_tower}")
+        return self
+
+    @model_validator(mode="after")
     def _heads_share_the_embedding(self) -> Self:
-        if self.embedding_size % self.num_heads:
+        has_heads = self.head == "transformer" or (self.user_tower != "mean" and self.gpt is None)
+        if has_heads and self.embedding_size % self.num_heads:
             raise ValueError(f"num_heads divides embedding_size, {self.embedding_size}. Received: {self.num_heads}")
         return self
 
@@ -165,12 +174,13 @@ RANK_CANDIDATES = 100
 MODEL_NAMES = ("two_tower", "jd_tower")
 
 
-def _model_name(settings: Any) -> str:
-    name = settings.get("name", "two_tower") if isinstance(settings, dict) else settings.name
+def model_name(settings: Any) -> str:
+    """The architecture that settings of a model, checked or as they were read, are for."""
+    name = settings.get("name", "two_tower") if isinstance(settings, dict) else getattr(settings, "name", "")
     return str(name)
 
 
 ModelConfig = Annotated[
     Annotated[TwoTowerConfig, Tag("two_tower")] | Annotated[JDTowerConfig, Tag("jd_tower")],
-    Discriminator(_model_name),
+    Discriminator(model_name),
 ]

@@ -62,7 +62,14 @@ def attribute_names(roles: Roles, chosen: tuple[str, ...] | None, table: str) ->
 
 
 ITEM_NAMES = ("id", "id_vector", "text", "text_tokens", "words")
-RESERVED = ("self", "history_item_ids", "exclude_item_ids", "history_events", "history_timestamps")
+RESERVED = (
+    "self",
+    "history_item_ids",
+    "history_events",
+    "history_timestamps",
+    "exclude_item_ids",
+    "candidate_item_ids",
+)
 
 
 def _require_input_names(names: tuple[str, ...]) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfrec.backbones.gpt import load_gpt
@@ -31,6 +32,9 @@ class JDTower(RetrievalModel):
     the batch, as `settings.loss` says. With a head some places are also asked of the next item, and of some drawn at
     random, whether it is the next: two tasks, trained together.
 
+    The catalogue is here what training has seen: an item without any interaction would never be right, and learn
+    nothing but that.
+
     Args:
         settings: The architecture and its loss.
         features: The history's length.
@@ -43,13 +47,17 @@ class JDTower(RetrievalModel):
 
     Returns:
         `query` float32 [num_targets, embedding_size], for the places that have a target, row by row. With the full
-        softmax `items` float32 [num_rows, embedding_size], the catalogue; else `positive` float32
+        softmax `items` float32 [NUM_SPECIAL + num_seen, embedding_size], of `seen`; else `positive` float32
         [num_targets, embedding_size], `negative` float32 [num_negatives, embedding_size] and `negative_ids` int32
         [num_negatives]. With a head `logits` float32 [batch_size, num_places, 1 + ranking_negatives], of the next item
         and others at places drawn at random, and `weights` float32 [batch_size, num_places] of these places.
 
     Raises:
         InputError: There is a head, and no second item to tell from the first.
+
+    Attributes:
+        seen: Indices of the special rows and of the items that have training interactions, int32
+            [NUM_SPECIAL + num_seen].
     """
 
     def __init__(
@@ -63,10 +71,16 @@ class JDTower(RetrievalModel):
         head = build_head(settings)
         item_tower = build_item_tower(settings, prepared, text_encoder)
         super().__init__(item_tower, user_tower, prepared, text_encoder, "jd_tower", settings.attribute_dropout, head)
-        if head is not None and self.num_items < 2:
+        seen = np.concatenate([np.arange(NUM_SPECIAL), NUM_SPECIAL + np.flatnonzero(prepared.counts)])
+        places = np.zeros(NUM_SPECIAL + self.num_items, np.int32)
+        places[seen] = np.arange(len(seen))
+        self.seen = tf.constant(seen, tf.int32)
+        self._place_in_seen = tf.constant(places)
+        self.num_seen = len(seen) - NUM_SPECIAL
+        if head is not None and self.num_seen < 2:
             raise InputError(
-                f"Expected at least two items, for the head to tell apart. Received: {self.num_items}. "
-                'Set model.head="none".'
+                "Expected at least two items with training interactions, for the head to tell apart. "
+                f'Received: {self.num_seen}. Set model.head="none".'
             )
         self.settings = settings
         self.encodes_catalogue = settings.loss == "full_softmax"
@@ -99,13 +113,14 @@ class JDTower(RetrievalModel):
         ranked = [] if self.head is None else self._draw_ranked(inputs["target"])
         if self.settings.loss == "full_softmax":
             # Every item is needed anyway; each is encoded once.
-            outputs["items"] = self.encode_items(tf.range(self.num_items + NUM_SPECIAL), training=training)
-            vectors, *candidates = (tf.gather(outputs["items"], each) for each in (history, *ranked[:1]))
+            outputs["items"] = self.encode_items(self.seen, training=training)
+            vectors, *candidates = (
+                tf.gather(outputs["items"], tf.gather(self._place_in_seen, each)) for each in (history, *ranked[:1])
+            )
         else:
             count = 0 if self.settings.loss == "in_batch" else self.settings.num_negatives
-            outputs["negative_ids"] = keras.random.randint(
-                [count], NUM_SPECIAL, self.num_items + NUM_SPECIAL, seed=self.seed_generator
-            )
+            drawn = keras.random.randint([count], NUM_SPECIAL, self.num_seen + NUM_SPECIAL, seed=self.seed_generator)
+            outputs["negative_ids"] = tf.gather(self.seen, drawn)
             vectors, outputs["positive"], outputs["negative"], *candidates = self.encode_distinct(
                 history, targets, outputs["negative_ids"], *ranked[:1], training=training
             )
@@ -125,7 +140,13 @@ class JDTower(RetrievalModel):
         """Items to rank, [batch_size, num_places, 1 + ranking_negatives], the next one first; places and weights."""
         places, weights = draw_places(targets >= NUM_SPECIAL, self.settings.ranking_places, self.seed_generator)
         positives = tf.gather(targets, places, batch_dims=1)  # [batch_size, num_places]
-        negatives = draw_negatives(positives, self.num_items, self.settings.ranking_negatives, self.seed_generator)
+        negatives = draw_negatives(
+            tf.gather(self._place_in_seen, positives),
+            self.num_seen,
+            self.settings.ranking_negatives,
+            self.seed_generator,
+        )
+        negatives = tf.gather(self.seen, negatives)
         return [tf.concat([positives[..., tf.newaxis], negatives], axis=-1), places, weights]
 
     def compute_loss(
@@ -158,34 +179,39 @@ class JDTower(RetrievalModel):
         """The mean over the targets of the global batch; under tf.distribute this device's share of it."""
         targets = tf.boolean_mask(x["target"], x["target"] >= NUM_SPECIAL)
         queries, temperature = y_pred["query"], self.settings.temperature
+        num_targets = self._targets_per_window * self._global_batch_size(x["target"])
         if self.settings.loss == "in_batch":
+            # The task's mean is over as many drawn targets in each batch, whether it has few or many.
+            share = tf.cast(tf.size(targets), tf.float32) * self._num_devices() / num_targets
             # As many from each device, so that they can be gathered; drawn with replacement.
             drawn = keras.random.randint(
                 [self.settings.num_negatives + 1], 0, tf.size(targets), seed=self.seed_generator
             )
             targets = tf.gather(targets, drawn)
-            return self._in_batch(
+            return share * self._in_batch(
                 tf.gather(queries, drawn),
                 tf.gather(y_pred["positive"], drawn),
                 targets,
                 tf.gather(self._sampling_probability, targets),
             )
         if self.settings.loss == "full_softmax":
-            loss = full_softmax(queries, y_pred["items"], targets, temperature)
+            loss = full_softmax(queries, y_pred["items"], tf.gather(self._place_in_seen, targets), temperature)
         else:
             hits = targets[:, tf.newaxis] == y_pred["negative_ids"]
-            sample = (queries, y_pred["positive"], y_pred["negative"], hits, self.num_items, temperature)
+            sample = (queries, y_pred["positive"], y_pred["negative"], hits, self.num_seen, temperature)
             if self.settings.loss == "sampled_softmax":
                 loss = sampled_softmax(*sample)
             else:
                 loss = generalised_bce(*sample, self.settings.calibration)
-        return loss / (self._targets_per_window * self._global_batch_size(x["target"]))
+        return loss / num_targets
+
+    def _global_batch_size(self, rows: tf.Tensor) -> tf.Tensor:
+        return tf.cast(tf.shape(rows)[0], tf.float32) * self._num_devices()
 
     @staticmethod
-    def _global_batch_size(rows: tf.Tensor) -> tf.Tensor:
+    def _num_devices() -> float:
         context = tf.distribute.get_replica_context()
-        devices = 1 if context is None else context.num_replicas_in_sync
-        return tf.cast(tf.shape(rows)[0] * devices, tf.float32)
+        return 1.0 if context is None else float(context.num_replicas_in_sync)
 
 
 def build_head(settings: JDTowerConfig) -> RankingHead | None:

@@ -89,10 +89,13 @@ class ItemTower(keras.layers.Layer):
         """
         assert self.text_projection is not None
         mean = vectors.mean(axis=0, dtype=np.float64)
-        covariance = np.cov(vectors, rowvar=False, dtype=np.float64)
+        covariance = np.cov(vectors, rowvar=False, bias=True, dtype=np.float64)
         variances, directions = np.linalg.eigh(covariance)  # in ascending order
-        size = min(self.embedding_size, self.text_size)
-        scales = np.sqrt(np.maximum(variances, variances[-1] * 1e-6))[::-1][:size]
+        # Few texts vary along few directions; along the others there is nothing to begin with.
+        size = min(self.embedding_size, int((variances > variances[-1] * 1e-6).sum()))
+        if not size or variances[-1] <= 0:
+            return
+        scales = np.sqrt(variances[::-1][:size])
         kernel = np.zeros((self.text_size, self.embedding_size))
         kernel[:, :size] = directions[:, ::-1][:, :size] / scales / np.sqrt(size)  # vectors of length 1 on average
         self.text_projection.kernel.assign(kernel)

@@ -126,7 +126,8 @@ class Run:
 
     def _remove(self) -> None:
         """Removes what a run makes, and nothing that somebody put beside it."""
-        for path in (self.prepared, self.checkpoints, self.tensorboard):
+        # The data last: where they are, the checkpoints are theirs, even if this is killed halfway.
+        for path in (self.checkpoints, self.tensorboard, self.prepared):
             shutil.rmtree(path, ignore_errors=True)
         for file in (self.stamps, self.metrics, self.bad_batch):
             file.unlink(missing_ok=True)

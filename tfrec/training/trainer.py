@@ -64,7 +64,7 @@ def train(
 
     Raises:
         InputError: The text backbone can't be had, or is not the one that the run began with.
-        TrainingError: The loss became NaN or infinite.
+        TrainingError: The loss became NaN or infinite, or the memory did not suffice.
     """
     config = run.config
     keras.utils.set_random_seed(config.training.seed)
@@ -111,6 +111,11 @@ def train(
             shuffle=False,  # The examples are shuffled already.
             verbose=0,
         )
+    except tf.errors.ResourceExhaustedError as error:
+        raise TrainingError(
+            f"The memory of the device does not hold a step of {batch_size} examples. Lower training.batch_size or "
+            "features.history_length, with --fresh or another --run; the last good epoch is kept here."
+        ) from error
     finally:
         if keeper.bar.live.is_started:  # Interrupted: give the terminal its cursor back.
             keeper.bar.stop()
@@ -209,6 +214,7 @@ class ValidateAndSave(keras.callbacks.Callback):
         if value > state.best_value:
             state.best_value, state.best_epoch = value, state.epoch
             save_checkpoint(self.run.best, self.model.trainable_variables, {"epoch": state.epoch})
+            self.run.metrics.unlink(missing_ok=True)  # They were other weights'.
         save_checkpoint(self.run.latest, _changing_variables(self.model), asdict(state))
         best = " (best so far)" if state.best_epoch == state.epoch else ""
         console.say(f"  loss {logs['loss']:.4f}, validation {settings.evaluation.monitor} {value:.4f}{best}")
