@@ -253,6 +253,15 @@ class TestRun:
         with pytest.raises(InputError, match="another configuration"):
             Run.create(tmp_path / "run", changed(config, seed=7))
 
+    def test_weights_of_another_model(self, prepared, config, tmp_path) -> None:
+        run = Run.create(tmp_path / "run", config)
+        for checkpoint in (run.best, run.latest):
+            save_checkpoint(checkpoint, [keras.Variable([1.0])], {"epoch": 1})
+        with pytest.raises(InputError, match=r"Expected weights of this model in .*best\.npz.*--fresh"):
+            load_model(run, prepared)
+        with pytest.raises(InputError, match=r"Expected weights of this model in .*latest\.npz"):
+            train(run, prepared, tf.distribute.get_strategy())
+
     def test_more_patience_goes_on_after_early_stopping(self) -> None:
         state = trainer.TrainingState(epoch=5, best_epoch=3)
         assert state.is_over(patience=2) and not state.is_over(patience=3)

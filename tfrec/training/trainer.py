@@ -86,7 +86,7 @@ def train(
 
     state = TrainingState()
     if run.latest.is_file():
-        state = TrainingState(**load_checkpoint(run.latest, _changing_variables(model)))
+        state = TrainingState(**_restore(run.latest, _changing_variables(model)))
         console.say(f"resuming after epoch {state.epoch}")
     if state.is_over(config.training.patience):
         console.say("early stopping has ended this run; raise training.patience to go on")
@@ -155,7 +155,7 @@ def load_model(run: Run, prepared: Prepared, data_root: Path = Path("data")) -> 
         )
     keras.config.set_dtype_policy(run.config.training.precision)
     model = _build(run.config, prepared, data_root)
-    load_checkpoint(run.best, model.trainable_variables)
+    _restore(run.best, model.trainable_variables)
     return model
 
 
@@ -240,6 +240,17 @@ def _build(config: Config, prepared: Prepared, data_root: Path) -> RetrievalMode
     if "text_tokens" in prepared.items.arrays:
         encoder = load_text_encoder(config.backbone, data_root, prepared.text_encoder_key)
     return build_model(config, prepared, encoder)
+
+
+def _restore(path: Path, variables: list[keras.Variable]) -> dict[str, Any]:
+    try:
+        return load_checkpoint(path, variables)
+    except ValueError as error:
+        raise InputError(
+            f"Expected weights of this model in {path}. Received: {error}. If model.gpt names other weights than when "
+            "the run began, bring those back; otherwise this tfrec builds the model in another way: train it anew, "
+            "with --fresh."
+        ) from error
 
 
 def _changing_variables(model: RetrievalModel) -> list[keras.Variable]:
