@@ -253,6 +253,13 @@ class TestRun:
         with pytest.raises(InputError, match="another configuration"):
             Run.create(tmp_path / "run", changed(config, seed=7))
 
+    def test_who_has_trained_lets_the_next_one_in(self, tmp_path) -> None:
+        for _ in range(2):
+            with Run.alone_in(tmp_path):
+                with pytest.raises(InputError, match="Another process"), Run.alone_in(tmp_path):
+                    pass
+                assert not Run.exists(tmp_path)
+
     def test_weights_of_another_model(self, prepared, config, tmp_path) -> None:
         run = Run.create(tmp_path / "run", config)
         for checkpoint in (run.best, run.latest):

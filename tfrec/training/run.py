@@ -95,8 +95,10 @@ class Run:
             raise InputError(
                 f"Another process is training in {folder}. Wait for it to end, or pass --run FOLDER."
             ) from error
-        with lock:
+        try:
             yield
+        finally:
+            lock.release()
 
     @staticmethod
     def exists(folder: Path) -> bool:
