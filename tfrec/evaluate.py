@@ -57,10 +57,10 @@ def evaluate(
         model = load_model(opened, prepared, data_root)
         retrieval = RetrievalRecommender(model)
         models: list[Recommender] = [retrieval]
-        if model.head is None and rank_candidates != RANK_CANDIDATES:
-            console.say("note: the model has no head; --rank-candidates changes nothing")
         if model.head is not None:
             models.append(RankingRecommender(retrieval, rank_candidates, split.candidates))
+        elif rank_candidates != RANK_CANDIDATES:
+            console.say("note: the model has no head; --rank-candidates changes nothing")
         recommenders = [
             *models,
             Popularity(split.train, num_items),

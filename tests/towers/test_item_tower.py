@@ -147,10 +147,10 @@ def test_few_texts_begin_along_the_few_directions_they_vary_in() -> None:
     np.testing.assert_allclose(tower.text_projection(new), projected[:1], atol=1e-4)
 
 
-@pytest.mark.parametrize("num_texts", [1, 3])
-def test_texts_that_are_all_alike_begin_at_random(num_texts: int) -> None:
+@pytest.mark.parametrize(("num_texts", "value"), [(1, 1.0), (3, 1.0), (7, 0.1), (3, 0.0)])
+def test_texts_that_are_all_alike_begin_at_random(num_texts: int, value: float) -> None:
     tower = ItemTower((), num_ids=0, text_size=4, embedding_size=4)
     tower.build()
     before = tower.text_projection.kernel.numpy()
-    tower.start_from_texts(np.ones((num_texts, 4), np.float32))
+    tower.start_from_texts(np.full((num_texts, 4), value, np.float32))
     np.testing.assert_array_equal(tower.text_projection.kernel, before)

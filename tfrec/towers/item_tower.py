@@ -92,8 +92,9 @@ class ItemTower(keras.layers.Layer):
         covariance = np.cov(vectors, rowvar=False, bias=True, dtype=np.float64)
         variances, directions = np.linalg.eigh(covariance)  # in ascending order
         # Few texts vary along few directions; along the others there is nothing to begin with.
-        size = min(self.embedding_size, int((variances > variances[-1] * 1e-6).sum()))
-        if not size or variances[-1] <= 0:
+        rounding = 1e-12 * np.square(vectors, dtype=np.float64).mean()
+        size = min(self.embedding_size, int((variances > max(variances[-1] * 1e-6, rounding)).sum()))
+        if not size:
             return
         scales = np.sqrt(variances[::-1][:size])
         kernel = np.zeros((self.text_size, self.embedding_size))
