@@ -1,7 +1,7 @@
-"""`python -m tfrec.evaluate`: a run's test metrics, beside popularity, chance and similar texts."""
+"""`python -m tfrec.evaluate`: a run's test metrics, beside those of what it must beat."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -9,6 +9,10 @@ from rich.console import Console
 from tfrec import console
 from tfrec.cli import DataRoot, messages_for_errors, new_app, start_tensorflow
 from tfrec.config import RANK_CANDIDATES
+
+if TYPE_CHECKING:
+    from tfrec.evaluation import Recommender, Report
+    from tfrec.training.run import Run
 
 app = new_app()
 
@@ -19,6 +23,9 @@ EXAMPLES = """
 
   python -m tfrec.train movielens-1m/jd_tower --set model.head=mlp --run runs/films
   python -m tfrec.evaluate runs/films --rank-candidates 500
+
+  python -m tfrec.train movielens-1m/din
+  python -m tfrec.evaluate runs/movielens-1m/din
 """
 
 
@@ -30,9 +37,13 @@ def evaluate(
         int, typer.Option(help="Items that a model with a head retrieves and then ranks.", min=1)
     ] = RANK_CANDIDATES,
 ) -> None:
-    """Ranks the whole catalogue for each test case, and sets the run beside popularity, chance and similar texts.
+    """Tests a run, and sets it beside what it must beat.
 
-    A model with a head is there twice: by what it retrieves, and with the first of that ranked by the head.
+    A model that recommends ranks the whole catalogue for each test case; beside it stand popularity, chance and similar
+    texts. A model with a head is there twice: by what it retrieves, and with the first of that ranked by the head.
+
+    A model that predicts the click is there as it was trained and calibrated; beside it stand a logistic regression,
+    the rate of clicks and chance.
 
     The table goes to stdout, the same figures to metrics.json in the run's folder. It warns if a baseline wins. A run
     that trained its text backbone needs it again: it is looked for in --data-root.
@@ -43,43 +54,86 @@ def evaluate(
         opened = Run.open(run)
         start_tensorflow()
 
-        from tfrec.baselines import ContentSimilarity, Popularity, Random
-        from tfrec.evaluation import Recommender, compare, format_table
-        from tfrec.evaluation import evaluate as measure
-        from tfrec.features.prepared import Prepared
-        from tfrec.features.vocabulary import NUM_SPECIAL
-        from tfrec.models.ranking_recommender import RankingRecommender
-        from tfrec.models.retrieval_model import RetrievalRecommender
-        from tfrec.training.trainer import load_model
+        from tfrec.evaluation import format_table
 
-        prepared = Prepared.load(opened.prepared)
-        split, num_items = prepared.split, len(prepared.counts)
-        model = load_model(opened, prepared, data_root)
-        retrieval = RetrievalRecommender(model)
-        models: list[Recommender] = [retrieval]
-        if model.head is not None:
-            models.append(RankingRecommender(retrieval, rank_candidates, split.candidates))
-        elif rank_candidates != RANK_CANDIDATES:
-            console.say("note: the model has no head; --rank-candidates changes nothing")
-        recommenders = [
-            *models,
-            Popularity(split.train, num_items),
-            Random(split.train, num_items, seed=opened.config.training.seed),
-        ]
-        if "text" in prepared.items.arrays:
-            recommenders.append(ContentSimilarity(prepared.items.arrays["text"][NUM_SPECIAL:]))
-        settings = opened.config.evaluation
-        reports = [measure(each, split.test, num_items, settings, split.candidates) for each in recommenders]
+        if opened.config.ranks:
+            reports, num_models = _test_clicks(opened)
+        else:
+            reports, num_models = _test_lists(opened, data_root, rank_candidates)
         write_json(opened.metrics, [report.to_dict() for report in reports])
         Console().print(format_table(reports))
-        for ranked in reports[1 : len(models)]:
+        _compare(reports, num_models, opened)
+        console.say(f"written to {opened.metrics}    next: python -m tfrec.export {run}")
+
+
+def _test_lists(run: "Run", data_root: Path, rank_candidates: int) -> "tuple[list[Report], int]":
+    """Of a model that recommends, and of the baselines; and how many are the model's."""
+    from tfrec.baselines import ContentSimilarity, Popularity, Random
+    from tfrec.evaluation import evaluate as measure
+    from tfrec.features.prepared import Prepared
+    from tfrec.features.vocabulary import NUM_SPECIAL
+    from tfrec.models.ranking_recommender import RankingRecommender
+    from tfrec.models.retrieval_model import RetrievalRecommender
+    from tfrec.training.trainer import load_model
+
+    prepared = Prepared.load(run.prepared)
+    split, num_items = prepared.split, len(prepared.counts)
+    model = load_model(run, prepared, data_root)
+    retrieval = RetrievalRecommender(model)
+    models: list[Recommender] = [retrieval]
+    if model.head is not None:
+        models.append(RankingRecommender(retrieval, rank_candidates, split.candidates))
+    elif rank_candidates != RANK_CANDIDATES:
+        console.say("note: the model has no head; --rank-candidates changes nothing")
+    recommenders = [
+        *models,
+        Popularity(split.train, num_items),
+        Random(split.train, num_items, seed=run.config.training.seed),
+    ]
+    if "text" in prepared.items.arrays:
+        recommenders.append(ContentSimilarity(prepared.items.arrays["text"][NUM_SPECIAL:]))
+    settings = run.config.evaluation
+    reports = [measure(each, split.test, num_items, settings, split.candidates) for each in recommenders]
+    return reports, len(models)
+
+
+def _test_clicks(run: "Run") -> "tuple[list[Report], int]":
+    """Of a model that predicts the click, calibrated and not, and of the baselines; and how many are the model's."""
+    from tfrec.baselines import click_baselines
+    from tfrec.datasets.impressions import TEST
+    from tfrec.evaluation import evaluate_clicks
+    from tfrec.features.prepared_impressions import PreparedImpressions
+    from tfrec.training.trainer import calibrate, load_ranker
+
+    prepared = PreparedImpressions.load(run.prepared)
+    model = load_ranker(run, prepared)
+    rows = model.rows(prepared, TEST)
+    numbers = rows.numbers.numpy()
+    labels, users = prepared.impressions.labels[numbers], prepared.impressions.users[numbers]
+    logits = model.predict_logits(rows)
+    predictions = {model.name: logits}
+    if model.settings.calibration != "none":
+        predictions = {f"{model.name}, calibrated": calibrate(model, prepared)(logits), model.name: logits}
+    num_models = len(predictions)
+    predictions |= click_baselines(prepared, run.config.features.history_labels, run.config.training.seed)
+    settings = run.config.evaluation
+    reports = [evaluate_clicks(name, labels, each, users, settings) for name, each in predictions.items()]
+    return reports, num_models
+
+
+def _compare(reports: "list[Report]", num_models: int, run: "Run") -> None:
+    """Says what a head changes, and warns of baselines that are better than the model."""
+    from tfrec.evaluation import compare
+
+    settings = run.config.evaluation
+    if not run.config.ranks:
+        for ranked in reports[1:num_models]:
             comparison = compare(ranked, reports[0], settings.monitor, settings)
             console.say(f"{comparison}; --rank-candidates of tfrec.export chooses")
-        for baseline in reports[len(models) :]:
-            comparison = compare(reports[0], baseline, settings.monitor, settings)
-            if comparison.baseline_wins:
-                console.say(f"warning: {comparison}. Train longer, or look at the data, before you use this model.")
-        console.say(f"written to {opened.metrics}    next: python -m tfrec.export {run}")
+    for baseline in reports[num_models:]:
+        comparison = compare(reports[0], baseline, settings.monitor, settings)
+        if comparison.baseline_wins:
+            console.say(f"warning: {comparison}. Train longer, or look at the data, before you use this model.")
 
 
 if __name__ == "__main__":

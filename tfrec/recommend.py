@@ -28,6 +28,9 @@ EXAMPLES = """
 
   python -m tfrec.recommend --model movies --history 172 --candidate 50 --candidate "Toy Story (1995)"
 
+  python -m tfrec.recommend --model clicks --history 172 --label 1 --history 50 --label 0 --candidate 181
+  --attribute user_id=7 --attribute gender=F
+
   python -m tfrec.recommend --model movies --similar "Toy Story (1995)"
 
   python -m tfrec.recommend --model movies --search "a war in space" --server 10.0.0.5:8500 --titles titles.tsv
@@ -60,17 +63,29 @@ def recommend(
             show_default=False,
         ),
     ] = None,
+    label: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Whether it was liked, 1 or 0, for a model that reads labels: once for each --history.",
+            show_default=False,
+        ),
+    ] = None,
     exclude: Annotated[
         list[str] | None, typer.Option(help="An item that is not to be recommended.", show_default=False)
     ] = None,
     attribute: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="What is known of the user, as in country=NO.", show_default=False),
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="What is known of the user or of the moment, as in country=NO or user_id=7.",
+            show_default=False,
+        ),
     ] = None,
     candidate: Annotated[
         list[str] | None,
         typer.Option(
-            help="An item to rank by how probably it comes next, instead: of a model with a head. Once for each item.",
+            help="An item to rank by how probably it is clicked or comes next, instead: of a model that predicts the "
+            "click, or has a head. Once for each item.",
             show_default=False,
         ),
     ] = None,
@@ -94,11 +109,12 @@ def recommend(
             raise InputError("Expected one of --history, --similar and --search. Received: more than one.")
         if candidate is not None and (exclude is not None or similar is not None or search is not None):
             raise InputError("Expected --candidate beside --history and --attribute alone. Received: another one too.")
-        for flag, values in (("event", event), ("time", time)):
+        for flag, values in (("event", event), ("time", time), ("label", label)):
             if values and len(values) != len(history or []):
                 raise InputError(
                     f"Expected --{flag} once for each --history, that is {len(history or [])} times. "
-                    f'Received: {len(values)} times. Write --{flag} "" where it is unknown.'
+                    f"Received: {len(values)} times."
+                    + ("" if flag == "label" else f' Write --{flag} "" where it is unknown.')
                 )
         timestamps = [_seconds(each) for each in time or []]
         names = _read_titles(titles, model)
@@ -125,15 +141,17 @@ def recommend(
                     for flag, name, values in (
                         ("event", "history_events", event),
                         ("time", "history_timestamps", time),
+                        ("label", "history_labels", label),
                     ):
                         if history_ids and name in inputs and not values:
                             raise InputError(
                                 f"Expected --{flag} for each --history: the model reads {name}. Received: none. "
-                                f'Write --{flag} "" where it is unknown.'
+                                + ("" if flag == "label" else f'Write --{flag} "" where it is unknown.')
                             )
                     events, seconds = [event] if event else None, [timestamps] if time else None
                     if candidate is not None:
-                        [found] = client.rank([history_ids], [candidate_ids], None, known, events, seconds)
+                        labels = [label] if label else None
+                        [found] = client.rank([history_ids], [candidate_ids], None, known, events, seconds, labels)
                     else:
                         [found] = client.recommend([history_ids], [excluded_ids], None, None, known, events, seconds)
         except (ServingError, ValueError) as error:
@@ -144,7 +162,7 @@ def recommend(
             typer.echo(json.dumps([{"item_id": id, "title": names.get(id), "score": score} for id, score in found]))
             return
         heading = f"like {similar}" if similar else f"found for “{search}”" if search else "recommended"
-        heading = "how probably they come next" if candidate else heading
+        heading = "how probable they are" if candidate else heading
         if history:
             heading += " after " + ", ".join(names.get(id, id) for id in history_ids)
         table = Table("", "item", "title", "score", title=Text(heading))

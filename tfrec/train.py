@@ -13,7 +13,7 @@ from tfrec.errors import InputError
 from tfrec.training.run import Run, write_json
 
 if TYPE_CHECKING:
-    from tfrec.datasets import Dataset, Split
+    from tfrec.datasets import Dataset, Impressions, Split
 
 app = new_app()
 
@@ -26,6 +26,9 @@ EXAMPLES = f"""
 
   python -m tfrec.train --interactions orders.csv --items products.csv --column user_id=customer
   --column item_id=sku --column timestamp=when --text name --categorical brand --run runs/shop
+
+  python -m tfrec.train --interactions impressions.csv --items ads.csv --column label=clicked
+  --categorical interactions.device,advertiser --set model.name=deepfm --set split.kind=global_time --run runs/ads
 
 A run that was stopped goes on with the same command. Recipes: {", ".join(recipe_names())}.
 All settings: docs/configuration.md
@@ -62,9 +65,15 @@ def train(
         _table("ROLE=COLUMN or TABLE.ROLE=COLUMN. Roles: user_id, item_id, timestamp, event, label, value."),
     ] = None,
     text: Annotated[list[str] | None, _table("Text columns of the items.")] = None,
-    categorical: Annotated[list[str] | None, _table("Categories: COLUMN of the items, or users.COLUMN.")] = None,
-    numeric: Annotated[list[str] | None, _table("Numbers: COLUMN of the items, or users.COLUMN.")] = None,
-    vector: Annotated[list[str] | None, _table("Vectors: COLUMN of the items, or users.COLUMN.")] = None,
+    categorical: Annotated[
+        list[str] | None, _table("Categories: COLUMN of the items, users.COLUMN or interactions.COLUMN.")
+    ] = None,
+    numeric: Annotated[
+        list[str] | None, _table("Numbers: COLUMN of the items, users.COLUMN or interactions.COLUMN.")
+    ] = None,
+    vector: Annotated[
+        list[str] | None, _table("Vectors: COLUMN of the items, users.COLUMN or interactions.COLUMN.")
+    ] = None,
     title: Annotated[str | None, _table("The text column that is shown to people.")] = None,
     encoding: Annotated[str | None, _table("Encoding of the text files, as in latin-1.")] = None,
     delimiter: Annotated[str | None, _table("Delimiter of the CSV files, if it is not to be guessed.")] = None,
@@ -148,7 +157,7 @@ def _table_settings(tables: dict[str, Path], columns: list[str], roles: dict[str
         named: dict[str, list[str]] = {}
         for entry in (part for value in entries or [] for part in value.split(",")):
             table, _, column = entry.partition(".")
-            if table not in ("items", "users"):
+            if table not in ("interactions", "items", "users"):
                 table, column = "items", entry
             require(table, f"--{kind} {entry}")
             named.setdefault(table, []).append(column)
@@ -176,13 +185,15 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
         start_tensorflow()
 
         from tfrec.features.prepared import Prepared
-        from tfrec.training.prepare import prepare
+        from tfrec.features.prepared_impressions import PreparedImpressions
+        from tfrec.training.prepare import prepare, prepare_impressions
         from tfrec.training.trainer import set_up_devices, train
 
         strategy = set_up_devices(config)
         if data is not None:
-            prepare(*data, config, data_root).save(run.prepared)
-        state = train(run, Prepared.load(run.prepared), strategy, data_root)
+            (prepare_impressions if config.ranks else prepare)(*data, config, data_root).save(run.prepared)
+        prepared = (PreparedImpressions if config.ranks else Prepared).load(run.prepared)
+        state = train(run, prepared, strategy, data_root)
     console.say(
         f"done: epoch {state.best_epoch} of {state.epoch} is the best, "
         f"validation {config.evaluation.monitor} {state.best_value:.4f}"
@@ -191,19 +202,33 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
     console.say(f"next: python -m tfrec.evaluate {folder}{where}    curves: tensorboard --logdir {run.tensorboard}")
 
 
-def _load(config: Config, data_root: Path) -> "tuple[Dataset, Split, list[str] | None]":
-    """The data, their division, and what the items' texts say."""
-    from tfrec.datasets import history_context, load_dataset, split_dataset
+def _load(config: Config, data_root: Path) -> "tuple[Dataset, Any, list[str] | None]":
+    """The data, their division (a Split, or Impressions of a model that predicts the click), and the items' texts."""
+    from tfrec.datasets import history_context, load_dataset, split_dataset, split_impressions
     from tfrec.features.text import item_texts
 
-    dataset = load_dataset(config.data, data_root).positives(config.data.events)
+    dataset = load_dataset(config.data, data_root)
+    if not config.ranks:
+        dataset = dataset.positives(config.data.events)
+        if dataset.context_roles.columns:
+            unread = ", ".join(dataset.context_roles.columns)
+            console.say(
+                f"note: {config.model.name} does not read the interactions' {unread}; rankers do (docs/ranking.md)"
+            )
     counts = f"{len(dataset.interactions):,} interactions, {dataset.num_users:,} users, {dataset.num_items:,} items"
     console.say(f"{dataset.name}: {counts}")
-    split = split_dataset(dataset, config.split, history_context(dataset, config.features))
-    for note in (*dataset.notes, *split.notes):
+    notes = dataset.notes
+    divided: Split | Impressions
+    if config.ranks:
+        divided = split_impressions(dataset, config.split)
+        notes += (divided.summary(),)
+    else:
+        divided = split_dataset(dataset, config.split, history_context(dataset, config.features))
+        notes += divided.notes
+    for note in notes:
         console.say(f"note: {note}")
     needs_texts = config.model.use_text or config.reads_words
-    return dataset, split, item_texts(dataset, config.features.text_template) if needs_texts else None
+    return dataset, divided, item_texts(dataset, config.features.text_template) if needs_texts else None
 
 
 if __name__ == "__main__":

@@ -69,6 +69,16 @@ class TestLeaveLastOut:
         )
 
 
+class TestLastFraction:
+    def test_the_last_of_each_user_are_targets(self) -> None:
+        # User 0 has ten: .25 are two for the test, .1 is one for validation. User 1 has three, and none of a fraction.
+        events = [(0, item, item) for item in range(10)] + [(1, item, item) for item in (5, 6, 7)]
+        split = divide(events, "last_fraction", test_fraction=0.25, validation_fraction=0.1)
+        assert lists(split.train) == [[0, 1, 2, 3, 4, 5, 6], [5, 6, 7]]
+        assert cases(split.validation) == {0: ([0, 1, 2, 3, 4, 5, 6], [7])}
+        assert cases(split.test) == {0: ([0, 1, 2, 3, 4, 5, 6, 7], [8, 9])}
+
+
 class TestGlobalTime:
     # Ten interactions: validation starts at the 7th in time (t = 7), test at the 9th (t = 9).
     EVENTS = (

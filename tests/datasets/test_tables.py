@@ -192,12 +192,20 @@ def test_declared_columns_have_their_types(folder: Folder) -> None:
     assert dataset.notes == ()
 
 
-def test_interactions_own_columns_are_refused_as_long_as_nothing_reads_them(folder: Folder) -> None:
+def test_interactions_own_columns_are_the_context(folder: Folder) -> None:
     log = folder.table(
         "log.csv", "user_id,item_id,timestamp,device,place\nu1,a,1,tv,2\nu1,b,2,,3\n",
         categorical=("device",), numeric=("place",),
     )  # fmt: skip
-    assert "are not used yet. Received: ['device', 'place']. Remove them" in folder.error(log)
+    dataset = folder.load(log)
+    assert dataset.context_roles == Roles(categorical=("device",), numeric=("place",))
+    assert dataset.interactions["device"].fillna("").tolist() == ["tv", ""]
+    assert dataset.interactions["place"].tolist() == [2, 3]
+
+
+def test_interactions_say_nothing(folder: Folder) -> None:
+    log = folder.table("log.csv", "user_id,item_id,timestamp,query\nu1,a,1,shoes\n", text=("query",))
+    assert "Expected no text columns in data.interactions. Received: ['query']" in folder.error(log)
 
 
 JUDGED = (

@@ -63,6 +63,31 @@ class TestNumeric:
         assert encode(column, np.array([NAN, 3], np.float32)).tolist() == [[0, 1], [3, 0]]
 
 
+class TestBinned:
+    def test_quantiles_of_the_finite_values(self) -> None:
+        # Of 1 to 64 each of 32 bins has two, and the first boundary is 3.
+        column = Column.fit("price", "binned", pd.Series([NAN, *range(1, 65), np.inf], dtype="float32"))
+        assert column.boundaries[:2] == (3, 5)
+        assert column.num_categories == 33  # missing, and 32 bins
+        encoded = encode(column, np.array([NAN, -5, 1, 2, 3, 63, 64, 1e9, np.inf], np.float32))
+        assert encoded.dtype == np.int32
+        assert encoded.tolist() == [0, 1, 1, 1, 2, 32, 32, 32, 0]
+
+    def test_a_frequent_number_has_one_bin_of_its_own(self) -> None:
+        column = Column.fit("clicks", "binned", pd.Series([0] * 90 + [1] * 5 + [7] * 5, dtype="float32"))
+        zero, one, seven = encode(column, np.array([0, 1, 7], np.float32))
+        assert zero < one < seven
+
+    def test_a_column_without_numbers_has_one_bin(self) -> None:
+        column = Column.fit("price", "binned", pd.Series([NAN, NAN], dtype="float32"))
+        assert encode(column, np.array([NAN, 3], np.float32)).tolist() == [0, 1]
+        assert column.num_categories == 2
+
+    def test_it_is_read_back_as_it_was_written(self) -> None:
+        column = Column.fit("price", "binned", pd.Series(np.arange(9, dtype=np.float32)))
+        assert Column.from_dict(json.loads(json.dumps(column.to_dict()))) == column
+
+
 class TestVector:
     series = pd.Series([np.array([1, 2, 3], np.float32), None, np.array([4, 5, 6], np.float32)])
     column = Column.fit("image", "vector", series)

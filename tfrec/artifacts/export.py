@@ -2,15 +2,24 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from tfrec import console
+from tfrec.artifacts.rank_signatures import RankSignatures
+from tfrec.artifacts.served import Served
 from tfrec.artifacts.signatures import Signatures
 from tfrec.artifacts.version import CARD, newest_version, write_version
 from tfrec.backbones.resolve import load_text_encoder
+from tfrec.datasets.impressions import TEST
 from tfrec.features.prepared import Prepared
+from tfrec.features.prepared_impressions import PreparedImpressions
+from tfrec.features.vocabulary import NUM_SPECIAL
 from tfrec.training.run import Run
-from tfrec.training.trainer import load_model
+from tfrec.training.trainer import calibrate, load_model, load_ranker
 
 NUM_EXAMPLES = 6
 
@@ -44,6 +53,8 @@ def export(
         if card.items() <= known.items():
             console.say(f"{newest} holds these very weights already; pass --version to write them once more")
             return newest
+    if run.config.ranks:
+        return _export_ranker(run, card, base_path, version)
     prepared = Prepared.load(run.prepared)
     model = load_model(run, prepared, data_root)
     text_encoder = model.text_encoder
@@ -54,13 +65,32 @@ def export(
         prepared.items.ids[prepared.split.test.histories[case]].tolist()
         for case in range(min(NUM_EXAMPLES, len(prepared.split.test)))
     ]
+    return _write(run, signatures, signatures.examples(histories), prepared.titles, card, base_path, version)
+
+
+def _export_ranker(run: Run, card: dict[str, Any], base_path: Path, version: int | None) -> Path:
+    prepared = PreparedImpressions.load(run.prepared)
+    model = load_ranker(run, prepared)
+    signatures = RankSignatures(model, prepared, calibrate(model, prepared))
+    rows = model.rows(prepared, TEST)
+    histories = [
+        prepared.items.ids[history[history >= NUM_SPECIAL] - NUM_SPECIAL].tolist()
+        for history in rows.batch(rows.numbers[:NUM_EXAMPLES])["history"].numpy()
+    ]
+    return _write(run, signatures, signatures.examples(histories), prepared.titles, card, base_path, version)
+
+
+def _write(
+    run: Run,
+    signatures: Served,
+    examples: Mapping[str, Mapping[str, np.ndarray]],
+    titles: np.ndarray,
+    card: dict[str, Any],
+    base_path: Path,
+    version: int | None,
+) -> Path:
     metrics = json.loads(run.metrics.read_text(encoding="utf-8")) if run.metrics.is_file() else None
-    console.say(f"writing the SavedModel: {model.num_items:,} items, signatures {', '.join(signatures.endpoints())}")
-    return write_version(
-        signatures,
-        signatures.examples(histories),
-        prepared.titles,
-        {**card, "configuration": run.config.model_dump(mode="json"), "metrics": metrics},
-        base_path,
-        version,
-    )
+    names = ", ".join(signatures.endpoints())
+    console.say(f"writing the SavedModel: {len(signatures.ids):,} items, signatures {names}")
+    card = {**card, "configuration": run.config.model_dump(mode="json"), "metrics": metrics}
+    return write_version(signatures, examples, titles, card, base_path, version)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from tfrec.artifacts.signatures import Signatures
+from tfrec.artifacts.served import Served
 from tfrec.artifacts.warmup import read_warmup
 from tfrec.errors import ExportError
 
@@ -16,7 +16,7 @@ TOLERANCE = 1e-4
 Tensors = Mapping[str, np.ndarray]
 
 
-def check_reloaded(folder: Path, signatures: Signatures, examples: Mapping[str, Tensors]) -> None:
+def check_reloaded(folder: Path, signatures: Served, examples: Mapping[str, Tensors]) -> None:
     """Compares the live model with the reloaded one, in Python and in a v1 Session, and replays the warm-up.
 
     Python restores variables by object, a v1 Session, like TensorFlow Serving's C++ loader, by name: an export can

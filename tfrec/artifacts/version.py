@@ -17,7 +17,7 @@ import tensorflow as tf
 from tfrec import __version__, console
 from tfrec.artifacts.operations import audit_operations
 from tfrec.artifacts.reload import check_reloaded
-from tfrec.artifacts.signatures import Signatures
+from tfrec.artifacts.served import Served
 from tfrec.artifacts.warmup import write_warmup
 from tfrec.errors import InputError
 
@@ -27,7 +27,7 @@ LEFTOVER_SECONDS = 3600
 
 
 def write_version(
-    signatures: Signatures,
+    signatures: Served,
     examples: Mapping[str, Mapping[str, np.ndarray]],
     titles: np.ndarray,
     card: Mapping[str, Any],

@@ -2,7 +2,14 @@
 
 from tfrec.config.config import Config
 from tfrec.config.data import DataConfig, FeaturesConfig, SplitConfig, TableConfig
-from tfrec.config.models import RANK_CANDIDATES, BackboneConfig, JDTowerConfig, TowersConfig, TwoTowerConfig
+from tfrec.config.models import (
+    RANK_CANDIDATES,
+    BackboneConfig,
+    JDTowerConfig,
+    RankerConfig,
+    TowersConfig,
+    TwoTowerConfig,
+)
 from tfrec.config.recipes import recipe_names
 from tfrec.config.training import EvaluationConfig, TrainingConfig
 
@@ -14,6 +21,7 @@ __all__ = [
     "EvaluationConfig",
     "FeaturesConfig",
     "JDTowerConfig",
+    "RankerConfig",
     "SplitConfig",
     "TableConfig",
     "TowersConfig",

@@ -8,11 +8,22 @@ from typing import Any, Self
 from pydantic import BaseModel, ValidationError, model_validator
 
 from tfrec.config.data import DataConfig, FeaturesConfig, SplitConfig
-from tfrec.config.models import MODEL_NAMES, BackboneConfig, JDTowerConfig, ModelConfig, TwoTowerConfig, model_name
+from tfrec.config.models import (
+    MODEL_NAMES,
+    RANKER_NAMES,
+    BackboneConfig,
+    JDTowerConfig,
+    ModelConfig,
+    RankerConfig,
+    TwoTowerConfig,
+    model_name,
+)
 from tfrec.config.recipes import find_recipe
 from tfrec.config.section import Section, sections
-from tfrec.config.training import EvaluationConfig, TrainingConfig
+from tfrec.config.training import CLICK_MONITORS, EvaluationConfig, TrainingConfig
 from tfrec.errors import InputError
+
+_TAGS = (*MODEL_NAMES, "ranker")
 
 
 class Config(Section):
@@ -34,14 +45,43 @@ class Config(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _histories_come_in_small_batches(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        # Each place of a history is an example, so that 1024 of them would leave few steps to an epoch.
-        training = settings.get("training", {})
-        if isinstance(training, TrainingConfig):
-            training = training.model_dump(exclude_unset=True)
-        if model_name(settings.get("model", {})) == "jd_tower" and isinstance(training, dict):
-            return {**settings, "training": {"batch_size": 32, **training}}
+    def _defaults_follow_the_model(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        name = model_name(settings.get("model", {}))
+        if name == "jd_tower":
+            # Each place of a history is an example, so that 1024 of them would leave few steps to an epoch.
+            return _with_default(settings, "training", "batch_size", 32)
+        if name in RANKER_NAMES:
+            return _with_default(settings, "evaluation", "monitor", "auc")
         return settings
+
+    @property
+    def ranks(self) -> bool:
+        """Whether the model predicts the click, and does not retrieve."""
+        return isinstance(self.model, RankerConfig)
+
+    @model_validator(mode="after")
+    def _task_fits_the_model(self) -> Self:
+        if self.ranks != (self.evaluation.monitor in CLICK_MONITORS):
+            expected = " or ".join(CLICK_MONITORS) if self.ranks else "ndcg@10 or another metric of ranked lists"
+            raise ValueError(
+                f"evaluation.monitor of model.name {self.model.name!r} is {expected}. "
+                f"Received: {self.evaluation.monitor!r}"
+            )
+        only_others = ["history_events", "history_time_gaps"] if self.ranks else ["history_labels"]
+        asked = [f"features.{name}" for name in only_others if getattr(self.features, name)]
+        if asked:
+            raise ValueError(f"model.name {self.model.name!r} does not read {', '.join(asked)}. Leave it off")
+        if self.ranks and self.data.events:
+            raise ValueError(
+                f"model.name {self.model.name!r} learns from all interactions and their labels. Leave data.events "
+                "empty, and map the column that says what was liked with data.interactions.columns.label"
+            )
+        if self.ranks and self.backbone.is_trained:
+            raise ValueError(
+                f"model.name {self.model.name!r} reads texts through a frozen backbone. Set backbone.tuning to frozen "
+                "and backbone.pooling to mean or cls"
+            )
+        return self
 
     @property
     def reads_words(self) -> bool:
@@ -102,14 +142,23 @@ class Config(Section):
             raise InputError(_explain(error, cls, where)) from error
 
 
+def _with_default(settings: dict[str, Any], section: str, key: str, value: object) -> dict[str, Any]:
+    """The settings, with a value where none is set."""
+    given = settings.get(section, {})
+    if isinstance(given, Section):
+        given = given.model_dump(exclude_unset=True)
+    # What is no section is for the validation to refuse.
+    return {**settings, section: {key: value, **given}} if isinstance(given, dict) else settings
+
+
 def _explain(error: ValidationError, root: type[BaseModel], where: str) -> str:
     lines = []
     for problem in error.errors():
         # An architecture's keys are reported below its name, which is no part of the key.
-        parts = [str(part) for place, part in enumerate(problem["loc"]) if place == 0 or part not in MODEL_NAMES]
+        parts = [str(part) for place, part in enumerate(problem["loc"]) if place == 0 or part not in _TAGS]
         key = ".".join(parts)
         if problem["type"] == "extra_forbidden":
-            known = sorted(set(_keys(root)))
+            known = sorted({*_keys(root)} - {key})  # It may be a key of another architecture.
             near = difflib.get_close_matches(key, known, n=1)
             hint = f" Did you mean '{near[0]}'?" if near else f" Known keys: {', '.join(known)}."
             lines.append(f"Unknown configuration key '{key}'.{hint}")

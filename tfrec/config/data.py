@@ -63,6 +63,10 @@ class DataConfig(Section):
     events: tuple[str, ...] = ()
     """The events that count as interactions to recommend; empty: all. Rows with a label of 0 or less never count."""
 
+    label_threshold: float | None = None
+    """Interactions whose `value` reaches this have the label 1, others 0: 4 likes films of four stars and more. None:
+    labels are the column `label`."""
+
     title: str | None = None
     """The items' text column that is shown to people. None: the first text column."""
 
@@ -91,15 +95,18 @@ class DataConfig(Section):
 class SplitConfig(Section):
     """How interactions are divided into training, validation and test."""
 
-    kind: Literal["leave_last_out", "global_time", "cold_items"] = "leave_last_out"
-    """leave_last_out: each user's last interaction is tested, the one before validated. global_time: the last
-    fractions of the timeline are validated and tested. cold_items: a fraction of the items never occurs in training."""
+    kind: Literal["leave_last_out", "last_fraction", "global_time", "cold_items"] = "leave_last_out"
+    """leave_last_out: each user's last interaction is tested, the one before validated. last_fraction: the last
+    fractions of each user's interactions are. global_time: the last fractions of the timeline are validated and
+    tested. cold_items: a fraction of the items never occurs in training."""
 
     validation_fraction: Fraction = 0.1
-    """global_time: share of the interactions in the validation window. cold_items: share of the items."""
+    """last_fraction: share of a user's interactions, rounded down. global_time: share of the interactions in the
+    validation window. cold_items: share of the items."""
 
     test_fraction: Fraction = 0.1
-    """global_time: share of the interactions in the test window. cold_items: share of the items."""
+    """last_fraction: share of a user's interactions, rounded down. global_time: share of the interactions in the test
+    window. cold_items: share of the items."""
 
     minimum_users: PositiveInt = 10
     """The fewest users that validation and test may have each; fewer is an error."""
@@ -122,6 +129,14 @@ class FeaturesConfig(Section):
 
     user_columns: tuple[str, ...] | None = None
     """User columns (categorical, numeric, vector) that the user tower sees. None: all that are declared."""
+
+    history_labels: bool = False
+    """Models that predict the click: the history holds what was not liked too, and says which. Requests bring the
+    labels too. Off: it holds what was liked alone."""
+
+    context_columns: tuple[str, ...] | None = None
+    """Models that predict the click: columns of the interactions (categorical, numeric, vector), known when an item is
+    shown, that the model sees. None: all that are declared."""
 
     history_events: bool = False
     """The user tower sees what was done with each item of the history: its event. Requests bring it too."""

@@ -1,6 +1,6 @@
 """The text backbone and the architectures."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
@@ -168,10 +168,51 @@ class JDTowerConfig(TowersConfig):
         return self
 
 
+class RankerConfig(Section):
+    """Models that predict the click: each feature is a field, and has a vector."""
+
+    name: Literal["logistic_regression", "dnn", "wide_and_deep", "deepfm", "dcn_v2", "din"]
+    """The architecture. logistic_regression: a weight for each feature. dnn: an MLP over the fields' vectors.
+    wide_and_deep: both. deepfm: both, and a factorisation machine. dcn_v2: explicit crosses beside an MLP. din:
+    attention of the candidate over the history, and an MLP."""
+
+    embedding_size: PositiveInt = 16
+    """Dimensions of a field's vector."""
+
+    use_text: bool = True
+    """The item's text, through the frozen backbone, is a field."""
+
+    use_id: bool = True
+    """The item's id is a field."""
+
+    use_user_id: bool = True
+    """The user's id is a field. Requests bring it too."""
+
+    id_dropout: Fraction = 0.1
+    """Share of the item and user ids hidden in training, so that the model also learns to live without one."""
+
+    hidden_sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (128, 64)
+    """Widths of the MLP's hidden layers."""
+
+    dropout: Fraction = 0.2
+    """Share of the hidden units that each training step drops."""
+
+    num_cross_layers: PositiveInt = 2
+    """dcn_v2: one less than the highest degree of the crosses."""
+
+    attention_hidden_sizes: tuple[PositiveInt, ...] = (32,)
+    """din: widths of the hidden layers that weigh an item of the history."""
+
+    calibration: Literal["none", "platt", "isotonic"] = "platt"
+    """How probabilities are corrected, by what the validation impressions teach. platt: a line through the log-odds.
+    isotonic: any rising function; for some ten thousand validation impressions and more."""
+
+
 RANK_CANDIDATES = 100
 """How many items a ranking head is given of what was retrieved, if nothing else is said."""
 
-MODEL_NAMES = ("two_tower", "jd_tower")
+RANKER_NAMES = get_args(RankerConfig.model_fields["name"].annotation)
+MODEL_NAMES = ("two_tower", "jd_tower", *RANKER_NAMES)
 
 
 def model_name(settings: Any) -> str:
@@ -180,7 +221,18 @@ def model_name(settings: Any) -> str:
     return str(name)
 
 
+def _section_name(settings: Any) -> str:
+    name = model_name(settings)
+    return "ranker" if name in RANKER_NAMES else name
+
+
 ModelConfig = Annotated[
-    Annotated[TwoTowerConfig, Tag("two_tower")] | Annotated[JDTowerConfig, Tag("jd_tower")],
-    Discriminator(model_name),
+    Annotated[TwoTowerConfig, Tag("two_tower")]
+    | Annotated[JDTowerConfig, Tag("jd_tower")]
+    | Annotated[RankerConfig, Tag("ranker")],
+    Discriminator(
+        _section_name,
+        custom_error_type="model_name",
+        custom_error_message=f"Expected name to be one of {', '.join(MODEL_NAMES)}",
+    ),
 ]

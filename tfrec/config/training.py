@@ -6,6 +6,9 @@ from pydantic import Field, model_validator
 
 from tfrec.config.section import PositiveFloat, PositiveInt, Section
 
+CLICK_MONITORS = ("auc", "grouped_auc")
+"""What early stopping may watch of a model that predicts the click."""
+
 
 class TrainingConfig(Section):
     """The optimisation."""
@@ -52,7 +55,8 @@ class EvaluationConfig(Section):
     """The k of recall@k and the others."""
 
     monitor: str = "ndcg@10"
-    """The validation metric that early stopping watches."""
+    """The validation metric that early stopping watches; of models that predict the click auc, their default, or
+    grouped_auc."""
 
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95
     """Level of the bootstrap confidence intervals."""
@@ -63,6 +67,7 @@ class EvaluationConfig(Section):
     @model_validator(mode="after")
     def _monitor_is_measured(self) -> Self:
         metrics = [f"{name}@{k}" for k in self.cutoffs for name in ("recall", "hit_rate", "ndcg", "mrr")]
+        metrics += CLICK_MONITORS
         if self.monitor not in metrics:
             raise ValueError(f"monitor is one of {metrics}. Received: {self.monitor!r}")
         return self

@@ -5,11 +5,23 @@ from pathlib import Path
 from tfrec.config import DataConfig
 from tfrec.datasets.dataset import Dataset, EvaluationSet, Ragged, Roles, Split
 from tfrec.datasets.history_context import history_context
+from tfrec.datasets.impressions import Impressions, split_impressions
 from tfrec.datasets.movielens import load_movielens
 from tfrec.datasets.splits import split_dataset
 from tfrec.datasets.tables import load_tables
 
-__all__ = ["Dataset", "EvaluationSet", "Ragged", "Roles", "Split", "history_context", "load_dataset", "split_dataset"]
+__all__ = [
+    "Dataset",
+    "EvaluationSet",
+    "Impressions",
+    "Ragged",
+    "Roles",
+    "Split",
+    "history_context",
+    "load_dataset",
+    "split_dataset",
+    "split_impressions",
+]
 
 
 def load_dataset(config: DataConfig, data_root: Path) -> Dataset:
@@ -24,5 +36,7 @@ def load_dataset(config: DataConfig, data_root: Path) -> Dataset:
         InputError: Something is missing or not valid; the message names file, column and row, and the remedy.
     """
     if config.source != "tables":
-        return load_movielens(config.source, data_root)
-    return load_tables(config.located(data_root))
+        dataset = load_movielens(config.source, data_root)
+    else:
+        dataset = load_tables(config.located(data_root))
+    return dataset if config.label_threshold is None else dataset.labelled(config.label_threshold)

@@ -21,6 +21,7 @@ def assemble(
     *,
     item_roles: Roles = Roles(),  # noqa: B008 (frozen)
     user_roles: Roles = Roles(),  # noqa: B008
+    context_roles: Roles = Roles(),  # noqa: B008
     unknown_items: Literal["error", "keep", "drop"] = "drop",
     title: str | None = None,
     left_out_items: Collection[str] = (),
@@ -85,6 +86,7 @@ def assemble(
         users=users,
         item_roles=item_roles,
         user_roles=user_roles,
+        context_roles=context_roles,
         title=title,
         notes=notes,
         shared_clock=shared_clock,

@@ -39,6 +39,7 @@ class Dataset:
             is string with nulls, numeric is float32 with NaN, vector is one float32 array of fixed length a row
             (zeros where it is missing).
         users: `user_id` (string, unique) and the columns of `user_roles`. Every user of the interactions is here.
+        context_roles: Columns of the interactions that are known when an item is shown: where, on what device, when.
         title: The text column of `items` to show to people, or None.
         notes: What validation counted (dropped rows, unknown items), one sentence each, for the user to read.
         shared_clock: Whether timestamps of different users can be compared. False: they are positions within each
@@ -53,6 +54,7 @@ class Dataset:
     users: pd.DataFrame
     item_roles: Roles = Roles()
     user_roles: Roles = Roles()
+    context_roles: Roles = Roles()
     title: str | None = None
     notes: tuple[str, ...] = field(default=())
     shared_clock: bool = True
@@ -112,6 +114,26 @@ class Dataset:
         if keep.all():
             return self
         return replace(self, interactions=rows[keep].reset_index(drop=True), notes=(*self.notes, *notes))
+
+    def labelled(self, threshold: float) -> Self:
+        """The same with labels: 1 where an interaction's value reaches the threshold, else 0.
+
+        Interactions without a value are left out, and counted in the notes.
+
+        Raises:
+            InputError: There are no values, or there are labels already.
+        """
+        rows = self.interactions
+        if "value" not in rows or "label" in rows:
+            raise InputError(
+                "Expected interactions with a column 'value' and without 'label', for data.label_threshold. "
+                f"Received: {list(rows)}. Map it with --column value=COLUMN, or leave data.label_threshold out."
+            )
+        values = rows["value"].to_numpy()
+        has_value = ~np.isnan(values)
+        rows = rows.assign(label=(values >= threshold).astype(np.float32))
+        notes = _count(~has_value, "have no value")
+        return replace(self, interactions=rows[has_value].reset_index(drop=True), notes=(*self.notes, *notes))
 
 
 def _is_one_of(events: tuple[str, ...], interactions: pd.DataFrame) -> np.ndarray:

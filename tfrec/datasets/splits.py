@@ -25,6 +25,9 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
     They are in neither training nor any history. Targets are a user's interactions with one draw's items, the history
     is what precedes the first of them. `Split.candidates` holds the items of both draws: what is ranked is the new.
 
+    last_fraction: A user's last `floor(test_fraction * n)` of n interactions are the test targets, those before them,
+    by the other fraction, the validation targets.
+
     A target that is in its own history already (repeat consumption) is no target, and a repeated target counts once.
     A case without targets, or outside leave_last_out without a history, is left out. The notes count what was.
 
@@ -59,15 +62,14 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
 
 
 _REMEDY = (
-    "Bring more interactions, choose another split.kind (leave_last_out, global_time, cold_items) or other fractions, "
-    "or lower split.minimum_users."
+    "Bring more interactions, choose another split.kind (leave_last_out, last_fraction, global_time, cold_items) or "
+    "other fractions, or lower split.minimum_users."
 )
 
 
 def _leave_last_out(dataset: Dataset, config: SplitConfig, history: Ragged, order: np.ndarray) -> Split:
     split_users = history.lengths >= 3
-    # 1 is a user's last interaction, 2 the one before.
-    from_end = np.repeat(history.offsets[1:], history.lengths) - np.arange(len(history.values))
+    from_end, _ = places_from_end(history.rows)
     held_out = np.repeat(split_users, history.lengths)
     validation, validation_notes = _cases("validation", history, held_out & (from_end > 2), held_out & (from_end == 2))
     test, test_notes = _cases("test", history, held_out & (from_end > 1), held_out & (from_end == 1))
@@ -78,7 +80,39 @@ def _leave_last_out(dataset: Dataset, config: SplitConfig, history: Ragged, orde
     return Split(history.where(~held_out | (from_end > 2)), validation, test, notes=notes)
 
 
+def _last_fraction(dataset: Dataset, config: SplitConfig, history: Ragged, order: np.ndarray) -> Split:
+    from_end, counts = places_from_end(history.rows)
+    num_test = np.floor(config.test_fraction * counts)
+    is_test = from_end <= num_test
+    is_held_out = from_end <= num_test + np.floor(config.validation_fraction * counts)
+    validation, validation_notes = _cases("validation", history, ~is_held_out, is_held_out & ~is_test)
+    test, test_notes = _cases("test", history, ~is_test, is_test)
+    return Split(history.where(~is_held_out), validation, test, notes=validation_notes + test_notes)
+
+
+def places_from_end(users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of interactions ordered by user: 1 for each user's last, 2 for the one before, …; and how many the user has."""
+    starts = np.flatnonzero(np.diff(users, prepend=-1))
+    lengths = np.diff(starts, append=len(users))
+    counts = np.repeat(lengths, lengths)
+    return np.repeat(starts, lengths) + counts - np.arange(len(users)), counts
+
+
 def _global_time(dataset: Dataset, config: SplitConfig, history: Ragged, order: np.ndarray) -> Split:
+    validation_start, test_start = cut_timeline(dataset, config)
+    timestamps = dataset.interactions["timestamp"].to_numpy()[order]
+    before_validation, before_test = timestamps < validation_start, timestamps < test_start
+    validation, validation_notes = _cases("validation", history, before_validation, before_test & ~before_validation)
+    test, test_notes = _cases("test", history, before_test, ~before_test)
+    return Split(history.where(before_validation), validation, test, notes=validation_notes + test_notes)
+
+
+def cut_timeline(dataset: Dataset, config: SplitConfig) -> tuple[float, float]:
+    """The moments at which global_time begins to validate and to test.
+
+    Raises:
+        InputError: Times of different users can't be compared.
+    """
     if not dataset.shared_clock:
         raise InputError(
             "Expected times that users share, to split by global_time. Received: positions within each user's own "
@@ -88,26 +122,27 @@ def _global_time(dataset: Dataset, config: SplitConfig, history: Ragged, order: 
     shares = (1 - config.validation_fraction - config.test_fraction, 1 - config.test_fraction)
     places = [min(max(round(share * len(timestamps)), 0), len(timestamps) - 1) for share in shares]
     validation_start, test_start = np.partition(timestamps, places)[places]
-    timestamps = timestamps[order]
-    before_validation, before_test = timestamps < validation_start, timestamps < test_start
-    validation, validation_notes = _cases("validation", history, before_validation, before_test & ~before_validation)
-    test, test_notes = _cases("test", history, before_test, ~before_test)
-    return Split(history.where(before_validation), validation, test, notes=validation_notes + test_notes)
+    return validation_start, test_start
 
 
 def _cold_items(dataset: Dataset, config: SplitConfig, history: Ragged, order: np.ndarray) -> Split:
-    seen_items = np.unique(history.values)
-    num_validation = round(config.validation_fraction * len(seen_items))
-    num_test = round(config.test_fraction * len(seen_items))
-    drawn = np.random.default_rng(config.seed).permutation(seen_items)[: num_validation + num_test]
+    validation_items, test_items = draw_items(dataset, config)
     draw = np.zeros(dataset.num_items, np.int8)  # 0: warm
-    draw[drawn[:num_validation]] = 1
-    draw[drawn[num_validation:]] = 2
+    draw[validation_items], draw[test_items] = 1, 2
     draws = draw[history.values]
     validation, validation_notes = _cases("validation", history, *_before_first(history, draws == 1, draws == 0))
     test, test_notes = _cases("test", history, *_before_first(history, draws == 2, draws == 0))
-    candidates = np.sort(drawn).astype(np.int32)
+    candidates = np.sort(np.concatenate([validation_items, test_items])).astype(np.int32)
     return Split(history.where(draws == 0), validation, test, candidates, validation_notes + test_notes)
+
+
+def draw_items(dataset: Dataset, config: SplitConfig) -> tuple[np.ndarray, np.ndarray]:
+    """The items that cold_items validates with, and those that it tests with: codes, of items with interactions."""
+    seen_items = np.unique(dataset.item_codes)
+    num_validation = round(config.validation_fraction * len(seen_items))
+    num_test = round(config.test_fraction * len(seen_items))
+    drawn = np.random.default_rng(config.seed).permutation(seen_items)[: num_validation + num_test]
+    return drawn[:num_validation], drawn[num_validation:]
 
 
 def _before_first(history: Ragged, is_target: np.ndarray, is_warm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -162,6 +197,7 @@ def _by_user(dataset: Dataset, order: np.ndarray, context: Mapping[str, np.ndarr
 
 _SPLITS: dict[str, Callable[[Dataset, SplitConfig, Ragged, np.ndarray], Split]] = {
     "leave_last_out": _leave_last_out,
+    "last_fraction": _last_fraction,
     "global_time": _global_time,
     "cold_items": _cold_items,
 }

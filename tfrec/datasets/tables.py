@@ -63,6 +63,7 @@ def load_tables(config: DataConfig) -> Dataset:
         users.columns.to_pandas() if users else None,
         item_roles=item_roles,
         user_roles=users.roles if users else Roles(),
+        context_roles=interactions.roles,
         unknown_items=config.unknown_items,
         title=config.title or next(iter(item_roles.text), None),
         left_out_items=items.left_out_ids if items else (),
@@ -208,11 +209,10 @@ def _likely(role: str, columns: list[str]) -> str | None:
 def _require_declared(
     name: TableName, config: TableConfig, reader: Reader, roles: Roles, named: dict[str, str], suspicion: str
 ) -> None:
-    if name == "interactions" and roles.columns:
+    if name == "interactions" and roles.text:
         raise InputError(
-            "Expected no text, categorical, numeric or vector columns in data.interactions: its own columns are not "
-            f"used yet. Received: {list(roles.columns)}. Remove them; what is known of an item or a user belongs into "
-            "the items or users table."
+            f"Expected no text columns in data.interactions. Received: {list(roles.text)}. Declare them as "
+            "categorical, or put what an item says into the items table."
         )
     for kind in ("text", "categorical", "numeric", "vector"):
         for column in getattr(roles, kind):

@@ -1,10 +1,13 @@
 """Full-catalogue ranking, its metrics and what to make of them."""
 
+from tfrec.evaluation.calibration import Calibration, fit_calibration
+from tfrec.evaluation.clicks import evaluate_clicks
 from tfrec.evaluation.comparison import Comparison, compare
 from tfrec.evaluation.protocol import Ranking, Recommender, rank
 from tfrec.evaluation.report import Estimate, Report, evaluate, format_table
 
 __all__ = [
+    "Calibration",
     "Comparison",
     "Estimate",
     "Ranking",
@@ -12,6 +15,8 @@ __all__ = [
     "Report",
     "compare",
     "evaluate",
+    "evaluate_clicks",
+    "fit_calibration",
     "format_table",
     "rank",
 ]

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from tfrec.config import EvaluationConfig
 from tfrec.errors import InputError
 from tfrec.evaluation.bootstrap import bootstrap_interval
@@ -48,7 +50,9 @@ class Comparison:
 
 
 def compare(model: Report, baseline: Report, metric: str, config: EvaluationConfig, seed: int = 0) -> Comparison:
-    """Compares two recommenders case by case, which is sharper than to look whether their intervals overlap.
+    """Compares two models case by case, which is sharper than to look whether their intervals overlap.
+
+    Where a metric is no mean over cases they are compared resample by resample.
 
     Args:
         model: As `evaluate` returned it: a report read from a file has no values per case.
@@ -67,13 +71,20 @@ def compare(model: Report, baseline: Report, metric: str, config: EvaluationConf
         popularity is better than two_tower in ndcg@10: two_tower - popularity = -0.0113, 95% interval ..., significant
     """
     for report in (model, baseline):
-        if metric not in report.per_case:
+        if metric not in {*report.per_case, *report.resamples}:
             raise InputError(
                 f"Expected values of {metric!r} for each case in the report on '{report.name}'. Received: "
-                f"{sorted(report.per_case)}. Compare reports as evaluate returns them, in a metric they hold."
+                f"{sorted({*report.per_case, *report.resamples})}. Compare reports as evaluate returns them, in a "
+                "metric they hold."
             )
     if model.num_cases != baseline.num_cases:
         raise InputError(f"Expected reports on the same cases. Received: {model.num_cases} and {baseline.num_cases}.")
+    if metric in model.resamples:
+        draws = model.resamples[metric] - baseline.resamples[metric]
+        tail = (1 - config.confidence) / 2
+        mean = model.metrics[metric].mean - baseline.metrics[metric].mean
+        estimate = Estimate(mean, *np.quantile(draws, [tail, 1 - tail]).tolist())
+        return Comparison(model.name, baseline.name, metric, estimate, config.confidence)
     differences = model.per_case[metric] - baseline.per_case[metric]
     low, high = bootstrap_interval(
         differences[:, None], confidence=config.confidence, samples=config.bootstrap_samples, seed=seed

@@ -16,6 +16,8 @@ from tfrec.evaluation.bootstrap import bootstrap_interval
 from tfrec.evaluation.metrics import METRICS, coverage
 from tfrec.evaluation.protocol import Recommender, name_of, rank
 
+LOWER_IS_BETTER = ("log_loss", "normalised_entropy", "ece")
+
 
 class Estimate(NamedTuple):
     """A mean over cases and its confidence interval; no interval for what is no mean over cases (coverage)."""
@@ -40,6 +42,7 @@ class Report:
         confidence: Level of the intervals.
         metrics: `<metric>@<cutoff>` -> estimate, as in `ndcg@10`.
         per_case: `<metric>@<cutoff>` -> float64 [num_cases], for paired comparison; not saved.
+        resamples: Metric -> its value in each bootstrap resample, where it is no mean over cases; not saved.
     """
 
     name: str
@@ -47,6 +50,7 @@ class Report:
     confidence: float
     metrics: Mapping[str, Estimate]
     per_case: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
+    resamples: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
         """What JSON can hold: everything but the values per case."""
@@ -118,7 +122,7 @@ def evaluate(
 
 
 def format_table(reports: Sequence[Report]) -> Table:
-    """A row for each metric, a column for each recommender; the best mean in bold.
+    """A row for each metric, a column for each model; the best mean in bold.
 
     Coverage is never in bold: more of it is not better by itself.
 
@@ -141,7 +145,8 @@ def format_table(reports: Sequence[Report]) -> Table:
         table.add_column(Text(report.name), justify="right")
     for metric, estimate in first.metrics.items():
         estimates = [report.metrics[metric] for report in reports]
-        best = None if estimate.low is None else max(each.mean for each in estimates)
+        pick = min if metric in LOWER_IS_BETTER else max
+        best = None if estimate.low is None else pick(each.mean for each in estimates)
         # More than three do not fit a terminal unless the intervals have lines of their own.
         cells = [str(each) if len(reports) <= 3 else str(each).replace(" ", "\n", 1) for each in estimates]
         styles = ["bold" if each.mean == best else "" for each in estimates]

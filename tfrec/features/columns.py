@@ -7,7 +7,10 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from tfrec.features.vocabulary import Vocabulary
+from tfrec.features.vocabulary import NUM_SPECIAL, Vocabulary
+
+NUM_BINS = 32
+"""Quantiles of a number."""
 
 
 @dataclass(frozen=True)
@@ -17,16 +20,19 @@ class Column:
     Attributes:
         name: The column of the table.
         kind: categorical: int32 [rows], an index of a Vocabulary. numeric: float32 [rows, 2], standardised and
-            0 where missing; beside it 1 where missing. vector: float32 [rows, size], 0 where missing.
+            0 where missing; beside it 1 where missing. binned: a number as int32 [rows], the quantile that it falls
+            into, from 1; 0 where missing. vector: float32 [rows, size], 0 where missing.
         vocabulary: categorical: the terms, most frequent first.
+        boundaries: binned: where one quantile ends and the next begins.
         mean: numeric.
         scale: numeric: the standard deviation, or 1 where that is 0.
         size: vector: its length.
     """
 
     name: str
-    kind: Literal["categorical", "numeric", "vector"]
+    kind: Literal["categorical", "numeric", "binned", "vector"]
     vocabulary: tuple[str, ...] = ()
+    boundaries: tuple[float, ...] = ()
     mean: float = 0.0
     scale: float = 1.0
     size: int = 0
@@ -45,21 +51,39 @@ class Column:
             if not len(present):
                 return cls(name, "numeric")
             return cls(name, "numeric", mean=float(present.mean()), scale=float(present.std()) or 1.0)
+        if kind == "binned":
+            numbers = values.to_numpy(np.float32)
+            present = numbers[np.isfinite(numbers)]
+            # Of a number that occurs so often that it is several quantiles, one boundary is left, and that number is
+            # the first above it.
+            quantiles = np.linspace(0, 1, NUM_BINS + 1)[1:-1]
+            boundaries = np.quantile(present, quantiles, method="higher") if len(present) else np.zeros(0)
+            return cls(name, "binned", boundaries=tuple(np.unique(boundaries).tolist()))
         present = values.dropna()
         return cls(name, "vector", size=len(present.iloc[0]) if len(present) else 1)
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> "Column":
-        return cls(**{**settings, "vocabulary": tuple(settings["vocabulary"])})
+        return cls(**{**settings, **{key: tuple(settings.get(key, ())) for key in ("vocabulary", "boundaries")}})
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
+
+    @property
+    def is_number(self) -> bool:
+        """Whether its raw values are single numbers."""
+        return self.kind in ("numeric", "binned")
+
+    @property
+    def num_categories(self) -> int:
+        """categorical, binned: encoded values are below this."""
+        return len(self.vocabulary) + NUM_SPECIAL if self.kind == "categorical" else len(self.boundaries) + 2
 
     def values(self, series: pd.Series) -> np.ndarray:
         """The raw values of a table's column, in the form in which a serving request would bring them."""
         if self.kind == "categorical":
             return series.astype(object).where(series.notna(), "").astype(str).to_numpy(object)
-        if self.kind == "numeric":
+        if self.is_number:
             return series.to_numpy(np.float32)
         empty = np.full(self.size, np.nan, np.float32)
         return np.stack([empty if value is None or np.ndim(value) == 0 else value for value in series])
@@ -68,20 +92,20 @@ class Column:
         """What a serving request brings: "" and NaN are missing."""
         if self.kind == "categorical":
             return tf.TensorSpec([None], tf.string, self.name)
-        return tf.TensorSpec([None] if self.kind == "numeric" else [None, self.size], tf.float32, self.name)
+        return tf.TensorSpec([None] if self.is_number else [None, self.size], tf.float32, self.name)
 
     def missing(self, num_rows: tf.Tensor | int) -> tf.Tensor:
         """Raw values that say that nothing is known: "" or NaN."""
         if self.kind == "categorical":
             return tf.fill([num_rows], "")
-        return tf.fill([num_rows] if self.kind == "numeric" else [num_rows, self.size], np.float32(np.nan))
+        return tf.fill([num_rows] if self.is_number else [num_rows, self.size], np.float32(np.nan))
 
     def example(self, num_rows: int) -> np.ndarray:
         """Plausible raw values, the last of them missing."""
         if self.kind == "categorical":
             frequent = self.vocabulary[0] if self.vocabulary else ""
             return np.array([*[frequent] * (num_rows - 1), ""], object)
-        shape = (num_rows,) if self.kind == "numeric" else (num_rows, self.size)
+        shape = (num_rows,) if self.is_number else (num_rows, self.size)
         values = np.full(shape, self.mean, np.float32)
         values[-1] = np.nan
         return values
@@ -105,6 +129,10 @@ class ColumnEncoder(tf.Module):
         missing = tf.math.logical_not(tf.math.is_finite(values))
         if self.column.kind == "vector":
             return tf.where(missing, 0.0, values)
+        if self.column.kind == "binned":
+            boundaries = tf.constant(self.column.boundaries, tf.float32)
+            bins = 1 + tf.searchsorted(boundaries, tf.where(missing, 0.0, values), side="right")
+            return tf.where(missing, 0, bins)
         # Not a division: the graph optimiser makes a product of it, which differs in the last bit.
         standardised = tf.where(missing, 0.0, (values - self.column.mean) * (1.0 / self.column.scale))
         return tf.stack([standardised, tf.cast(missing, tf.float32)], axis=-1)  # [rows, 2]

@@ -4,8 +4,11 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,15 +50,9 @@ class Prepared:
 
     def save(self, folder: Path) -> None:
         """Writes the folder whole or not at all."""
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        for leftover in folder.parent.glob(f".{folder.name}-*"):  # of runs that were killed
-            shutil.rmtree(leftover, ignore_errors=True)
-        # A folder inside the temporary one, which only its owner may read.
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
-            temporary = Path(scratch) / folder.name
-            temporary.mkdir()
-            _save_table(self.items, temporary / "items")
-            _save_table(self.users, temporary / "users")
+        with written_whole(folder) as temporary:
+            save_table(self.items, temporary / "items")
+            save_table(self.users, temporary / "users")
             pd.DataFrame({"title": self.titles, "count": self.counts}).to_parquet(temporary / "catalogue.parquet")
             np.savez(temporary / "split.npz", allow_pickle=False, **_split_arrays(self.split))
             facts = {
@@ -64,8 +61,6 @@ class Prepared:
                 "event": None if self.event is None else self.event.to_dict(),
             }
             (temporary / "facts.json").write_text(json.dumps(facts))
-            shutil.rmtree(folder, ignore_errors=True)
-            os.replace(temporary, folder)
 
     @classmethod
     def load(cls, folder: Path) -> "Prepared":
@@ -74,12 +69,7 @@ class Prepared:
         Raises:
             InputError: There is nothing.
         """
-        if not folder.is_dir():
-            raise InputError(
-                f"Expected prepared data in {folder}. Received: none; training has not come as far. "
-                "Finish it with python -m tfrec.train."
-            )
-        facts = json.loads((folder / "facts.json").read_text())
+        facts = load_facts(folder)
         catalogue = pd.read_parquet(folder / "catalogue.parquet")
         with np.load(folder / "split.npz") as arrays:
             split = Split(
@@ -90,14 +80,44 @@ class Prepared:
                 notes=tuple(facts["notes"]),
             )
         return cls(
-            items=_load_table(folder / "items"),
-            users=_load_table(folder / "users"),
+            items=load_table(folder / "items"),
+            users=load_table(folder / "users"),
             titles=catalogue["title"].to_numpy(object),
             counts=catalogue["count"].to_numpy(),
             split=split,
             text_encoder_key=facts["text_encoder_key"],
             event=Column.from_dict(facts["event"]) if facts.get("event") else None,
         )
+
+
+@contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """A folder to write to, which takes the place of `folder` at the end, if nothing goes wrong."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.parent.glob(f".{folder.name}-*"):  # of runs that were killed
+        shutil.rmtree(leftover, ignore_errors=True)
+    # A folder inside the temporary one, which only its owner may read.
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+        temporary = Path(scratch) / folder.name
+        temporary.mkdir()
+        yield temporary
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(temporary, folder)
+
+
+def load_facts(folder: Path) -> dict[str, Any]:
+    """What is noted beside the arrays.
+
+    Raises:
+        InputError: There is nothing.
+    """
+    if not folder.is_dir():
+        raise InputError(
+            f"Expected prepared data in {folder}. Received: none; training has not come as far. "
+            "Finish it with python -m tfrec.train."
+        )
+    facts: dict[str, Any] = json.loads((folder / "facts.json").read_text())
+    return facts
 
 
 def _split_arrays(split: Split) -> dict[str, np.ndarray]:
@@ -127,7 +147,8 @@ def _ragged(arrays: np.lib.npyio.NpzFile, name: str) -> Ragged:
     return Ragged(arrays[f"{name}_values"], arrays[f"{name}_offsets"], context)
 
 
-def _save_table(table: FeatureTable, folder: Path) -> None:
+def save_table(table: FeatureTable, folder: Path) -> None:
+    """Writes a table to a folder of its own."""
     folder.mkdir()
     pd.DataFrame({"id": table.ids}).to_parquet(folder / "ids.parquet")
     (folder / "columns.json").write_text(json.dumps([column.to_dict() for column in table.columns]))
@@ -137,7 +158,8 @@ def _save_table(table: FeatureTable, folder: Path) -> None:
         np.save(folder / f"{number}.npy", table.arrays[name])
 
 
-def _load_table(folder: Path) -> FeatureTable:
+def load_table(folder: Path) -> FeatureTable:
+    """Reads what `save_table` wrote; the arrays stay on the disk until they are used."""
     names = json.loads((folder / "arrays.json").read_text())
     return FeatureTable(
         ids=pd.read_parquet(folder / "ids.parquet")["id"].to_numpy(object),

@@ -46,12 +46,13 @@ def attribute_names(roles: Roles, chosen: tuple[str, ...] | None, table: str) ->
     unknown = [name for name in chosen or () if name not in declared]
     if unknown:
         raise InputError(
-            f"Expected features.{table}_columns from the declared columns {list(declared)} of the {table}s table. "
+            f"Expected features.{table}_columns from the declared columns {list(declared)} of the "
+            f"{'interactions' if table == 'context' else table + 's'} table. "
             f"Received: {unknown}. Declare them with --categorical, --numeric or --vector."
         )
     names = declared if chosen is None else chosen
-    if table == "user":
-        _require_input_names(names)
+    if table != "item":
+        require_input_names(names, table)
     taken = [name for name in names if table == "item" and name in ITEM_NAMES]
     if taken:
         raise InputError(
@@ -64,16 +65,22 @@ def attribute_names(roles: Roles, chosen: tuple[str, ...] | None, table: str) ->
 ITEM_NAMES = ("id", "id_vector", "text", "text_tokens", "words")
 RESERVED = (
     "self",
+    "user_id",
     "history_item_ids",
     "history_events",
+    "history_labels",
     "history_timestamps",
     "exclude_item_ids",
     "candidate_item_ids",
 )
 
 
-def _require_input_names(names: tuple[str, ...]) -> None:
-    """Users' attributes become inputs of the exported model: better refused now than after training."""
+def require_input_names(names: tuple[str, ...], table: str) -> None:
+    """What a request brings becomes inputs of the exported model: better refused now than after training.
+
+    Raises:
+        InputError: A name can't be an input's.
+    """
     unfit = [
         name
         for name in names
@@ -81,18 +88,25 @@ def _require_input_names(names: tuple[str, ...]) -> None:
     ]
     if unfit:
         raise InputError(
-            "Expected user attributes whose names can be inputs of the exported model: letters a to z, digits and "
+            f"Expected {table} attributes whose names can be inputs of the exported model: letters a to z, digits and "
             f"underscores, a letter first, no word of Python's own. Received: {unfit}. Rename these columns, or choose "
-            "others with features.user_columns."
+            f"others with features.{table}_columns."
         )
 
 
+def fit_columns(table: pd.DataFrame, roles: Roles, names: tuple[str, ...], binned: bool = False) -> tuple[Column, ...]:
+    """Learns the encodings of some columns of a table; with `binned` numbers become quantiles."""
+    kinds = {name: kind for kind in ("categorical", "numeric", "vector") for name in getattr(roles, kind)}
+    if binned:
+        kinds |= dict.fromkeys(roles.numeric, "binned")
+    return tuple(Column.fit(name, kinds[name], table[name]) for name in names)
+
+
 def build_attributes(
-    table: pd.DataFrame, roles: Roles, names: tuple[str, ...]
+    table: pd.DataFrame, roles: Roles, names: tuple[str, ...], binned: bool = False
 ) -> tuple[tuple[Column, ...], dict[str, np.ndarray]]:
     """Fits and encodes attributes. The arrays begin with the rows of padding and unknown, where all is missing."""
-    kinds = {name: kind for kind in ("categorical", "numeric", "vector") for name in getattr(roles, kind)}
-    columns = tuple(Column.fit(name, kinds[name], table[name]) for name in names)
+    columns = fit_columns(table, roles, names, binned)
     arrays = {}
     for column in columns:
         raw = tf.concat([column.missing(NUM_SPECIAL), tf.constant(column.values(table[column.name]))], axis=0)

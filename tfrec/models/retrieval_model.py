@@ -10,6 +10,7 @@ from tfrec import console
 from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.config import Config, TowersConfig
 from tfrec.datasets.dataset import Ragged
+from tfrec.evaluation.report import evaluate
 from tfrec.features.prepared import Prepared
 from tfrec.features.sequences import pad_context, pad_histories, target_counts
 from tfrec.features.vocabulary import NUM_SPECIAL
@@ -227,6 +228,17 @@ class RetrievalModel(keras.Model):
             )
         read = {name: tf.constant(given[name], dtype) for name, dtype in self.context_specs.items()}
         return self._encode_histories(item_vectors, tf.constant(history), tf.constant(users, tf.int32), read)
+
+    def validate(self, prepared: Prepared, config: Config) -> dict[str, float]:
+        """The metrics of the validation cases."""
+        report = evaluate(
+            RetrievalRecommender(self),
+            prepared.split.validation,
+            self.num_items,
+            config.evaluation.model_copy(update={"bootstrap_samples": 1}),  # No interval is shown.
+            candidates=prepared.split.candidates,
+        )
+        return {name: metric.mean for name, metric in report.metrics.items()}
 
 
 class RetrievalRecommender:

@@ -43,7 +43,7 @@ _FAULT_OF_THE_REQUEST = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILE
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 _HISTORY, _EXCLUDED, _CANDIDATES = "history_item_ids", "exclude_item_ids", "candidate_item_ids"
-_BESIDE_HISTORIES = {"history_events": "events", "history_timestamps": "timestamps"}
+_BESIDE_HISTORIES = {"history_events": "events", "history_timestamps": "timestamps", "history_labels": "labels"}
 
 
 class ServingError(Exception):
@@ -238,17 +238,20 @@ class Client:
         attributes: Mapping[str, Sequence[Any]] | None = None,
         events: Sequence[Sequence[str | None]] | None = None,
         timestamps: Sequence[Sequence[int | None]] | None = None,
+        labels: Sequence[Sequence[float]] | None = None,
     ) -> Recommendations:
-        """Candidates that come from elsewhere, best first, each with the probability that it is the next item.
+        """Candidates that come from elsewhere, best first, each with the probability that it is clicked, or is next.
 
         Args:
             histories: For every user the item ids so far, oldest first; the last that the model takes in count.
             candidates: For every user the item ids to rank; also those of the history, and unknown ones, are ranked.
             version: None is the newest.
-            attributes, events, timestamps: As in `recommend`.
+            attributes, events, timestamps: As in `recommend`. Of a model that predicts the click, attributes are also
+                `user_id` and the context of the request.
+            labels: Whether each item of the histories was liked, 1 or 0. Of models that read it, and needed there.
 
         Raises:
-            ValueError: The model has no ranking head; `candidates` or an attribute is not as long as `histories`,
+            ValueError: The model has no signature `rank`; `candidates` or an attribute is not as long as `histories`,
                 `events` or `timestamps` do not go with the histories, or the model takes no such thing.
             ServingError: The server answered with an error, or not in time.
         """
@@ -263,7 +266,7 @@ class Client:
                 _HISTORY: pad("histories", histories, specs[_HISTORY], may_cut=True),
                 _CANDIDATES: pad("candidates", candidates, specs[_CANDIDATES], may_cut=False),
             }
-            beside = _beside(histories, events, timestamps, specs)
+            beside = _beside(histories, events, timestamps, specs, labels)
             return inputs | beside | _attributes(attributes or {}, specs, {*inputs, *beside}, len(histories))
 
         probabilities = self._run("rank", build, version)["probabilities"]
@@ -345,9 +348,10 @@ def _beside(
     events: Sequence[Sequence[str | None]] | None,
     timestamps: Sequence[Sequence[int | None]] | None,
     specs: Mapping[str, TensorSpec],
+    labels: Sequence[Sequence[float]] | None = None,
 ) -> dict[str, Values]:
     """What is told beside the items of the histories, of which the model takes the last."""
-    given = {"history_events": events, "history_timestamps": timestamps}
+    given = {"history_events": events, "history_timestamps": timestamps, "history_labels": labels}
     width = pad("histories", histories, specs[_HISTORY], may_cut=True).shape[1]
     for name, said in _BESIDE_HISTORIES.items():
         if given[name] is not None and name not in specs:

@@ -10,13 +10,15 @@ from tfrec.backbones.embedding_cache import EmbeddingCache
 from tfrec.backbones.gpt import NO_TOKEN, load_gpt_tokenizer, tokenize_items
 from tfrec.backbones.resolve import load_text_encoder
 from tfrec.backbones.text_encoder import TextEncoder
-from tfrec.config import BackboneConfig, Config, JDTowerConfig
+from tfrec.config import BackboneConfig, Config, JDTowerConfig, RankerConfig
 from tfrec.datasets.dataset import Dataset, Split
 from tfrec.datasets.history_context import EVENT, TIME
+from tfrec.datasets.impressions import TRAINING, Impressions
 from tfrec.errors import InputError
 from tfrec.features.context import encode_context
 from tfrec.features.prepared import Prepared
-from tfrec.features.table import FeatureTable, attribute_names, build_attributes, id_rows
+from tfrec.features.prepared_impressions import PreparedImpressions
+from tfrec.features.table import FeatureTable, attribute_names, build_attributes, fit_columns, id_rows
 from tfrec.features.vocabulary import NUM_SPECIAL, UNKNOWN
 
 TEXTS_AT_ONCE = 8192
@@ -80,6 +82,70 @@ def prepare(dataset: Dataset, split: Split, texts: list[str] | None, config: Con
         text_encoder_key=key,
         event=event,
     )
+
+
+def prepare_impressions(
+    dataset: Dataset, impressions: Impressions, texts: list[str] | None, config: Config, data_root: Path
+) -> PreparedImpressions:
+    """Encodes texts and attributes for a model that predicts the click; numbers are binned.
+
+    What is learned of the context's columns is learned from training impressions alone.
+
+    Args:
+        dataset: The validated tables.
+        impressions: Its interactions, ordered and divided.
+        texts: What each item says, [num_items]; None: the model does not read it.
+        config: The run's configuration.
+        data_root: Where backbones and the vectors of texts are kept.
+
+    Raises:
+        InputError: The configuration does not fit the tables, or the backbone can't be had.
+    """
+    assert isinstance(config.model, RankerConfig)
+    chosen, trained = config.features, impressions.parts == TRAINING
+    names = {
+        "item": attribute_names(dataset.item_roles, chosen.item_columns, "item"),
+        "user": attribute_names(dataset.user_roles, chosen.user_columns, "user"),
+        "context": attribute_names(dataset.context_roles, chosen.context_columns, "context"),
+    }
+    _require_distinct(names)
+    item_columns, item_arrays = build_attributes(dataset.items, dataset.item_roles, names["item"], binned=True)
+    user_columns, user_arrays = build_attributes(dataset.users, dataset.user_roles, names["user"], binned=True)
+    if config.model.use_id:
+        item_arrays["id"] = id_rows(np.bincount(impressions.items[trained], minlength=dataset.num_items))
+    if config.model.use_user_id:
+        user_arrays["id"] = id_rows(np.bincount(impressions.users[trained], minlength=dataset.num_users))
+    key = None
+    if texts is not None:
+        encoder = load_text_encoder(config.backbone, data_root)
+        key = encoder.key()
+        item_arrays["text"] = _text_vectors(texts, encoder, config.backbone, data_root)
+    shown = dataset.interactions[list(names["context"])].iloc[impressions.rows]
+    context_columns = fit_columns(shown[trained], dataset.context_roles, names["context"], binned=True)
+    context = {
+        column.name: column.encoder()(tf.constant(column.values(shown[column.name]))).numpy()
+        for column in context_columns
+    }
+    return PreparedImpressions(
+        items=FeatureTable(dataset.items["item_id"].to_numpy(object), item_columns, item_arrays),
+        users=FeatureTable(dataset.users["user_id"].to_numpy(object), user_columns, user_arrays),
+        context_columns=context_columns,
+        context=context,
+        impressions=impressions,
+        titles=_titles(dataset),
+        text_encoder_key=key,
+    )
+
+
+def _require_distinct(names: dict[str, tuple[str, ...]]) -> None:
+    """Users' attributes and the context of a request are inputs side by side."""
+    taken = set(names["user"]) & set(names["context"])
+    if taken:
+        raise InputError(
+            "Expected users and interactions without columns of the same name, which a request could not tell apart. "
+            f"Received: {sorted(taken)} in both. Rename them, or choose with features.user_columns and "
+            "features.context_columns."
+        )
 
 
 def _text_tokens(texts: list[str], encoder: TextEncoder) -> np.ndarray:

@@ -3,7 +3,7 @@
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -12,16 +12,21 @@ import tensorflow as tf
 from tfrec import console
 from tfrec.backbones.resolve import load_text_encoder
 from tfrec.config import Config, TrainingConfig
+from tfrec.datasets.impressions import VALIDATION
 from tfrec.errors import InputError, TrainingError
-from tfrec.evaluation.report import evaluate
+from tfrec.evaluation import Calibration, fit_calibration
 from tfrec.features.epochs import EpochBatches
 from tfrec.features.prepared import Prepared
-from tfrec.models import build_model
-from tfrec.models.retrieval_model import RetrievalModel, RetrievalRecommender
+from tfrec.features.prepared_impressions import PreparedImpressions
+from tfrec.models import build_model, build_ranker
+from tfrec.models.ranking_model import RankingModel
+from tfrec.models.retrieval_model import RetrievalModel
 from tfrec.training.checkpoint import load_checkpoint, save_checkpoint
 from tfrec.training.devices import choose_strategy, keep_freed_memory
 from tfrec.training.optimizer import AdamW, LossScaleOptimizer
 from tfrec.training.run import Run
+
+AnyPrepared = Prepared | PreparedImpressions
 
 LARGE_CATALOGUE = 1000
 """More than so many texts take minutes a step to encode and to train with on a CPU."""
@@ -49,7 +54,7 @@ class TrainingState:
 
 
 def train(
-    run: Run, prepared: Prepared, strategy: tf.distribute.Strategy, data_root: Path = Path("data")
+    run: Run, prepared: AnyPrepared, strategy: tf.distribute.Strategy, data_root: Path = Path("data")
 ) -> TrainingState:
     """Trains to the end of the run, from wherever it stands.
 
@@ -71,7 +76,7 @@ def train(
     with strategy.scope():
         model = _build(config, prepared, data_root)
         encoder = model.text_encoder
-        examples = model.examples(config.features, prepared)
+        examples = model.examples(config.features, prepared)  # type: ignore[arg-type]  # It was built from them.
         batch_size = examples.fitting_batch_size(config.training.batch_size, strategy.num_replicas_in_sync)
         num_steps = examples.num_batches(batch_size) * config.training.epochs
         optimizer = AdamW(
@@ -137,8 +142,24 @@ def set_up_devices(config: Config) -> tf.distribute.Strategy:
     return choose_strategy(config.training)
 
 
+def load_ranker(run: Run, prepared: PreparedImpressions) -> RankingModel:
+    """The model of the best epoch of a run that predicts the click.
+
+    Raises:
+        InputError: No epoch was finished.
+    """
+    return cast(RankingModel, _load(run, prepared, Path()))
+
+
+def calibrate(model: RankingModel, prepared: PreparedImpressions) -> Calibration:
+    """What the validation impressions teach of a model's probabilities, as its settings ask."""
+    rows = model.rows(prepared, VALIDATION)
+    labels = prepared.impressions.labels[rows.numbers.numpy()]
+    return fit_calibration(model.settings.calibration, model.predict_logits(rows), labels)
+
+
 def load_model(run: Run, prepared: Prepared, data_root: Path = Path("data")) -> RetrievalModel:
-    """The model of a run's best epoch.
+    """The model of the best epoch of a run that retrieves.
 
     Args:
         run: A trained run.
@@ -149,6 +170,10 @@ def load_model(run: Run, prepared: Prepared, data_root: Path = Path("data")) -> 
         InputError: No epoch was finished; or the text backbone can't be had, or is not the one that the run began
             with.
     """
+    return cast(RetrievalModel, _load(run, prepared, data_root))
+
+
+def _load(run: Run, prepared: AnyPrepared, data_root: Path) -> RetrievalModel | RankingModel:
     if not run.best.is_file():
         raise InputError(
             f"Expected a trained run in {run.folder}. Received: no checkpoint. Finish it with python -m tfrec.train."
@@ -167,7 +192,7 @@ class ValidateAndSave(keras.callbacks.Callback):
     """
 
     def __init__(
-        self, run: Run, prepared: Prepared, state: TrainingState, examples: EpochBatches, batch_size: int
+        self, run: Run, prepared: AnyPrepared, state: TrainingState, examples: EpochBatches, batch_size: int
     ) -> None:
         super().__init__()
         self.examples = examples
@@ -205,7 +230,7 @@ class ValidateAndSave(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = {} if logs is None else logs
         self.bar.stop()
-        metrics = self._validate()
+        metrics = self.model.validate(self.prepared, self.run.config)
         logs.update({f"val_{name}": value for name, value in metrics.items()})
         state, settings = self.state, self.run.config
         state.epoch = epoch + 1
@@ -222,20 +247,10 @@ class ValidateAndSave(keras.callbacks.Callback):
             console.say(f"stopping: no better {settings.evaluation.monitor} for {settings.training.patience} epochs")
             self.model.stop_training = True
 
-    def _validate(self) -> dict[str, float]:
-        split = self.prepared.split
-        report = evaluate(
-            RetrievalRecommender(self.model),
-            split.validation,
-            len(self.prepared.counts),
-            self.run.config.evaluation.model_copy(update={"bootstrap_samples": 1}),  # No interval is shown.
-            candidates=split.candidates,
-            seed=0,
-        )
-        return {name: metric.mean for name, metric in report.metrics.items()}
 
-
-def _build(config: Config, prepared: Prepared, data_root: Path) -> RetrievalModel:
+def _build(config: Config, prepared: AnyPrepared, data_root: Path) -> RetrievalModel | RankingModel:
+    if isinstance(prepared, PreparedImpressions):
+        return build_ranker(config, prepared)
     encoder = None
     if "text_tokens" in prepared.items.arrays:
         encoder = load_text_encoder(config.backbone, data_root, prepared.text_encoder_key)
@@ -253,7 +268,7 @@ def _restore(path: Path, variables: list[keras.Variable]) -> dict[str, Any]:
         ) from error
 
 
-def _changing_variables(model: RetrievalModel) -> list[keras.Variable]:
+def _changing_variables(model: RetrievalModel | RankingModel) -> list[keras.Variable]:
     """All variables, random states included, but not the pretrained weights that stay as they are."""
     frozen = {id(weight) for weight in (model.text_encoder.frozen_weights if model.text_encoder is not None else ())}
     return [

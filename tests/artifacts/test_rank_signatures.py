@@ -1,0 +1,189 @@
+"""A model that predicts the click, from the checkpoint to the answer of a server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from typer.testing import CliRunner
+
+from tests.models.ranking import prepare_ranker, ranker_config
+from tfrec.artifacts.export import export
+from tfrec.artifacts.rank_signatures import RankSignatures, calibrator
+from tfrec.artifacts.version import write_version
+from tfrec.config.models import RANKER_NAMES
+from tfrec.datasets.impressions import TEST
+from tfrec.evaluation import Calibration, fit_calibration
+from tfrec.evaluation.click_metrics import sigmoid
+from tfrec.features.prepared_impressions import PreparedImpressions
+from tfrec.models import build_ranker
+from tfrec.models.ranking_model import RankingModel
+from tfrec.recommend import app as recommend_app
+from tfrec.serving.client import Client
+from tfrec.serving.config import ModelConfig
+from tfrec.serving.server import Server
+from tfrec.training.run import Run
+from tfrec.training.trainer import calibrate, load_ranker, train
+
+
+@pytest.fixture(scope="module")
+def prepared() -> PreparedImpressions:
+    return prepare_ranker(ranker_config("din"))
+
+
+@pytest.fixture(scope="module")
+def run(prepared: PreparedImpressions, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Its answers are compared after reload, in Python and through a v1 Session, before the version is there."""
+    folder = tmp_path_factory.mktemp("din")
+    run = Run.create(folder / "run", ranker_config("din", **{"training.epochs": 1}))
+    prepared.save(run.prepared)
+    train(run, prepared, tf.distribute.get_strategy())
+    export(run, folder, folder / "clicks")
+    return run
+
+
+@pytest.fixture(scope="module")
+def model(run: Run, prepared: PreparedImpressions) -> RankingModel:
+    return load_ranker(run, prepared)
+
+
+@pytest.fixture(scope="module")
+def address(run: Run) -> Iterator[str]:
+    with Server([ModelConfig("clicks", run.folder.parent / "clicks")], grpc_port=0) as server:
+        yield f"127.0.0.1:{server.grpc_port}"
+
+
+@pytest.fixture(scope="module")
+def client(address: str) -> Iterator[Client]:
+    with Client(address, "clicks") as client:
+        client.wait_until_available(60)
+        yield client
+
+
+@pytest.mark.parametrize("name", [name for name in RANKER_NAMES if name != "din"])
+def test_every_architecture_exports(name: str, prepared: PreparedImpressions, tmp_path: Path) -> None:
+    signatures = RankSignatures(build_ranker(ranker_config(name), prepared), prepared, Calibration())
+    write_version(signatures, signatures.examples([["item-3"]]), prepared.titles, {}, tmp_path / "clicks")
+    assert (tmp_path / "clicks/1/saved_model.pb").is_file()
+
+
+def test_the_server_sees_what_evaluation_saw(
+    client: Client, run: Run, model: RankingModel, prepared: PreparedImpressions
+) -> None:
+    """The strings of real impressions, through gRPC, against the evaluation's own path from the tables' codes."""
+    from tests.models.ranking import simulated
+
+    rows = model.rows(prepared, TEST)
+    expected = sigmoid(calibrate(model, prepared)(model.predict_logits(rows)))
+    impressions, dataset = prepared.impressions, simulated().dataset
+    for place, number in enumerate(rows.numbers.numpy()[:40]):
+        shown = dataset.interactions.iloc[impressions.rows[number]]
+        user = dataset.users.iloc[impressions.users[number]]
+        first = np.flatnonzero(impressions.users == impressions.users[number])[0]
+        past = np.arange(first, impressions.past[number])
+        [[(item, probability)]] = client.rank(
+            [prepared.items.ids[impressions.items[past]].tolist()],
+            [[shown["item_id"]]],
+            attributes={
+                "user_id": [user["user_id"]],
+                "country": [user["country"]],
+                "device": [shown["device"]],
+                "slot": [shown["slot"]],
+                "hour": [float(shown["hour"])],
+            },
+            labels=[impressions.labels[past].tolist()],
+        )
+        assert item == shown["item_id"]
+        assert probability == pytest.approx(expected[place], abs=1e-5)
+
+
+def request(**changes: np.ndarray) -> dict[str, np.ndarray]:
+    inputs = {
+        "candidate_item_ids": np.array([["item-1", "item-2", "no such item", ""]], object),
+        "history_item_ids": np.array([["item-3", "item-4", "", "", "", ""]], object),
+        "history_labels": np.array([[1, 0, 0, 0, 0, 0]], np.float32),
+        "user_id": np.array(["user-7"], object),
+        "country": np.array([""], object),
+        "device": np.array(["phone"], object),
+        "slot": np.array(["1"], object),
+        "hour": np.array([np.nan], np.float32),
+    }
+    return inputs | changes
+
+
+def test_padding_has_probability_zero_and_the_rest_has_not(client: Client) -> None:
+    [probabilities] = client.predict("rank", request())["probabilities"]
+    assert probabilities[3] == 0
+    assert ((probabilities[:3] > 0) & (probabilities[:3] < 1)).all()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"user_id": np.array(["user-8"], object)},
+        {"slot": np.array(["5"], object)},
+        {"device": np.array(["desktop"], object)},
+        {"hour": np.array([3], np.float32)},
+        {"history_labels": np.array([[0, 1, 0, 0, 0, 0]], np.float32)},
+        {"history_item_ids": np.array([["item-9", "item-4", "", "", "", ""]], object)},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_everything_that_a_request_tells_is_heard(client: Client, change: dict[str, np.ndarray]) -> None:
+    [before], [after] = (client.predict("rank", each)["probabilities"] for each in (request(), request(**change)))
+    assert (np.abs(before[:3] - after[:3]) > 1e-6).all()
+
+
+def test_a_candidate_does_not_depend_on_the_others(client: Client) -> None:
+    [together] = client.predict("rank", request())["probabilities"]
+    for place, id in enumerate(["item-1", "item-2", "no such item"]):
+        alone = client.predict("rank", request(candidate_item_ids=np.array([[id]], object)))["probabilities"]
+        assert alone[0, 0] == pytest.approx(together[place], abs=1e-6)
+
+
+class TestAuction:
+    bids = np.array([[0.5, 2.0, 1.0, 9.0]], np.float32)
+
+    def auction(self, client: Client, floor: float) -> dict[str, np.ndarray]:
+        bids = {"candidate_bids": self.bids, "floor": np.array([floor], np.float32)}
+        return {name: values[0] for name, values in client.predict("auction", request(**bids)).items()}
+
+    def test_by_expected_revenue(self, client: Client) -> None:
+        [probabilities] = client.predict("rank", request())["probabilities"]
+        revenue = 1000 * self.bids[0] * probabilities
+        order = np.argsort(-revenue[:3], kind="stable")
+        sold = self.auction(client, floor=0)
+        ids = np.array(["item-1", "item-2", "no such item"])
+        assert sold["item_ids"].astype(str).tolist() == [*ids[order], ""]  # Padding is not sold, whatever it bids.
+        np.testing.assert_allclose(sold["scores"], [*revenue[order], 0], rtol=1e-5)
+        np.testing.assert_allclose(sold["probabilities"], [*probabilities[order], 0], rtol=1e-5)
+
+    def test_the_floor(self, client: Client) -> None:
+        scores = self.auction(client, floor=0)["scores"]
+        sold = self.auction(client, floor=float((scores[0] + scores[1]) / 2))
+        assert sold["item_ids"].astype(str).tolist()[1:] == ["", "", ""]
+        np.testing.assert_allclose(sold["scores"], [scores[0], 0, 0, 0], rtol=1e-6)
+
+
+def test_the_command_line_asks_it(address: str, client: Client, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run.folder.parent)
+    words = ["--model", "clicks", "--server", address, "--history", "item-3", "--label", "1", "--attribute", "hour=7"]
+    words += ["--candidate", "item-1", "--candidate", "item-2", "--attribute", "user_id=user-7"]
+    answer = CliRunner().invoke(recommend_app, words)
+    assert answer.exit_code == 0, answer.output
+    assert "item-1" in answer.output
+    assert "item-2" in answer.output
+    silent = CliRunner().invoke(recommend_app, [word for word in words if word not in ("--label", "1")])
+    assert silent.exit_code == 2
+    assert "Expected --label for each --history" in silent.output
+
+
+def test_calibration_in_the_graph_is_calibration_outside() -> None:
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=500).astype(np.float32)
+    labels = (generator.random(500) < sigmoid(2 * logits)).astype(np.float32)
+    at = np.linspace(-20, 20, 401).astype(np.float32)
+    fitted = [fit_calibration(method, logits, labels) for method in ("platt", "isotonic")]
+    for calibration in (*fitted, Calibration()):
+        np.testing.assert_allclose(calibrator(calibration)(tf.constant(at)), calibration(at), atol=1e-4)

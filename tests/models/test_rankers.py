@@ -1,0 +1,244 @@
+"""Every model that predicts the click: one contract, and each architecture's own equation."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.metrics import roc_auc_score
+
+from tests.models.ranking import prepare_ranker, ranker_config, simulated
+from tfrec.config.models import RANKER_NAMES
+from tfrec.datasets.impressions import TEST, TRAINING
+from tfrec.evaluation.click_metrics import log_losses
+from tfrec.features.prepared_impressions import PreparedImpressions
+from tfrec.models import RANKERS, build_ranker
+from tfrec.models.ranking_model import Impression, RankingModel
+from tfrec.training.run import Run
+from tfrec.training.trainer import calibrate, load_ranker, train
+
+
+@pytest.fixture(scope="module")
+def prepared() -> PreparedImpressions:
+    return prepare_ranker(ranker_config("dnn"))
+
+
+@pytest.fixture(scope="module")
+def build(prepared: PreparedImpressions) -> Callable[..., RankingModel]:
+    def build(name: str, **settings: object) -> RankingModel:
+        tf.keras.utils.set_random_seed(0)
+        return build_ranker(ranker_config(name, **settings), prepared)
+
+    return build
+
+
+def batch(model: RankingModel, prepared: PreparedImpressions, numbers: list[int]) -> dict[str, tf.Tensor]:
+    return model.rows(prepared, TRAINING).batch(tf.constant(numbers, tf.int64))
+
+
+def test_each_name_has_its_class() -> None:
+    assert set(RANKERS) == set(RANKER_NAMES)
+
+
+@pytest.mark.parametrize("name", RANKER_NAMES)
+class TestContract:
+    def test_a_row_does_not_depend_on_its_batch(
+        self, name: str, build: Callable[..., RankingModel], prepared: PreparedImpressions
+    ) -> None:
+        model = build(name)
+        together = model(batch(model, prepared, [5, 900, 31]))["logits"].numpy()
+        alone = [model(batch(model, prepared, [number]))["logits"].numpy()[0] for number in (5, 900, 31)]
+        assert together.shape == (3,)
+        np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
+
+    def test_evaluation_sees_what_training_sees(
+        self, name: str, build: Callable[..., RankingModel], prepared: PreparedImpressions
+    ) -> None:
+        model = build(name)
+        rows = model.rows(prepared, TEST)
+        np.testing.assert_allclose(
+            model.predict_logits(rows), model(rows.batch(rows.numbers))["logits"], rtol=1e-4, atol=1e-5
+        )
+
+    def test_every_weight_learns(
+        self, name: str, build: Callable[..., RankingModel], prepared: PreparedImpressions
+    ) -> None:
+        model = build(name)
+        inputs = batch(model, prepared, list(range(64)))
+        with tf.GradientTape() as tape:
+            loss = model.compute_loss(inputs, None, model(inputs, training=True))
+        gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+        unmoved = [
+            variable.path
+            for variable, gradient in zip(model.trainable_variables, gradients, strict=True)
+            if gradient is None
+        ]
+        assert not unmoved
+
+    def test_the_loss_is_the_cross_entropy_of_its_logits(
+        self, name: str, build: Callable[..., RankingModel], prepared: PreparedImpressions
+    ) -> None:
+        model = build(name)
+        inputs = batch(model, prepared, [1, 2, 3])
+        outputs = model(inputs)
+        expected = log_losses(inputs["label"].numpy(), outputs["logits"].numpy()).mean()
+        assert model.compute_loss(inputs, None, outputs).numpy() == pytest.approx(expected, rel=1e-5)
+
+    def test_it_learns_what_there_is_to_learn(self, name: str, prepared: PreparedImpressions, tmp_path: Path) -> None:
+        run = Run.create(tmp_path / "run", ranker_config(name))
+        train(run, prepared, tf.distribute.get_strategy())
+        model = load_ranker(run, prepared)
+        rows = model.rows(prepared, TEST)
+        numbers = rows.numbers.numpy()
+        labels, truth = (
+            prepared.impressions.labels[numbers],
+            simulated().click_rates[prepared.impressions.rows[numbers]],
+        )
+        logits = calibrate(model, prepared)(model.predict_logits(rows))
+        best = roc_auc_score(labels, truth)
+        # The simulator's own probabilities are the best there is. A few epochs come most of the way.
+        assert roc_auc_score(labels, logits) > 0.5 + 0.6 * (best - 0.5)
+        rate = prepared.impressions.labels[prepared.impressions.parts == TRAINING].mean()
+        assert (
+            log_losses(labels, logits).mean()
+            < log_losses(labels, np.full(len(labels), np.log(rate / (1 - rate)))).mean()
+        )
+
+
+class TestEquations:
+    """The logit of an Impression, recomputed with NumPy."""
+
+    @pytest.fixture
+    def impression(self, build: Callable[..., RankingModel]) -> Impression:
+        model = build("deepfm")
+        generator = np.random.default_rng(0)
+
+        def draw(*shape: int) -> tf.Tensor:
+            return tf.constant(generator.normal(size=(3, *shape)), tf.float32)
+
+        mask = tf.constant([[True] * 4 + [False] * 2, [False] * 6, [True] * 6])
+        labels = tf.cast(draw(6) > 0, tf.float32)
+        return Impression(draw(model.num_fields, 4), draw(), draw(4), draw(6, 4), labels, mask)
+
+    def mlp(self, model: RankingModel, inputs: np.ndarray, layers: int = 2) -> np.ndarray:
+        dense = [layer for layer in model.mlp.layers if layer.get_weights()]
+        assert len(dense) == layers
+        for place, layer in enumerate(dense):
+            inputs = inputs @ layer.kernel.numpy() + layer.bias.numpy()
+            inputs = np.maximum(inputs, 0) if place < layers - 1 else inputs
+        return inputs
+
+    def test_logistic_regression(self, build: Callable[..., RankingModel], impression: Impression) -> None:
+        assert build("logistic_regression").logit(impression, False) is impression.weight
+
+    def test_dnn(self, build: Callable[..., RankingModel], impression: Impression) -> None:
+        model = build("dnn")
+        expected = self.mlp(model, impression.fields.numpy().reshape(3, -1))[:, 0]
+        np.testing.assert_allclose(model.logit(impression, False), expected, rtol=1e-4, atol=1e-5)
+
+    def test_wide_and_deep(self, build: Callable[..., RankingModel], impression: Impression) -> None:
+        model = build("wide_and_deep")
+        expected = impression.weight.numpy() + self.mlp(model, impression.fields.numpy().reshape(3, -1))[:, 0]
+        np.testing.assert_allclose(model.logit(impression, False), expected, rtol=1e-4, atol=1e-5)
+
+    def test_deepfm(self, build: Callable[..., RankingModel], impression: Impression) -> None:
+        model, fields = build("deepfm"), impression.fields.numpy()
+        products = np.einsum("bid,bjd->bij", fields, fields)
+        pairs = np.array([np.triu(product, 1).sum() for product in products])
+        expected = impression.weight.numpy() + pairs + self.mlp(model, fields.reshape(3, -1))[:, 0]
+        np.testing.assert_allclose(model.logit(impression, False), expected, rtol=1e-4, atol=1e-4)
+
+    def test_dcn_v2(self, build: Callable[..., RankingModel], impression: Impression) -> None:
+        model, start = build("dcn_v2"), impression.fields.numpy().reshape(3, -1)
+        crossed = start
+        for cross in model.crosses:
+            crossed = start * (crossed @ cross.dense.kernel.numpy() + cross.dense.bias.numpy()) + crossed
+        deep = np.maximum(self.mlp(model, start, layers=1), 0)
+        both = np.concatenate([crossed, deep], axis=1)
+        expected = (both @ model.output_layer.kernel.numpy() + model.output_layer.bias.numpy())[:, 0]
+        np.testing.assert_allclose(model.logit(impression, False), expected, rtol=1e-4, atol=1e-4)
+
+    def test_din(self, build: Callable[..., RankingModel], impression: Impression) -> None:
+        # TargetAttention has its own test.
+        model = build("din")
+        interest = model.attention(impression.candidate, impression.history, impression.labels, impression.mask)
+        inputs = np.concatenate([impression.fields.numpy().reshape(3, -1), interest], axis=1)
+        np.testing.assert_allclose(model.logit(impression, False), self.mlp(model, inputs)[:, 0], rtol=1e-4, atol=1e-5)
+
+
+class TestFields:
+    def test_history_fields_by_hand(self, build: Callable[..., RankingModel], prepared: PreparedImpressions) -> None:
+        """The means of what was liked and of what was not are the last two fields."""
+        model = build("dnn")
+        seen: list[Impression] = []
+        model.logit = lambda impression, training: seen.append(impression) or tf.zeros(2)  # type: ignore[method-assign]
+        inputs = batch(model, prepared, [0, 700])
+        model(inputs)
+        [impression] = seen
+        table = model.item_table(tf.range(42)).vectors.numpy().sum(axis=1)
+        history, labels = inputs["history"].numpy()[1], inputs["history_label"].numpy()[1]
+        for place, kind in ((-2, 1), (-1, 0)):
+            chosen = table[history[(labels == kind) & (history > 0)]]
+            expected = chosen.mean(axis=0) if len(chosen) else np.zeros(4)
+            np.testing.assert_allclose(impression.fields[1, place], expected, atol=1e-6)
+        assert not impression.fields[0, -2:].numpy().any()  # The first impression of all has no past.
+        np.testing.assert_allclose(impression.candidate[1], table[inputs["item"][1]], atol=1e-6)
+
+    def test_training_hides_ids(self, build: Callable[..., RankingModel], prepared: PreparedImpressions) -> None:
+        model = build("logistic_regression", **{"model.id_dropout": 0.999})
+        inputs = batch(model, prepared, [3, 4])
+        # Two users who differ in nothing but their ids.
+        users = np.flatnonzero(prepared.users.arrays["country"] == 2)[:2].tolist()
+        logits = [model({**inputs, "user": inputs["user"] * 0 + user}, training=True)["logits"] for user in users]
+        np.testing.assert_array_equal(*logits)
+        # Outside training the ids are read.
+        logits = [model({**inputs, "user": inputs["user"] * 0 + user})["logits"] for user in users]
+        assert (logits[0] != logits[1]).numpy().all()
+
+    @pytest.mark.parametrize(
+        "settings",
+        [{"model.use_id": False}, {"model.use_user_id": False}, {"features.history_labels": False}],
+        ids=["no item id", "no user id", "only what was liked"],
+    )
+    def test_parts_can_be_left_out(self, settings: dict) -> None:
+        config = ranker_config("din", **settings)
+        data = prepare_ranker(config)
+        model = build_ranker(config, data)
+        rows = model.rows(data, TEST)
+        assert np.isfinite(model.predict_logits(rows)).all()
+
+    def test_the_text_is_a_field(self, tiny_backbone: Path, tmp_path: Path) -> None:
+        config = ranker_config("dnn", tiny_backbone)
+        data = prepare_ranker(config, tmp_path)
+        assert data.items.arrays["text"].shape[0] == 42
+        model = build_ranker(config, data)
+        assert (
+            model.num_fields == build_ranker(ranker_config("dnn"), prepare_ranker(ranker_config("dnn"))).num_fields + 1
+        )
+        assert np.isfinite(model.predict_logits(model.rows(data, TEST))).all()
+
+
+def test_what_is_prepared_is_read_back(prepared: PreparedImpressions, tmp_path: Path) -> None:
+    prepared.save(tmp_path / "prepared")
+    loaded = PreparedImpressions.load(tmp_path / "prepared")
+    for name in ("users", "items", "labels", "parts", "past", "rows"):
+        np.testing.assert_array_equal(getattr(loaded.impressions, name), getattr(prepared.impressions, name))
+    assert loaded.context_columns == prepared.context_columns
+    for name, array in prepared.context.items():
+        np.testing.assert_array_equal(loaded.context[name], array)
+    assert loaded.users.columns == prepared.users.columns
+
+
+def test_a_killed_run_ends_where_an_undisturbed_one_ends(prepared: PreparedImpressions, tmp_path: Path) -> None:
+    settings = {"training.epochs": 2}
+    whole = Run.create(tmp_path / "whole", ranker_config("dnn", **settings))
+    train(whole, prepared, tf.distribute.get_strategy())
+    halves = Run.create(tmp_path / "halves", ranker_config("dnn", **{"training.epochs": 1}))
+    train(halves, prepared, tf.distribute.get_strategy())
+    halves = Run.create(tmp_path / "halves", ranker_config("dnn", **settings))
+    train(halves, prepared, tf.distribute.get_strategy())
+    for one, other in zip(
+        load_ranker(whole, prepared).trainable_variables, load_ranker(halves, prepared).trainable_variables, strict=True
+    ):
+        np.testing.assert_array_equal(one, other)

@@ -1,0 +1,150 @@
+"""What an exported model answers that predicts the click."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tfrec.artifacts.signatures import CANDIDATES, HISTORY, Inputs
+from tfrec.evaluation import Calibration
+from tfrec.features.prepared_impressions import PreparedImpressions
+from tfrec.features.sequences import compact_context
+from tfrec.features.vocabulary import NUM_SPECIAL, PADDING, Vocabulary
+from tfrec.models.ranking_model import ItemTable, RankingModel
+
+USER, LABELS, BIDS, FLOOR = "user_id", "history_labels", "candidate_bids", "floor"
+
+
+class RankSignatures(tf.Module):
+    """The signatures of a ranking model, as functions of named tensors. Every one has the batch as its first dimension.
+
+    - `rank` (and `serving_default`): `candidate_item_ids` string [batch, any], padded with ""; `history_item_ids`
+      string [batch, history_length], padded with "", oldest first; if the model reads them, `history_labels` float32
+      [batch, history_length], 1 for what was liked and 0 for what was not, else the history is what was liked;
+      `user_id` string [batch], "" if unknown; and one input for each of the users' attributes and each column of the
+      context, "" or NaN where unknown -> `probabilities` float32 [batch, any], of a click on each candidate,
+      calibrated. An unknown item is one of which nothing is known; padding has 0.
+    - `auction`: the same and `candidate_bids` float32 [batch, any], what is paid for a click, and `floor` float32
+      [batch], the least revenue that is accepted for a thousand impressions -> `item_ids` string, `scores` float32 and
+      `probabilities` float32 [batch, any]: the candidates by their expected revenue per mille, `1000 * bid *
+      probability`, which is their score. Below the floor the id is "" and both numbers 0.
+
+    Args:
+        model: The trained model.
+        prepared: The tables that it was trained on.
+        calibration: What corrects its log-odds.
+    """
+
+    def __init__(self, model: RankingModel, prepared: PreparedImpressions, calibration: Calibration) -> None:
+        super().__init__(name="rank_signatures")
+        self.model = model
+        self.ids = prepared.items.ids
+        self.history_length = model.history_config.length
+        self.reads_labels = model.history_config.labels
+        self.vocabulary = Vocabulary(prepared.items.ids.tolist(), name="item_vocabulary")
+        # Variables, not constants: a graph must stay below 2 GB.
+        self.item_ids = tf.Variable(["", "", *prepared.items.ids], trainable=False, name="item_ids")
+        table = model.item_table(tf.range(model.num_items + NUM_SPECIAL))
+        self.table = ItemTable(
+            tf.Variable(table.vectors, trainable=False, name="item_vectors"),
+            tf.Variable(table.weights, trainable=False, name="item_weights"),
+        )
+        self.user_vocabulary = self.user_rows = None
+        if model.settings.use_user_id:
+            self.user_vocabulary = Vocabulary(prepared.users.ids.tolist(), name="user_vocabulary")
+            self.user_rows = tf.Variable(prepared.users.arrays["id"], trainable=False, name="user_rows")
+        self.encoders = [column.encoder() for column in (*prepared.users.columns, *prepared.context_columns)]
+        self._calibrated = calibrator(calibration)
+
+    def endpoints(self) -> dict[str, tuple[Callable[..., dict[str, tf.Tensor]], Inputs]]:
+        """Name -> function of named tensors, and what they are."""
+        shape = [None, self.history_length]
+        rank = {
+            CANDIDATES: tf.TensorSpec([None, None], tf.string),
+            HISTORY: tf.TensorSpec(shape, tf.string),
+            **({LABELS: tf.TensorSpec(shape, tf.float32)} if self.reads_labels else {}),
+            **({} if self.user_vocabulary is None else {USER: tf.TensorSpec([None], tf.string)}),
+            **{encoder.column.name: encoder.column.raw_spec() for encoder in self.encoders},
+        }
+        bids = {BIDS: tf.TensorSpec([None, None], tf.float32), FLOOR: tf.TensorSpec([None], tf.float32)}
+        return {
+            "serving_default": (self.rank, rank),
+            "rank": (self.rank, rank),
+            "auction": (self.auction, {**rank, **bids}),
+        }
+
+    @property
+    def lookup_tables(self) -> Sequence[tf.Module]:
+        """What an export must track beside the variables."""
+        vocabularies = [self.vocabulary, self.user_vocabulary, *(encoder.vocabulary for encoder in self.encoders)]
+        return [each for each in vocabularies if each is not None]
+
+    def rank(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        candidates = self.vocabulary(inputs[CANDIDATES])
+        indices = self.vocabulary(inputs[HISTORY])
+        given = inputs[LABELS] if self.reads_labels else tf.ones_like(indices, tf.float32)
+        history, context = compact_context(indices, {"history_label": given}, self.history_length)
+        user = {"history": history, "history_place": history, **context}
+        if self.user_vocabulary is not None:
+            user["user_id"] = tf.gather(self.user_rows, self.user_vocabulary(inputs[USER]))
+        user |= {encoder.column.name: encoder(inputs[encoder.column.name]) for encoder in self.encoders}
+        # A row for each candidate: [batch_size, num_candidates] -> [batch_size * num_candidates]
+        num_candidates = tf.shape(candidates)[1]
+        rows = {name: tf.repeat(values, num_candidates, axis=0) for name, values in user.items()}
+        logits = self.model.score(self.table, {**rows, "item_place": tf.reshape(candidates, [-1])})
+        probabilities = tf.reshape(tf.sigmoid(self._calibrated(logits)), tf.shape(candidates))
+        return {"probabilities": tf.where(candidates == PADDING, 0.0, probabilities)}
+
+    def auction(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        bids, floor = inputs.pop(BIDS), inputs.pop(FLOOR)
+        probabilities = self.rank(**inputs)["probabilities"]
+        revenue = 1000 * bids * probabilities
+        is_sold = (revenue >= floor[:, tf.newaxis]) & (inputs[CANDIDATES] != "") & (revenue > 0)
+        order = tf.argsort(tf.where(is_sold, revenue, -1.0), direction="DESCENDING", stable=True)
+
+        def ordered(values: tf.Tensor, nothing: tf.Tensor | str | float) -> tf.Tensor:
+            return tf.gather(tf.where(is_sold, values, nothing), order, batch_dims=1)
+
+        return {
+            "item_ids": ordered(inputs[CANDIDATES], ""),
+            "scores": ordered(revenue, 0.0),
+            "probabilities": ordered(probabilities, 0.0),
+        }
+
+    def examples(self, histories: Sequence[Sequence[str]]) -> dict[str, dict[str, np.ndarray]]:
+        """Requests for every signature, to compare and to warm up with.
+
+        Args:
+            histories: Real histories, oldest first. An empty one and one of unknown ids are added.
+
+        Returns:
+            Signature -> inputs of len(histories) + 2 rows.
+        """
+        rows = [*(list(history)[-self.history_length :] for history in histories), [], ["no such item"]]
+        padded = np.array([row + [""] * (self.history_length - len(row)) for row in rows], object)
+        # Different scores for different items, even of a model that knows items by their ids alone.
+        candidates = np.array([[self.ids[0], "no such item", self.ids[-1], ""]] * len(rows), object)
+        inputs: dict[str, np.ndarray] = {CANDIDATES: candidates, HISTORY: padded}
+        if self.reads_labels:
+            inputs[LABELS] = (np.cumsum(padded != "", axis=1) % 2).astype(np.float32)
+        if self.user_vocabulary is not None:
+            inputs[USER] = np.array(["no such user"] * len(rows), object)
+        inputs |= {encoder.column.name: encoder.column.example(len(rows)) for encoder in self.encoders}
+        # So far apart that what a probability loses in the last digits changes no order.
+        bids = np.tile(np.array([4.0, 2.0, 1.0, 0.5], np.float32) ** 4, (len(rows), 1))
+        auction = {**inputs, BIDS: bids, FLOOR: np.zeros(len(rows), np.float32)}
+        return {"serving_default": inputs, "rank": inputs, "auction": auction}
+
+
+def calibrator(calibration: Calibration) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A calibration as graph operations, of float32 log-odds."""
+    knots, values = np.asarray(calibration.knots), np.asarray(calibration.values)
+    slopes = (np.diff(values) / np.diff(knots)).astype(np.float32)
+    starts, ends = knots[:-1].astype(np.float32), values[:-1].astype(np.float32)
+
+    def calibrated(logits: tf.Tensor) -> tf.Tensor:
+        logits = tf.clip_by_value(logits, np.float32(knots[0]), np.float32(knots[-1]))
+        segment = tf.searchsorted(starts[1:], logits, side="right")
+        return tf.gather(ends, segment) + tf.gather(slopes, segment) * (logits - tf.gather(starts, segment))
+
+    return calibrated

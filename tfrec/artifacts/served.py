@@ -1,0 +1,25 @@
+"""What can be written as a version."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+
+class Served(Protocol):
+    """The signatures of a model.
+
+    Attributes:
+        ids: Of the items, in order: object [num_items].
+        lookup_tables: What an export must track beside the variables.
+    """
+
+    ids: np.ndarray
+
+    @property
+    def lookup_tables(self) -> Sequence[tf.Module]: ...
+
+    def endpoints(self) -> dict[str, tuple[Callable[..., dict[str, tf.Tensor]], Mapping[str, tf.TensorSpec]]]:
+        """Name -> function of named tensors, and what they are."""
+        ...

@@ -1,0 +1,144 @@
+"""What users were shown, and whether they liked it: examples of models that predict the click."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfrec.config import SplitConfig
+from tfrec.datasets.dataset import Dataset
+from tfrec.datasets.splits import cut_timeline, draw_items, places_from_end
+from tfrec.errors import InputError
+
+TRAINING, VALIDATION, TEST = 0, 1, 2
+PARTS = ("training", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Impressions:
+    """Labelled interactions, ordered by user, time and row of the table; so what precedes one is its history.
+
+    Attributes:
+        users: User codes, int32 [num_impressions].
+        items: Item codes, int32 [num_impressions].
+        labels: Whether the user liked, clicked, bought it: 0 or 1, float32 [num_impressions].
+        parts: TRAINING, VALIDATION or TEST, int8 [num_impressions].
+        past: How many of the impressions, from the first of all, lie before this one: those of the same user from
+            there back are its history. Of impressions at the same time none is in another's history. int64
+            [num_impressions].
+        rows: The row of the interactions that each is, int64 [num_impressions].
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    labels: np.ndarray
+    parts: np.ndarray
+    past: np.ndarray
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def summary(self) -> str:
+        """One sentence: how many there are of each part, and how many of them were liked."""
+        parts = (
+            f"{name} {np.count_nonzero(inside):,} ({self.labels[inside].mean():.1%} liked)"
+            for name, inside in ((name, self.parts == part) for part, name in enumerate(PARTS))
+        )
+        return f"impressions: {', '.join(parts)}."
+
+
+def split_impressions(dataset: Dataset, config: SplitConfig) -> Impressions:
+    """Orders the interactions and divides them as `config` says, liked or not.
+
+    leave_last_out: Each user's last is tested and the one before it validated; users with fewer than 3 are only trained
+    on. last_fraction: The last `floor(fraction * n)` of a user's n are tested, those before them validated.
+    global_time: Two moments cut the timeline, as in `split_dataset`. cold_items: What is with an item of either draw is
+    validated or tested.
+
+    A history is all that came before, and so is that of a tested impression: it is what a server would know at that
+    moment, and no model may have been trained on it.
+
+    Args:
+        dataset: With labels.
+        config: How.
+
+    Raises:
+        InputError: There are no labels; a part lacks liked or other impressions, or has fewer than
+            `config.minimum_users` users; or `global_time` is asked of times that cannot be compared between users.
+    """
+    if "label" not in dataset.interactions:
+        raise InputError(
+            "Expected interactions with a column 'label', 1 where it was liked and 0 where it was not, to predict it. "
+            f"Received: {list(dataset.interactions)}. Map it with --column label=COLUMN, or set data.label_threshold "
+            "to the least value that counts as liked."
+        )
+    times = dataset.interactions["timestamp"].to_numpy()
+    order = np.lexsort((times, dataset.user_codes))
+    users, times = dataset.user_codes[order], times[order]
+    is_first = np.ones(len(order), bool)
+    is_first[1:] = (users[1:] != users[:-1]) | (times[1:] != times[:-1])
+    impressions = Impressions(
+        users=users,
+        items=dataset.item_codes[order],
+        labels=dataset.interactions["label"].to_numpy(np.float32)[order],
+        parts=_SPLITS[config.kind](dataset, config, order).astype(np.int8),
+        past=np.maximum.accumulate(np.where(is_first, np.arange(len(order)), 0)),
+        rows=order,
+    )
+    _require_both_labels(impressions, config)
+    return impressions
+
+
+def _require_both_labels(impressions: Impressions, config: SplitConfig) -> None:
+    is_between = (impressions.labels != 0) & (impressions.labels != 1)
+    if is_between.any():
+        raise InputError(
+            f"Expected labels that are 0 or 1. Received: {impressions.labels[is_between][0]:g}. Map it as value "
+            "instead, with --column value=COLUMN, and set data.label_threshold to the least that counts as liked."
+        )
+    for part, name in enumerate(PARTS):
+        inside = impressions.parts == part
+        num_users = len(np.unique(impressions.users[inside]))
+        liked = int(impressions.labels[inside].sum())
+        wanted = config.minimum_users if part != TRAINING else 1
+        if num_users < wanted or liked in (0, inside.sum()):
+            raise InputError(
+                f"Expected impressions that were liked and some that were not, of at least {wanted:,} users, in {name} "
+                f"after split '{config.kind}'. Received: {liked:,} liked of {inside.sum():,}, {num_users:,} users. "
+                "Bring more interactions, choose another split.kind or other fractions, or lower split.minimum_users."
+            )
+
+
+def _leave_last_out(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
+    from_end, counts = places_from_end(dataset.user_codes[order])
+    return np.where(counts < 3, TRAINING, np.select([from_end == 1, from_end == 2], [TEST, VALIDATION], TRAINING))
+
+
+def _last_fraction(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
+    from_end, counts = places_from_end(dataset.user_codes[order])
+    num_test = np.floor(config.test_fraction * counts)
+    num_validation = np.floor(config.validation_fraction * counts)
+    is_test, is_held_out = from_end <= num_test, from_end <= num_test + num_validation
+    return np.select([is_test, is_held_out], [TEST, VALIDATION], TRAINING)
+
+
+def _global_time(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
+    validation_start, test_start = cut_timeline(dataset, config)
+    times = dataset.interactions["timestamp"].to_numpy()[order]
+    return np.select([times >= test_start, times >= validation_start], [TEST, VALIDATION], TRAINING)
+
+
+def _cold_items(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
+    validation_items, test_items = draw_items(dataset, config)
+    parts = np.full(dataset.num_items, TRAINING)
+    parts[validation_items], parts[test_items] = VALIDATION, TEST
+    return parts[dataset.item_codes[order]]
+
+
+_SPLITS: dict[str, Callable[[Dataset, SplitConfig, np.ndarray], np.ndarray]] = {
+    "leave_last_out": _leave_last_out,
+    "last_fraction": _last_fraction,
+    "global_time": _global_time,
+    "cold_items": _cold_items,
+}

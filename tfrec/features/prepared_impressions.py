@@ -1,0 +1,69 @@
+"""What a model that predicts the click needs of the data, computed once and kept in the run folder."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tfrec.datasets.impressions import Impressions
+from tfrec.features.columns import Column
+from tfrec.features.prepared import load_facts, load_table, save_table, written_whole
+from tfrec.features.table import FeatureTable
+
+
+@dataclass(frozen=True)
+class PreparedImpressions:
+    """The impressions, and the encoded tables of items and users.
+
+    Attributes:
+        items: Features of the items; numbers are binned.
+        users: Features of the users; with `id`, the row of the id embedding.
+        context_columns: The encodings of the impressions' own columns.
+        context: These columns, encoded: arrays [num_impressions, …] by name.
+        impressions: In order, with their parts.
+        titles: What to show people for each item: object [num_items].
+        text_encoder_key: Names the encoder of the items' texts; None: there is no text.
+    """
+
+    items: FeatureTable
+    users: FeatureTable
+    context_columns: tuple[Column, ...]
+    context: Mapping[str, np.ndarray]
+    impressions: Impressions
+    titles: np.ndarray
+    text_encoder_key: str | None = None
+
+    def save(self, folder: Path) -> None:
+        """Writes the folder whole or not at all."""
+        with written_whole(folder) as temporary:
+            save_table(self.items, temporary / "items")
+            save_table(self.users, temporary / "users")
+            save_table(FeatureTable(np.zeros(0, object), self.context_columns, self.context), temporary / "context")
+            arrays = {field.name: getattr(self.impressions, field.name) for field in fields(Impressions)}
+            np.savez(temporary / "impressions.npz", allow_pickle=False, **arrays)
+            pd.DataFrame({"title": self.titles}).to_parquet(temporary / "catalogue.parquet")
+            (temporary / "facts.json").write_text(json.dumps({"text_encoder_key": self.text_encoder_key}))
+
+    @classmethod
+    def load(cls, folder: Path) -> "PreparedImpressions":
+        """Reads what `save` wrote.
+
+        Raises:
+            InputError: There is nothing.
+        """
+        facts = load_facts(folder)
+        context = load_table(folder / "context")
+        with np.load(folder / "impressions.npz") as arrays:
+            impressions = Impressions(**{field.name: arrays[field.name] for field in fields(Impressions)})
+        return cls(
+            items=load_table(folder / "items"),
+            users=load_table(folder / "users"),
+            context_columns=context.columns,
+            context=context.arrays,
+            impressions=impressions,
+            titles=pd.read_parquet(folder / "catalogue.parquet")["title"].to_numpy(object),
+            text_encoder_key=facts["text_encoder_key"],
+        )

@@ -1,0 +1,68 @@
+"""A vector for each feature."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from tfrec.features.columns import Column
+
+
+class Field(NamedTuple):
+    """One feature.
+
+    Attributes:
+        name: What its values go by.
+        num_categories: Its values are integers below this; 0: they are vectors.
+        size: Length of the vectors.
+    """
+
+    name: str
+    num_categories: int = 0
+    size: int = 0
+
+    @classmethod
+    def of(cls, column: Column) -> "Field":
+        """The field of an encoded column, whose numbers are binned."""
+        if column.kind == "vector":
+            return cls(column.name, size=column.size)
+        return cls(column.name, column.num_categories)
+
+
+class FieldEmbeddings(keras.layers.Layer):
+    """The vector of each field's value: the row of an embedding, or a linear projection of a vector.
+
+    Args:
+        fields: What there is.
+        embedding_size: Dimensions of a field's vector.
+
+    Call arguments:
+        features: Name -> int32 [rows] or float32 [rows, size]; other names are passed over.
+        num_rows: How many rows there are, should there be no field to tell.
+
+    Returns:
+        [rows, num_fields, embedding_size]; num_fields may be 0.
+    """
+
+    def __init__(self, fields: Sequence[Field], embedding_size: int, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.fields = tuple(fields)
+        self.embedding_size = embedding_size
+        self.projections = [
+            keras.layers.Embedding(field.num_categories, embedding_size)
+            if field.num_categories
+            else keras.layers.Dense(embedding_size, use_bias=False)
+            for field in self.fields
+        ]
+
+    def build(self, input_shape: object = None) -> None:
+        for field, projection in zip(self.fields, self.projections, strict=True):
+            projection.build((None, field.size))
+        self.built = True
+
+    def call(self, features: Mapping[str, tf.Tensor], num_rows: tf.Tensor) -> tf.Tensor:
+        if not self.fields:
+            return tf.zeros([num_rows, 0, self.embedding_size], self.compute_dtype)
+        vectors = [project(features[field.name]) for field, project in zip(self.fields, self.projections, strict=True)]
+        return tf.stack(vectors, axis=1)

@@ -1,0 +1,281 @@
+"""What every model is that predicts the click."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfrec.config import Config, FeaturesConfig, RankerConfig
+from tfrec.datasets.impressions import TRAINING, VALIDATION
+from tfrec.evaluation.clicks import evaluate_clicks
+from tfrec.features.impression_rows import HistoryConfig, ImpressionRows
+from tfrec.features.prepared_impressions import PreparedImpressions
+from tfrec.features.vocabulary import NUM_SPECIAL, PADDING, UNKNOWN
+from tfrec.layers.field_embeddings import Field, FieldEmbeddings
+from tfrec.tasks.ranking import RankingTask
+
+COUNT_BINS, RATE_BINS = 12, 10
+"""Of how long a history is, in powers of two, and of how much of it was liked."""
+
+
+class ItemTable(NamedTuple):
+    """What the model makes of some items, or of all.
+
+    Attributes:
+        vectors: float32 [num_items, num_item_fields, embedding_size]
+        weights: float32 [num_items], the sum of their fields' weights.
+    """
+
+    vectors: tf.Tensor
+    weights: tf.Tensor
+
+
+class Impression(NamedTuple):
+    """What an architecture sees of a batch of impressions.
+
+    Attributes:
+        fields: float32 [batch_size, num_fields, embedding_size], one vector a feature; see RankingModel.
+        weight: float32 [batch_size], the sum of all features' weights; 0 in an architecture without.
+        candidate: float32 [batch_size, embedding_size], the sum of the item's fields.
+        history: float32 [batch_size, history_length, embedding_size], these sums for the items of the history.
+        labels: float32 [batch_size, history_length], whether they were liked.
+        mask: bool [batch_size, history_length], where an item is.
+    """
+
+    fields: tf.Tensor
+    weight: tf.Tensor
+    candidate: tf.Tensor
+    history: tf.Tensor
+    labels: tf.Tensor
+    mask: tf.Tensor
+
+
+class RankingModel(keras.Model):
+    """Fields with a vector each, and an architecture that makes a logit of them.
+
+    The fields are the item's id, attributes and text; the user's id and attributes; the impression's context; how long
+    the history is and how much of it was liked; and the mean of the items in the history that were liked, and of those
+    that were not, if histories hold them. Numbers are quantiles, and what is missing is a value of its own.
+
+    What the item's fields are gathered from are constants and not weights: see RetrievalModel.
+
+    A subclass says whether features have vectors, weights or both, and makes a logit of an Impression in `logit`.
+
+    Call arguments:
+        inputs: What ImpressionRows makes.
+
+    Returns:
+        `logits` float32 [batch_size].
+
+    Args:
+        settings: The architecture.
+        features: The histories.
+        prepared: The data.
+    """
+
+    has_vectors, has_weights = True, False
+    """Whether each feature has a vector, and a weight as in a logistic regression."""
+
+    text_encoder = None
+    encodes_catalogue = False
+
+    def __init__(self, settings: RankerConfig, features: FeaturesConfig, prepared: PreparedImpressions) -> None:
+        super().__init__(name=settings.name)
+        self.settings = settings
+        self.history_config = HistoryConfig(features.history_length, features.history_labels)
+        self.num_items = len(prepared.items.ids)
+        self._item_arrays = {name: tf.constant(array) for name, array in prepared.items.arrays.items()}
+        self._user_arrays = {name: tf.constant(array) for name, array in prepared.users.arrays.items()}
+        item_fields = [Field.of(column) for column in prepared.items.columns]
+        if settings.use_id:
+            item_fields.append(Field("id", prepared.items.num_rows))
+        if "text" in self._item_arrays:
+            item_fields.append(Field("text", size=self._item_arrays["text"].shape[1]))
+        other_fields = [Field.of(column) for column in (*prepared.users.columns, *prepared.context_columns)]
+        if settings.use_user_id:
+            other_fields.append(Field("user_id", prepared.users.num_rows))
+        other_fields.append(Field("history_count", COUNT_BINS))
+        if features.history_labels:
+            other_fields.append(Field("history_rate", RATE_BINS + 2))
+        size = settings.embedding_size
+        has_vectors = self.has_vectors
+        self.item_embeddings = FieldEmbeddings(item_fields if has_vectors else [], size, name="item_embeddings")
+        self.other_embeddings = FieldEmbeddings(other_fields if has_vectors else [], size, name="other_embeddings")
+        layers = [self.item_embeddings, self.other_embeddings]
+        if self.has_weights:
+            self.item_weights = FieldEmbeddings(item_fields, 1, name="item_weights")
+            self.other_weights = FieldEmbeddings(other_fields, 1, name="other_weights")
+            layers += [self.item_weights, self.other_weights]
+        for layer in layers:
+            layer.build()
+        num_means = 1 + features.history_labels
+        self.num_fields = (len(item_fields) + len(other_fields) + num_means) if has_vectors else 0
+        self.bias = self.add_weight(
+            shape=(), initializer=keras.initializers.Constant(_log_odds(prepared)), name="bias", dtype="float32"
+        )
+        self.seed_generator = keras.random.SeedGenerator()
+        self._task = RankingTask()
+        self.build_architecture()
+        self.built = True
+        self._table = tf.function(self.item_table, input_signature=[tf.TensorSpec([None], tf.int32)])
+        self._scores = tf.function(self.score)
+
+    @abstractmethod
+    def build_architecture(self) -> None:
+        """Makes and builds the layers that `logit` needs."""
+
+    @abstractmethod
+    def logit(self, impression: Impression, training: bool) -> tf.Tensor:
+        """The log-odds of a click, without the bias: float32 [batch_size]."""
+
+    def examples(self, features: FeaturesConfig, prepared: PreparedImpressions) -> ImpressionRows:
+        """What it trains on."""
+        return self.rows(prepared, TRAINING)
+
+    def rows(self, prepared: PreparedImpressions, part: int) -> ImpressionRows:
+        """The impressions of a part of the data, as the model reads them."""
+        return ImpressionRows(prepared.impressions, prepared.context, self.history_config, part)
+
+    def step_sizes(self, config: Config) -> list[tuple[keras.Variable, float]]:
+        """No weights are pretrained."""
+        return []
+
+    def item_table(self, indices: tf.Tensor, training: bool = False) -> ItemTable:
+        """What the model makes of items, int32 [num_items] indices."""
+        features = {name: tf.gather(array, indices) for name, array in self._item_arrays.items()}
+        if training and self.settings.use_id:
+            features["id"] = self._hide(features["id"])
+        rows = tf.shape(indices)[0]
+        weights = tf.zeros([rows])
+        if self.has_weights:
+            weights = tf.reduce_sum(tf.cast(self.item_weights(features, num_rows=rows), tf.float32), axis=[1, 2])
+        return ItemTable(self.item_embeddings(features, num_rows=rows), weights)
+
+    def _hide(self, ids: tf.Tensor) -> tf.Tensor:
+        drawn = keras.random.uniform(tf.shape(ids), seed=self.seed_generator)
+        return tf.where(drawn < self.settings.id_dropout, UNKNOWN, ids)
+
+    def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
+        history = inputs["history"]
+        # Each item of the batch is looked at once.
+        shown = tf.concat([inputs["item"], tf.reshape(history, [-1])], axis=0)
+        distinct, places = tf.unique(shown)
+        item, past = tf.split(places, [tf.size(inputs["item"]), tf.size(history)])
+        encoded = {name: tf.gather(array, inputs["user"]) for name, array in self._user_arrays.items()}
+        if self.settings.use_user_id:
+            encoded["user_id"] = encoded.pop("id")
+            if training:
+                encoded["user_id"] = self._hide(encoded["user_id"])
+        placed = {
+            **inputs,
+            **encoded,
+            "item_place": item,
+            "history_place": tf.reshape(past, tf.shape(history)),
+        }
+        return {"logits": self.score(self.item_table(distinct, training=training), placed, training=training)}
+
+    def score(self, table: ItemTable, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """The log-odds of a click: float32 [batch_size].
+
+        Args:
+            table: Of some items.
+            inputs: `item_place` int32 [batch_size] and `history_place` int32 [batch_size, history_length], rows of the
+                table; `history` and `history_label` [batch_size, history_length]; and the encoded features of users and
+                context by name.
+            training: As in a call.
+        """
+        vectors, labels = table.vectors, inputs["history_label"]
+        mask = inputs["history"] >= NUM_SPECIAL
+        others = {**inputs, **_history_statistics(mask, labels)}
+        rows = tf.shape(inputs["item_place"])[0]
+        candidate = tf.gather(vectors, inputs["item_place"])  # [batch_size, num_item_fields, embedding_size]
+        sums = tf.reduce_sum(vectors, axis=1)
+        history = tf.gather(sums, inputs["history_place"])
+        fields = [candidate, self.other_embeddings(others, num_rows=rows)]
+        if self.has_vectors:
+            fields += [_mean(history, mask & (labels > 0))[:, tf.newaxis]]
+            if self.history_config.labels:
+                fields += [_mean(history, mask & (labels <= 0))[:, tf.newaxis]]
+        weight = tf.gather(table.weights, inputs["item_place"])
+        if self.has_weights:
+            weight += tf.reduce_sum(tf.cast(self.other_weights(others, num_rows=rows), tf.float32), axis=[1, 2])
+        impression = Impression(
+            fields=tf.ensure_shape(tf.concat(fields, axis=1), [None, self.num_fields, None]),
+            weight=weight,
+            candidate=tf.gather(sums, inputs["item_place"]),
+            history=history,
+            labels=labels,
+            mask=mask,
+        )
+        return self.bias + tf.cast(self.logit(impression, training), tf.float32)
+
+    def compute_loss(
+        self,
+        x: Mapping[str, tf.Tensor],
+        y: object,
+        y_pred: Mapping[str, tf.Tensor],
+        sample_weight: object = None,
+        training: bool = True,
+    ) -> tf.Tensor:
+        """The mean binary cross-entropy of the global batch; under tf.distribute this device's share of it."""
+        return self._task(x["label"], y_pred["logits"])
+
+    def predict_logits(self, rows: ImpressionRows) -> np.ndarray:
+        """The log-odds of a click for each of the impressions, in order: float32 [num_rows]."""
+        table = self._table(tf.range(self.num_items + NUM_SPECIAL))
+        parts = []
+        for batch in rows.in_order():
+            encoded = {name: tf.gather(array, batch["user"]) for name, array in self._user_arrays.items()}
+            if self.settings.use_user_id:
+                encoded["user_id"] = encoded.pop("id")
+            placed = {**batch, **encoded, "item_place": batch["item"], "history_place": batch["history"]}
+            parts.append(self._scores(table, placed).numpy())
+        return np.concatenate(parts)
+
+    def validate(self, prepared: PreparedImpressions, config: Config) -> dict[str, float]:
+        """The metrics of the validation impressions."""
+        rows = self.rows(prepared, VALIDATION)
+        numbers = rows.numbers.numpy()
+        labels, users = prepared.impressions.labels[numbers], prepared.impressions.users[numbers]
+        settings = config.evaluation.model_copy(update={"bootstrap_samples": 0})
+        report = evaluate_clicks(self.name, labels, self.predict_logits(rows), users, settings)
+        return {name: metric.mean for name, metric in report.metrics.items()}
+
+
+def build_mlp(num_inputs: int, hidden_sizes: tuple[int, ...], dropout: float, num_outputs: int = 1) -> keras.Sequential:
+    """Hidden layers with ReLU and dropout, and a linear output."""
+    layers: list[keras.layers.Layer] = [keras.Input((num_inputs,))]
+    for size in hidden_sizes:
+        layers += [keras.layers.Dense(size, activation="relu"), keras.layers.Dropout(dropout)]
+    return keras.Sequential([*layers, keras.layers.Dense(num_outputs)], name="mlp")
+
+
+def flattened(fields: tf.Tensor) -> tf.Tensor:
+    """[batch_size, num_fields, embedding_size] -> [batch_size, num_fields * embedding_size]"""
+    return tf.reshape(fields, [-1, fields.shape[1] * fields.shape[2]])
+
+
+def _log_odds(prepared: PreparedImpressions) -> float:
+    rate = prepared.impressions.labels[prepared.impressions.parts == TRAINING].mean()
+    return float(np.log(rate / (1 - rate)))
+
+
+def _history_statistics(mask: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
+    """How long histories are and how much of them was liked, as categories: int32 [batch_size]."""
+    count = tf.reduce_sum(tf.cast(mask, tf.float32), axis=1)
+    liked = tf.reduce_sum(tf.where(mask, labels, 0.0), axis=1)
+    doublings = tf.cast(tf.math.floor(tf.math.log(count + 1.0) * (1 / np.log(2.0)) + 1e-4), tf.int32)
+    rate = 1 + tf.cast(tf.math.floor(RATE_BINS * tf.math.divide_no_nan(liked, count) + 0.5), tf.int32)
+    return {
+        "history_count": tf.minimum(doublings, COUNT_BINS - 1),
+        "history_rate": tf.where(count > 0, rate, PADDING),
+    }
+
+
+def _mean(vectors: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    """The mean of those that the mask keeps, [batch_size, embedding_size]; zero where there are none."""
+    kept = tf.cast(mask, vectors.dtype)
+    return tf.math.divide_no_nan(tf.einsum("bh,bhd->bd", kept, vectors), tf.reduce_sum(kept, axis=1, keepdims=True))
