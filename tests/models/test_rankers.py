@@ -10,7 +10,8 @@ from sklearn.metrics import roc_auc_score
 
 from tests.models.ranking import prepare_ranker, ranker_config, simulated
 from tfrec.config.models import RANKER_NAMES
-from tfrec.datasets.impressions import TEST, TRAINING
+from tfrec.datasets.impressions import TEST, TRAINING, VALIDATION
+from tfrec.errors import InputError
 from tfrec.evaluation.click_metrics import log_losses
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.models import RANKERS, build_ranker
@@ -41,8 +42,12 @@ def test_each_name_has_its_class() -> None:
     assert set(RANKERS) == set(RANKER_NAMES)
 
 
-@pytest.mark.parametrize("name", RANKER_NAMES)
-class TestContract:
+ROW_RANKERS = [name for name in RANKER_NAMES if name != "jd_ranker"]
+"""They learn from one impression at a time, and jd_ranker from whole histories."""
+
+
+@pytest.mark.parametrize("name", ROW_RANKERS)
+class TestRows:
     def test_a_row_does_not_depend_on_its_batch(
         self, name: str, build: Callable[..., RankingModel], prepared: PreparedImpressions
     ) -> None:
@@ -61,11 +66,24 @@ class TestContract:
             model.predict_logits(rows), model(rows.batch(rows.numbers))["logits"], rtol=1e-4, atol=1e-5
         )
 
+    def test_the_loss_is_the_cross_entropy_of_its_logits(
+        self, name: str, build: Callable[..., RankingModel], prepared: PreparedImpressions
+    ) -> None:
+        model = build(name)
+        inputs = batch(model, prepared, [1, 2, 3])
+        outputs = model(inputs)
+        expected = log_losses(inputs["label"].numpy(), outputs["logits"].numpy()).mean()
+        assert model.compute_loss(inputs, None, outputs).numpy() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", RANKER_NAMES)
+class TestContract:
     def test_every_weight_learns(
         self, name: str, build: Callable[..., RankingModel], prepared: PreparedImpressions
     ) -> None:
         model = build(name)
-        inputs = batch(model, prepared, list(range(64)))
+        examples = model.examples(ranker_config(name).features, prepared)
+        inputs = examples.batch(examples.numbers[:16])
         with tf.GradientTape() as tape:
             loss = model.compute_loss(inputs, None, model(inputs, training=True))
         gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
@@ -76,17 +94,9 @@ class TestContract:
         ]
         assert not unmoved
 
-    def test_the_loss_is_the_cross_entropy_of_its_logits(
-        self, name: str, build: Callable[..., RankingModel], prepared: PreparedImpressions
-    ) -> None:
-        model = build(name)
-        inputs = batch(model, prepared, [1, 2, 3])
-        outputs = model(inputs)
-        expected = log_losses(inputs["label"].numpy(), outputs["logits"].numpy()).mean()
-        assert model.compute_loss(inputs, None, outputs).numpy() == pytest.approx(expected, rel=1e-5)
-
     def test_it_learns_what_there_is_to_learn(self, name: str, prepared: PreparedImpressions, tmp_path: Path) -> None:
-        run = Run.create(tmp_path / "run", ranker_config(name))
+        histories = {"training.batch_size": 4} if name == "jd_ranker" else {}
+        run = Run.create(tmp_path / "run", ranker_config(name, **histories))
         train(run, prepared, tf.distribute.get_strategy())
         model = load_ranker(run, prepared)
         rows = model.rows(prepared, TEST)
@@ -104,6 +114,57 @@ class TestContract:
             log_losses(labels, logits).mean()
             < log_losses(labels, np.full(len(labels), np.log(rate / (1 - rate)))).mean()
         )
+
+
+class TestJDRanker:
+    """The windows of training and the rows of evaluation and serving are two ways to the same logits."""
+
+    config = ranker_config("jd_ranker", **{"features.history_length": 400})
+
+    @pytest.fixture
+    def model(self, prepared: PreparedImpressions) -> RankingModel:
+        tf.keras.utils.set_random_seed(0)
+        return build_ranker(self.config, prepared)
+
+    def test_training_sees_what_evaluation_sees(self, model: RankingModel, prepared: PreparedImpressions) -> None:
+        windows = model.examples(self.config.features, prepared)
+        assert len(windows) == 30  # Longer than any user's history.
+        rows = model.rows(prepared, TRAINING)
+        of_rows = model.predict_logits(rows)
+        users = prepared.impressions.users[rows.numbers.numpy()]
+        for user in (0, 7):
+            of_windows = model(windows.batch(tf.constant([user], tf.int64)))["logits"]
+            np.testing.assert_allclose(of_windows, of_rows[users == user], rtol=1e-3, atol=1e-4)
+
+    def test_validation_through_windows_is_that_through_rows(
+        self, model: RankingModel, prepared: PreparedImpressions
+    ) -> None:
+        expected = model.predict_logits(model.rows(prepared, VALIDATION))
+        np.testing.assert_allclose(model.validation_logits(prepared), expected, rtol=1e-3, atol=1e-4)
+
+    def test_no_place_sees_what_comes_after_it_or_its_own_label(
+        self, model: RankingModel, prepared: PreparedImpressions
+    ) -> None:
+        windows = model.examples(self.config.features, prepared)
+        inputs = windows.batch(tf.constant([3], tf.int64))
+        before = model(inputs)["logits"].numpy()
+        changed = inputs["label"].numpy()
+        changed[0, 50] = 1 - changed[0, 50]
+        after = model({**inputs, "label": tf.constant(changed)})["logits"].numpy()
+        np.testing.assert_allclose(after[:51], before[:51], atol=1e-5)
+        assert (np.abs(after[51:] - before[51:]) > 1e-7).mean() > 0.9
+
+    def test_the_loss_is_the_mean_over_impressions(self, model: RankingModel, prepared: PreparedImpressions) -> None:
+        windows = model.examples(self.config.features, prepared)
+        inputs = windows.batch(windows.numbers)
+        outputs = model(inputs)
+        labels = tf.boolean_mask(inputs["label"], inputs["asked"]).numpy()
+        expected = log_losses(labels, outputs["logits"].numpy()).mean()
+        assert model.compute_loss(inputs, None, outputs).numpy() == pytest.approx(expected, rel=1e-5)
+
+    def test_heads_divide_the_embedding(self) -> None:
+        with pytest.raises(InputError, match=r"num_heads divides embedding_size, 4\. Received: 3"):
+            ranker_config("jd_ranker", **{"model.num_heads": 3})
 
 
 class TestEquations:

@@ -88,11 +88,8 @@ class RankSignatures(tf.Module):
         if self.user_vocabulary is not None:
             user["user_id"] = tf.gather(self.user_rows, self.user_vocabulary(inputs[USER]))
         user |= {encoder.column.name: encoder(inputs[encoder.column.name]) for encoder in self.encoders}
-        # A row for each candidate: [batch_size, num_candidates] -> [batch_size * num_candidates]
-        num_candidates = tf.shape(candidates)[1]
-        rows = {name: tf.repeat(values, num_candidates, axis=0) for name, values in user.items()}
-        logits = self.model.score(self.table, {**rows, "item_place": tf.reshape(candidates, [-1])})
-        probabilities = tf.reshape(tf.sigmoid(self._calibrated(logits)), tf.shape(candidates))
+        logits = self.model.score(self.table, {**user, "item_place": candidates})
+        probabilities = tf.sigmoid(self._calibrated(logits))
         return {"probabilities": tf.where(candidates == PADDING, 0.0, probabilities)}
 
     def auction(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -144,7 +141,7 @@ def calibrator(calibration: Calibration) -> Callable[[tf.Tensor], tf.Tensor]:
 
     def calibrated(logits: tf.Tensor) -> tf.Tensor:
         logits = tf.clip_by_value(logits, np.float32(knots[0]), np.float32(knots[-1]))
-        segment = tf.searchsorted(starts[1:], logits, side="right")
+        segment = tf.reshape(tf.searchsorted(starts[1:], tf.reshape(logits, [-1]), side="right"), tf.shape(logits))
         return tf.gather(ends, segment) + tf.gather(slopes, segment) * (logits - tf.gather(starts, segment))
 
     return calibrated

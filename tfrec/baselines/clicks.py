@@ -55,11 +55,10 @@ def _codes(prepared: PreparedImpressions, labels_are_known: bool) -> list[np.nda
 
 def _rates(impressions: Impressions) -> np.ndarray:
     """Of all that a user was shown before, how much was liked: a bin, 0 if nothing was shown."""
-    liked = np.concatenate([[0.0], np.cumsum(impressions.labels, dtype=np.float64)])
-    starts = np.flatnonzero(np.diff(impressions.users, prepend=-1))
-    first = np.repeat(starts, np.diff(starts, append=len(impressions)))
-    counts = impressions.past - first
-    rates = (liked[impressions.past] - liked[first]) / np.maximum(counts, 1)
+    shown = np.concatenate([[0], np.cumsum(impressions.remembered)])
+    liked = np.concatenate([[0.0], np.cumsum(impressions.labels * impressions.remembered, dtype=np.float64)])
+    counts = shown[impressions.past] - shown[impressions.first]
+    rates = (liked[impressions.past] - liked[impressions.first]) / np.maximum(counts, 1)
     return np.where(counts > 0, 1 + np.rint(RATE_BINS * rates), 0).astype(np.int64)
 
 

@@ -47,11 +47,11 @@ class Config(Section):
     @classmethod
     def _defaults_follow_the_model(cls, settings: dict[str, Any]) -> dict[str, Any]:
         name = model_name(settings.get("model", {}))
-        if name == "jd_tower":
+        if name in ("jd_tower", "jd_ranker"):
             # Each place of a history is an example, so that 1024 of them would leave few steps to an epoch.
-            return _with_default(settings, "training", "batch_size", 32)
+            settings = _with_default(settings, "training", "batch_size", 32)
         if name in RANKER_NAMES:
-            return _with_default(settings, "evaluation", "monitor", "auc")
+            settings = _with_default(settings, "evaluation", "monitor", "auc")
         return settings
 
     @property

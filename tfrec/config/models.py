@@ -171,10 +171,11 @@ class JDTowerConfig(TowersConfig):
 class RankerConfig(Section):
     """Models that predict the click: each feature is a field, and has a vector."""
 
-    name: Literal["logistic_regression", "dnn", "wide_and_deep", "deepfm", "dcn_v2", "din"]
+    name: Literal["logistic_regression", "dnn", "wide_and_deep", "deepfm", "dcn_v2", "din", "jd_ranker"]
     """The architecture. logistic_regression: a weight for each feature. dnn: an MLP over the fields' vectors.
     wide_and_deep: both. deepfm: both, and a factorisation machine. dcn_v2: explicit crosses beside an MLP. din:
-    attention of the candidate over the history, and an MLP."""
+    attention of the candidate over the history, and an MLP. jd_ranker: a GPT over the history, attention of the
+    candidate over what it makes of it, and an MLP."""
 
     embedding_size: PositiveInt = 16
     """Dimensions of a field's vector."""
@@ -203,9 +204,21 @@ class RankerConfig(Section):
     attention_hidden_sizes: tuple[PositiveInt, ...] = (32,)
     """din: widths of the hidden layers that weigh an item of the history."""
 
+    num_layers: PositiveInt = 2
+    """jd_ranker: blocks of the GPT."""
+
+    num_heads: PositiveInt = 2
+    """jd_ranker: attention heads; they divide embedding_size."""
+
     calibration: Literal["none", "platt", "isotonic"] = "platt"
     """How probabilities are corrected, by what the validation impressions teach. platt: a line through the log-odds.
     isotonic: any rising function; for some ten thousand validation impressions and more."""
+
+    @model_validator(mode="after")
+    def _heads_share_the_embedding(self) -> Self:
+        if self.name == "jd_ranker" and self.embedding_size % self.num_heads:
+            raise ValueError(f"num_heads divides embedding_size, {self.embedding_size}. Received: {self.num_heads}")
+        return self
 
 
 RANK_CANDIDATES = 100

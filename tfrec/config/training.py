@@ -17,7 +17,7 @@ class TrainingConfig(Section):
     """At most so many passes over the examples."""
 
     batch_size: PositiveInt = 1024
-    """Examples in a step, over all devices. jd_tower's are whole histories: its default is 32."""
+    """Examples in a step, over all devices. jd_tower's and jd_ranker's are whole histories: their default is 32."""
 
     learning_rate: PositiveFloat = 1e-3
     """AdamW's step size."""

@@ -26,6 +26,7 @@ class Impressions:
         past: How many of the impressions, from the first of all, lie before this one: those of the same user from
             there back are its history. Of impressions at the same time none is in another's history. int64
             [num_impressions].
+        remembered: Whether it may be in a history, bool [num_impressions].
         rows: The row of the interactions that each is, int64 [num_impressions].
     """
 
@@ -34,10 +35,17 @@ class Impressions:
     labels: np.ndarray
     parts: np.ndarray
     past: np.ndarray
+    remembered: np.ndarray
     rows: np.ndarray
 
     def __len__(self) -> int:
         return len(self.users)
+
+    @property
+    def first(self) -> np.ndarray:
+        """The first impression of the same user, int64 [num_impressions]."""
+        starts = np.flatnonzero(np.diff(self.users, prepend=-1))
+        return np.repeat(starts, np.diff(starts, append=len(self)))
 
     def summary(self) -> str:
         """One sentence: how many there are of each part, and how many of them were liked."""
@@ -54,10 +62,10 @@ def split_impressions(dataset: Dataset, config: SplitConfig) -> Impressions:
     leave_last_out: Each user's last is tested and the one before it validated; users with fewer than 3 are only trained
     on. last_fraction: The last `floor(fraction * n)` of a user's n are tested, those before them validated.
     global_time: Two moments cut the timeline, as in `split_dataset`. cold_items: What is with an item of either draw is
-    validated or tested.
+    validated or tested, and in no history.
 
-    A history is all that came before, and so is that of a tested impression: it is what a server would know at that
-    moment, and no model may have been trained on it.
+    Else a history is all that came before, and so is that of a tested impression: it is what a server would know at
+    that moment, and no model may have been trained on it.
 
     Args:
         dataset: With labels.
@@ -78,12 +86,14 @@ def split_impressions(dataset: Dataset, config: SplitConfig) -> Impressions:
     users, times = dataset.user_codes[order], times[order]
     is_first = np.ones(len(order), bool)
     is_first[1:] = (users[1:] != users[:-1]) | (times[1:] != times[:-1])
+    parts = _SPLITS[config.kind](dataset, config, order).astype(np.int8)
     impressions = Impressions(
         users=users,
         items=dataset.item_codes[order],
         labels=dataset.interactions["label"].to_numpy(np.float32)[order],
-        parts=_SPLITS[config.kind](dataset, config, order).astype(np.int8),
+        parts=parts,
         past=np.maximum.accumulate(np.where(is_first, np.arange(len(order)), 0)),
+        remembered=(parts == TRAINING) | (config.kind != "cold_items"),
         rows=order,
     )
     _require_both_labels(impressions, config)

@@ -25,6 +25,10 @@ class HistoryConfig:
     length: int
     labels: bool = False
 
+    def rows(self, impressions: Impressions) -> np.ndarray:
+        """The impressions that are in the histories of later ones, in order: int64 [num_remembered]."""
+        return np.flatnonzero(impressions.remembered & (self.labels | (impressions.labels > 0)))
+
 
 class ImpressionRows(EpochBatches):
     """Some of the impressions, each an example. Histories are gathered from the impressions themselves.
@@ -41,11 +45,9 @@ class ImpressionRows(EpochBatches):
     ) -> None:
         super().__init__(np.flatnonzero(impressions.parts == part))
         self.history = history
-        rows = np.arange(len(impressions)) if history.labels else np.flatnonzero(impressions.labels > 0)
-        starts = np.flatnonzero(np.diff(impressions.users, prepend=-1))
-        first = np.repeat(starts, np.diff(starts, append=len(impressions)))
+        rows = history.rows(impressions)
         # Places in `rows` of a history's begin and end.
-        self._begins = tf.constant(np.searchsorted(rows, first), tf.int64)
+        self._begins = tf.constant(np.searchsorted(rows, impressions.first), tf.int64)
         self._ends = tf.constant(np.searchsorted(rows, impressions.past), tf.int64)
         self._history_items = tf.constant(impressions.items[rows] + NUM_SPECIAL, tf.int32)
         self._history_labels = tf.constant(impressions.labels[rows], tf.float32)

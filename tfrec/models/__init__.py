@@ -8,6 +8,7 @@ from tfrec.models.dcn_v2 import DCNv2
 from tfrec.models.deepfm import DeepFM
 from tfrec.models.din import DIN
 from tfrec.models.dnn import DNN
+from tfrec.models.jd_ranker import JDRanker
 from tfrec.models.jd_tower import JDTower
 from tfrec.models.logistic_regression import LogisticRegression
 from tfrec.models.ranking_model import RankingModel
@@ -22,6 +23,7 @@ RANKERS: dict[str, type[RankingModel]] = {
     "deepfm": DeepFM,
     "dcn_v2": DCNv2,
     "din": DIN,
+    "jd_ranker": JDRanker,
 }
 
 

@@ -40,7 +40,8 @@ class Impression(NamedTuple):
         fields: float32 [batch_size, num_fields, embedding_size], one vector a feature; see RankingModel.
         weight: float32 [batch_size], the sum of all features' weights; 0 in an architecture without.
         candidate: float32 [batch_size, embedding_size], the sum of the item's fields.
-        history: float32 [batch_size, history_length, embedding_size], these sums for the items of the history.
+        history: float32 [batch_size, history_length, embedding_size], what `read_history` makes of these sums for the
+            items of the history.
         labels: float32 [batch_size, history_length], whether they were liked.
         mask: bool [batch_size, history_length], where an item is.
     """
@@ -78,6 +79,8 @@ class RankingModel(keras.Model):
 
     has_vectors, has_weights = True, False
     """Whether each feature has a vector, and a weight as in a logistic regression."""
+    pools_history = True
+    """Whether the means of what was liked and of what was not are fields."""
 
     text_encoder = None
     encodes_catalogue = False
@@ -111,7 +114,7 @@ class RankingModel(keras.Model):
             layers += [self.item_weights, self.other_weights]
         for layer in layers:
             layer.build()
-        num_means = 1 + features.history_labels
+        num_means = (1 + features.history_labels) if self.pools_history else 0
         self.num_fields = (len(item_fields) + len(other_fields) + num_means) if has_vectors else 0
         self.bias = self.add_weight(
             shape=(), initializer=keras.initializers.Constant(_log_odds(prepared)), name="bias", dtype="float32"
@@ -130,6 +133,16 @@ class RankingModel(keras.Model):
     @abstractmethod
     def logit(self, impression: Impression, training: bool) -> tf.Tensor:
         """The log-odds of a click, without the bias: float32 [batch_size]."""
+
+    def read_history(self, vectors: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:
+        """What an architecture makes of histories, once for all candidates of a user.
+
+        Args:
+            vectors: float32 [batch_size, history_length, embedding_size], the sums of the items' fields.
+            labels, mask: As of an Impression.
+            training: As in a call.
+        """
+        return vectors
 
     def examples(self, features: FeaturesConfig, prepared: PreparedImpressions) -> ImpressionRows:
         """What it trains on."""
@@ -154,6 +167,14 @@ class RankingModel(keras.Model):
             weights = tf.reduce_sum(tf.cast(self.item_weights(features, num_rows=rows), tf.float32), axis=[1, 2])
         return ItemTable(self.item_embeddings(features, num_rows=rows), weights)
 
+    def user_features(self, users: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
+        """The encoded features of users, int32 [num_users] indices, by name."""
+        features = {name: tf.gather(array, users) for name, array in self._user_arrays.items()}
+        if self.settings.use_user_id:
+            ids = features.pop("id")
+            features["user_id"] = self._hide(ids) if training else ids
+        return features
+
     def _hide(self, ids: tf.Tensor) -> tf.Tensor:
         drawn = keras.random.uniform(tf.shape(ids), seed=self.seed_generator)
         return tf.where(drawn < self.settings.id_dropout, UNKNOWN, ids)
@@ -164,53 +185,57 @@ class RankingModel(keras.Model):
         shown = tf.concat([inputs["item"], tf.reshape(history, [-1])], axis=0)
         distinct, places = tf.unique(shown)
         item, past = tf.split(places, [tf.size(inputs["item"]), tf.size(history)])
-        encoded = {name: tf.gather(array, inputs["user"]) for name, array in self._user_arrays.items()}
-        if self.settings.use_user_id:
-            encoded["user_id"] = encoded.pop("id")
-            if training:
-                encoded["user_id"] = self._hide(encoded["user_id"])
-        placed = {
-            **inputs,
-            **encoded,
-            "item_place": item,
-            "history_place": tf.reshape(past, tf.shape(history)),
-        }
+        encoded = self.user_features(inputs["user"], training)
+        placed = {**inputs, **encoded, "item_place": item, "history_place": tf.reshape(past, tf.shape(history))}
         return {"logits": self.score(self.item_table(distinct, training=training), placed, training=training)}
 
     def score(self, table: ItemTable, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """The log-odds of a click: float32 [batch_size].
+        """The log-odds of a click: float32, of the shape of `item_place`.
 
         Args:
             table: Of some items.
-            inputs: `item_place` int32 [batch_size] and `history_place` int32 [batch_size, history_length], rows of the
-                table; `history` and `history_label` [batch_size, history_length]; and the encoded features of users and
-                context by name.
+            inputs: `item_place` int32 [batch_size] or [batch_size, num_candidates] and `history_place` int32
+                [batch_size, history_length], rows of the table; `history` and `history_label` [batch_size,
+                history_length]; and the encoded features of users and context by name, [batch_size, …].
             training: As in a call.
         """
-        vectors, labels = table.vectors, inputs["history_label"]
+        labels, shape = inputs["history_label"], tf.shape(inputs["item_place"])
         mask = inputs["history"] >= NUM_SPECIAL
-        others = {**inputs, **_history_statistics(mask, labels)}
-        rows = tf.shape(inputs["item_place"])[0]
-        candidate = tf.gather(vectors, inputs["item_place"])  # [batch_size, num_item_fields, embedding_size]
-        sums = tf.reduce_sum(vectors, axis=1)
+        others = {**inputs, **history_statistics(*_counts(mask, labels))}
+        sums = tf.reduce_sum(table.vectors, axis=1)
         history = tf.gather(sums, inputs["history_place"])
-        fields = [candidate, self.other_embeddings(others, num_rows=rows)]
-        if self.has_vectors:
-            fields += [_mean(history, mask & (labels > 0))[:, tf.newaxis]]
+        fields, weight = self.other_fields(others, tf.shape(mask)[0])
+        if self.has_vectors and self.pools_history:
+            fields = tf.concat([fields, _mean(history, mask & (labels > 0))[:, tf.newaxis]], axis=1)
             if self.history_config.labels:
-                fields += [_mean(history, mask & (labels <= 0))[:, tf.newaxis]]
-        weight = tf.gather(table.weights, inputs["item_place"])
-        if self.has_weights:
-            weight += tf.reduce_sum(tf.cast(self.other_weights(others, num_rows=rows), tf.float32), axis=[1, 2])
+                fields = tf.concat([fields, _mean(history, mask & (labels <= 0))[:, tf.newaxis]], axis=1)
+        history = self.read_history(history, labels, mask, training)
+        user = (fields, weight, history, labels, mask)
+        if inputs["item_place"].shape.rank == 2:
+            # A row for each candidate: [batch_size * num_candidates, …]
+            user = tuple(tf.repeat(each, shape[1], axis=0) for each in user)
+        fields, weight, history, labels, mask = user
+        item = tf.reshape(inputs["item_place"], [-1])
         impression = Impression(
-            fields=tf.ensure_shape(tf.concat(fields, axis=1), [None, self.num_fields, None]),
-            weight=weight,
-            candidate=tf.gather(sums, inputs["item_place"]),
+            fields=self.all_fields(tf.gather(table.vectors, item), fields),
+            weight=tf.gather(table.weights, item) + weight,
+            candidate=tf.gather(sums, item),
             history=history,
             labels=labels,
             mask=mask,
         )
-        return self.bias + tf.cast(self.logit(impression, training), tf.float32)
+        return tf.reshape(self.bias + tf.cast(self.logit(impression, training), tf.float32), shape)
+
+    def other_fields(self, features: Mapping[str, tf.Tensor], num_rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Of users, context and histories: vectors [num_rows, num_other_fields, embedding_size], weights [num_rows]."""
+        weight = tf.zeros([num_rows])
+        if self.has_weights:
+            weight = tf.reduce_sum(tf.cast(self.other_weights(features, num_rows=num_rows), tf.float32), axis=[1, 2])
+        return self.other_embeddings(features, num_rows=num_rows), weight
+
+    def all_fields(self, item: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+        """Both side by side: [num_rows, num_fields, embedding_size]."""
+        return tf.ensure_shape(tf.concat([item, others], axis=1), [None, self.num_fields, None])
 
     def compute_loss(
         self,
@@ -228,20 +253,22 @@ class RankingModel(keras.Model):
         table = self._table(tf.range(self.num_items + NUM_SPECIAL))
         parts = []
         for batch in rows.in_order():
-            encoded = {name: tf.gather(array, batch["user"]) for name, array in self._user_arrays.items()}
-            if self.settings.use_user_id:
-                encoded["user_id"] = encoded.pop("id")
+            encoded = self.user_features(batch["user"])
             placed = {**batch, **encoded, "item_place": batch["item"], "history_place": batch["history"]}
             parts.append(self._scores(table, placed).numpy())
         return np.concatenate(parts)
 
+    def validation_logits(self, prepared: PreparedImpressions) -> np.ndarray:
+        """Those of the validation impressions, which pick the epoch and calibrate."""
+        return self.predict_logits(self.rows(prepared, VALIDATION))
+
     def validate(self, prepared: PreparedImpressions, config: Config) -> dict[str, float]:
         """The metrics of the validation impressions."""
-        rows = self.rows(prepared, VALIDATION)
-        numbers = rows.numbers.numpy()
-        labels, users = prepared.impressions.labels[numbers], prepared.impressions.users[numbers]
+        impressions = prepared.impressions
+        inside = impressions.parts == VALIDATION
+        labels, users = impressions.labels[inside], impressions.users[inside]
         settings = config.evaluation.model_copy(update={"bootstrap_samples": 0})
-        report = evaluate_clicks(self.name, labels, self.predict_logits(rows), users, settings)
+        report = evaluate_clicks(self.name, labels, self.validation_logits(prepared), users, settings)
         return {name: metric.mean for name, metric in report.metrics.items()}
 
 
@@ -263,10 +290,13 @@ def _log_odds(prepared: PreparedImpressions) -> float:
     return float(np.log(rate / (1 - rate)))
 
 
-def _history_statistics(mask: tf.Tensor, labels: tf.Tensor) -> dict[str, tf.Tensor]:
-    """How long histories are and how much of them was liked, as categories: int32 [batch_size]."""
-    count = tf.reduce_sum(tf.cast(mask, tf.float32), axis=1)
-    liked = tf.reduce_sum(tf.where(mask, labels, 0.0), axis=1)
+def _counts(mask: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """How many items a history has, and how many of them were liked: float32 [batch_size]."""
+    return tf.reduce_sum(tf.cast(mask, tf.float32), axis=1), tf.reduce_sum(tf.where(mask, labels, 0.0), axis=1)
+
+
+def history_statistics(count: tf.Tensor, liked: tf.Tensor) -> dict[str, tf.Tensor]:
+    """How long histories are and how much of them was liked, as categories: int32, of the same shape."""
     doublings = tf.cast(tf.math.floor(tf.math.log(count + 1.0) * (1 / np.log(2.0)) + 1e-4), tf.int32)
     rate = 1 + tf.cast(tf.math.floor(RATE_BINS * tf.math.divide_no_nan(liked, count) + 0.5), tf.int32)
     return {

@@ -153,9 +153,8 @@ def load_ranker(run: Run, prepared: PreparedImpressions) -> RankingModel:
 
 def calibrate(model: RankingModel, prepared: PreparedImpressions) -> Calibration:
     """What the validation impressions teach of a model's probabilities, as its settings ask."""
-    rows = model.rows(prepared, VALIDATION)
-    labels = prepared.impressions.labels[rows.numbers.numpy()]
-    return fit_calibration(model.settings.calibration, model.predict_logits(rows), labels)
+    labels = prepared.impressions.labels[prepared.impressions.parts == VALIDATION]
+    return fit_calibration(model.settings.calibration, model.validation_logits(prepared), labels)
 
 
 def load_model(run: Run, prepared: Prepared, data_root: Path = Path("data")) -> RetrievalModel:

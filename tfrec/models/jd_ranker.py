@@ -1,0 +1,150 @@
+"""JD-Tower as a ranker: GPT reads what was shown and liked, the candidate asks it."""
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfrec.config import FeaturesConfig
+from tfrec.datasets.impressions import VALIDATION
+from tfrec.features.impression_windows import ImpressionWindows
+from tfrec.features.prepared_impressions import PreparedImpressions
+from tfrec.features.vocabulary import NUM_SPECIAL
+from tfrec.layers.gpt_blocks import GPTBlocks, new_gpt
+from tfrec.models.ranking_model import Impression, RankingModel, build_mlp, history_statistics
+
+
+class JDRanker(RankingModel):
+    r"""A causal GPT over the history, attention of the candidate over its states, and an MLP.
+
+    With $e_j$ the items of the history, $l_j$ the embedding of whether they were liked, and $v$ the candidate,
+
+    $$ s_{1 \dots n} = \mathrm{GPT}(e_1 + l_1, \dots, e_n + l_n), \qquad
+       a = \mathrm{Attention}(v, s_{1 \dots n}), \qquad
+       z = b + \mathrm{MLP}([v_1; \dots; v_m; s_n; a]) $$
+
+    The GPT is SASRec's use of it (Kang and McAuley 2018, "Self-attentive sequential recommendation"), with feedback
+    among the tokens as in Zhai et al. 2024, "Actions speak louder than words: trillion-parameter sequential transducers
+    for generative recommendations", section 2.2; the attention is JD-Tower's Transformer head.
+
+    It is trained on whole histories at once, every place an example: what other rankers see once for each impression
+    that follows, it reads once for all of them.
+
+    Call arguments:
+        inputs: What ImpressionWindows makes.
+
+    Returns:
+        `logits` float32 [num_asked], row by row.
+    """
+
+    pools_history = False
+
+    def build_architecture(self) -> None:
+        settings, size = self.settings, self.settings.embedding_size
+        gpt = new_gpt(settings.num_layers, settings.num_heads, size, self.history_config.length)
+        self.gpt = GPTBlocks(gpt, settings.dropout)
+        self.label_embedding = keras.layers.Embedding(2, size, name="label_embedding")
+        self.candidate_norm = keras.layers.LayerNormalization(name="candidate_norm")
+        self.attention = keras.layers.MultiHeadAttention(
+            settings.num_heads, size // settings.num_heads, name="candidate_attention"
+        )
+        shape = (None, None, size)
+        self.label_embedding.build()
+        self.candidate_norm.build(shape)
+        self.attention.build(shape, shape)
+        self._windows = tf.function(self.call, reduce_retracing=True)
+        self.mlp = build_mlp((self.num_fields + 2) * size, settings.hidden_sizes, settings.dropout)
+
+    def examples(self, features: FeaturesConfig, prepared: PreparedImpressions) -> ImpressionWindows:  # type: ignore[override]
+        """What it trains on."""
+        windows = ImpressionWindows(prepared.impressions, prepared.context, self.history_config)
+        self._asked_per_window = windows.num_asked / len(windows)
+        return windows
+
+    def validation_logits(self, prepared: PreparedImpressions) -> np.ndarray:
+        """Through windows, as in training, which takes a fraction of the time; where a history is longer than a window
+        it is cut elsewhere than a server would."""
+        impressions = prepared.impressions
+        if not impressions.remembered[impressions.parts == VALIDATION].all():
+            return super().validation_logits(prepared)
+        windows = ImpressionWindows(impressions, prepared.context, self.history_config, VALIDATION)
+        return np.concatenate([self._windows(batch)["logits"].numpy() for batch in windows.in_order()])
+
+    def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
+        items, labels, asked, past = (inputs[name] for name in ("item", "label", "asked", "past"))
+        shape = tf.shape(items)  # [batch_size, longest]
+        distinct, places = tf.unique(tf.reshape(items, [-1]))
+        table = self.item_table(distinct, training=training)
+        sums = tf.gather(tf.reduce_sum(table.vectors, axis=1), places)
+        sums = tf.reshape(sums, [shape[0], shape[1], self.settings.embedding_size])
+        # What each place knows of the places before it.
+        is_known = items >= NUM_SPECIAL
+        seen = is_known[:, tf.newaxis] & (tf.range(shape[1]) < past[..., tf.newaxis])  # [batch_size, longest, longest]
+        liked = tf.reduce_sum(tf.where(seen, labels[:, tf.newaxis], 0.0), axis=-1)
+        statistics = history_statistics(tf.cast(past, tf.float32), liked)
+        of_users = {
+            name: tf.repeat(values, shape[1], axis=0)
+            for name, values in self.user_features(inputs["user"], training).items()
+        }
+        # One row a place: [batch_size * longest, …]
+        of_places = {name: tf.reshape(values, [-1]) for name, values in statistics.items()}
+        of_places |= {name: _rows(inputs[name], shape) for name in self._context_names(inputs)}
+        others, _ = self.other_fields({**of_users, **of_places}, shape[0] * shape[1])
+        states = self.read_history(sums, labels, is_known, training)
+        logits = self._logits(self.all_fields(tf.gather(table.vectors, places), others), sums, states, seen, training)
+        return {"logits": tf.boolean_mask(self.bias + logits, asked)}
+
+    def _context_names(self, inputs: Mapping[str, tf.Tensor]) -> list[str]:
+        return [field.name for field in self.other_embeddings.fields if field.name in inputs]
+
+    def read_history(self, vectors: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:
+        return self.gpt(vectors + self.label_embedding(tf.cast(labels > 0, tf.int32)), training=training)
+
+    def logit(self, impression: Impression, training: bool) -> tf.Tensor:
+        candidate, seen = impression.candidate[:, tf.newaxis], impression.mask[:, tf.newaxis]
+        return self._logits(impression.fields, candidate, impression.history, seen, training)[:, 0]
+
+    def _logits(
+        self, fields: tf.Tensor, candidates: tf.Tensor, states: tf.Tensor, seen: tf.Tensor, training: bool
+    ) -> tf.Tensor:
+        """float32 [batch_size, num_candidates].
+
+        Args:
+            fields: [batch_size * num_candidates, num_fields, embedding_size]
+            candidates: [batch_size, num_candidates, embedding_size]
+            states: [batch_size, history_length, embedding_size]
+            seen: Which of the states each candidate may see, the first so and so many: bool [batch_size,
+                num_candidates, history_length].
+            training: As in a call.
+        """
+        length = tf.reduce_sum(tf.cast(seen, tf.int32), axis=-1)  # [batch_size, num_candidates]
+        is_known = tf.cast(length > 0, states.dtype)[..., tf.newaxis]
+        latest = tf.gather(states, tf.maximum(length - 1, 0), batch_dims=1)
+        found = self.attention(self.candidate_norm(candidates), states, attention_mask=seen)
+        # Without a history there is nothing to be known of it; a softmax over nothing is something.
+        both = tf.concat([latest * is_known, found * is_known], axis=-1)
+        size = self.settings.embedding_size
+        inputs = [tf.reshape(fields, [-1, self.num_fields * size]), tf.reshape(both, [-1, 2 * size])]
+        outputs = self.mlp(tf.concat(inputs, axis=1), training=training)
+        return tf.reshape(tf.cast(outputs, tf.float32), tf.shape(length))
+
+    def compute_loss(
+        self,
+        x: Mapping[str, tf.Tensor],
+        y: object,
+        y_pred: Mapping[str, tf.Tensor],
+        sample_weight: object = None,
+        training: bool = True,
+    ) -> tf.Tensor:
+        """The binary cross-entropy, on average over batches the mean over impressions; see JDTower."""
+        labels = tf.boolean_mask(x["label"], x["asked"])
+        context = tf.distribute.get_replica_context()
+        num_devices = 1 if context is None else context.num_replicas_in_sync
+        num_windows = tf.cast(tf.shape(x["item"])[0] * num_devices, tf.float32)
+        return self._task(labels, y_pred["logits"], num_examples=self._asked_per_window * num_windows)
+
+
+def _rows(values: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+    """[batch_size, longest, …] -> [batch_size * longest, …]"""
+    return tf.reshape(values, tf.concat([[shape[0] * shape[1]], tf.shape(values)[2:]], axis=0))
