@@ -6,10 +6,11 @@ import numpy as np
 from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 
-from tfrec.datasets.impressions import TEST, TRAINING, Impressions
+from tfrec.datasets.impressions import TEST, TRAINING
 from tfrec.features.prepared_impressions import PreparedImpressions
+from tfrec.features.vocabulary import NUM_SPECIAL
 
-RATE_BINS = 20
+RATE_BINS = 50
 
 
 def click_baselines(prepared: PreparedImpressions, labels_are_known: bool, seed: int = 0) -> dict[str, np.ndarray]:
@@ -17,8 +18,7 @@ def click_baselines(prepared: PreparedImpressions, labels_are_known: bool, seed:
 
     - `random`: drawn from a standard normal distribution.
     - `global rate`: that of training, for all alike.
-    - `logistic regression`: L2-regularised, by scikit-learn, over ids and all attributes that are no vectors; and how
-      much of what was before the user liked, if histories tell.
+    - `logistic regression`: L2-regularised, by scikit-learn, over the one-hot `feature_codes`.
 
     Args:
         prepared: The data.
@@ -30,7 +30,7 @@ def click_baselines(prepared: PreparedImpressions, labels_are_known: bool, seed:
     """
     impressions = prepared.impressions
     train, test = impressions.parts == TRAINING, impressions.parts == TEST
-    features = _one_hot(_codes(prepared, labels_are_known))
+    features = _one_hot(feature_codes(prepared, labels_are_known))
     regression = LogisticRegression(C=0.1, max_iter=200).fit(features[train], impressions.labels[train])
     rate = impressions.labels[train].mean()
     return {
@@ -40,26 +40,30 @@ def click_baselines(prepared: PreparedImpressions, labels_are_known: bool, seed:
     }
 
 
-def _codes(prepared: PreparedImpressions, labels_are_known: bool) -> list[np.ndarray]:
-    """Integers [num_impressions], one array a feature."""
+def feature_codes(prepared: PreparedImpressions, labels_are_known: bool) -> list[np.ndarray]:
+    """All features that are no vectors, as integers [num_impressions], one array each.
+
+    The last are of the history: in how many doublings it is as long as it is, and, if the labels are known, which part
+    of it was liked, in bins from 1; 0 where there is none.
+    """
     impressions = prepared.impressions
     tables: list[tuple[Mapping[str, np.ndarray], np.ndarray | slice]] = [
-        (prepared.items.arrays, impressions.items + 2),
-        (prepared.users.arrays, impressions.users + 2),
+        (prepared.items.arrays, impressions.items + NUM_SPECIAL),
+        (prepared.users.arrays, impressions.users + NUM_SPECIAL),
         (prepared.context, slice(None)),
     ]
     codes = [array[rows] for arrays, rows in tables for array in arrays.values() if array.dtype.kind == "i"]
-    codes = [code for code in codes if code.ndim == 1]
-    return [*codes, _rates(impressions)] if labels_are_known else codes
-
-
-def _rates(impressions: Impressions) -> np.ndarray:
-    """Of all that a user was shown before, how much was liked: a bin, 0 if nothing was shown."""
     shown = np.concatenate([[0], np.cumsum(impressions.remembered)])
     liked = np.concatenate([[0.0], np.cumsum(impressions.labels * impressions.remembered, dtype=np.float64)])
     counts = shown[impressions.past] - shown[impressions.first]
+    if not labels_are_known:
+        return [*codes, _doublings(liked[impressions.past] - liked[impressions.first])]
     rates = (liked[impressions.past] - liked[impressions.first]) / np.maximum(counts, 1)
-    return np.where(counts > 0, 1 + np.rint(RATE_BINS * rates), 0).astype(np.int64)
+    return [*codes, _doublings(counts), np.where(counts > 0, 1 + np.rint(RATE_BINS * rates), 0).astype(np.int64)]
+
+
+def _doublings(counts: np.ndarray) -> np.ndarray:
+    return np.log2(counts + 1).astype(np.int64)
 
 
 def _one_hot(codes: list[np.ndarray]) -> csr_matrix:
