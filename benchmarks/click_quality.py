@@ -97,7 +97,7 @@ def _lightgbm(recipe: str, data_root: Path, seed: int) -> dict:
     of_validation, of_test = (model.predict(each[0], raw_score=True) for each in (validation, test))
     calibration = fit_calibration("platt", of_validation, validation[1])
     users = impressions.users[parts[2]]
-    settings = EvaluationConfig(monitor="auc", bootstrap_samples=0)
+    settings = EvaluationConfig(monitor="auc", bootstrap_samples=1)
     predictions = {"lightgbm": of_test, "lightgbm, calibrated": calibration(of_test)}
     reports = {name: evaluate_clicks(name, test[1], each, users, settings) for name, each in predictions.items()}
     return {

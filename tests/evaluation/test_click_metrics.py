@@ -128,3 +128,10 @@ class TestEvaluateClicks:
         labels = np.array([1.0, 1, 1, 0])
         metrics = evaluate_clicks("m", labels, np.arange(4.0), np.array([0, 0, 1, 1]), self.settings).metrics
         assert metrics["grouped_auc"].mean == 0  # Of user 1 alone, whose click is below.
+
+    def test_of_one_user_impressions_are_drawn(self) -> None:
+        labels, logits, _ = self.draw(num_users=20)
+        metrics = evaluate_clicks("m", labels, logits, np.zeros(len(labels)), self.settings).metrics
+        mean, low, high = metrics["auc"]
+        assert low < mean < high
+        assert metrics["grouped_auc"] == metrics["auc"]

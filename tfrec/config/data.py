@@ -47,7 +47,7 @@ class TableConfig(Section):
 class DataConfig(Section):
     """Where the interactions, items and users come from."""
 
-    source: Literal["movielens-100k", "movielens-1m", "tables"] = "tables"
+    source: Literal["movielens-100k", "movielens-1m", "criteo", "avazu", "tables"] = "tables"
     """A known data set, or `tables`: the user's own, described in data.interactions, data.items and data.users."""
 
     interactions: TableConfig | None = None
@@ -129,6 +129,9 @@ class FeaturesConfig(Section):
 
     user_columns: tuple[str, ...] | None = None
     """User columns (categorical, numeric, vector) that the user tower sees. None: all that are declared."""
+
+    minimum_count: PositiveInt = 1
+    """Models that predict the click: categories of the context that occur less often in training are unknown ones."""
 
     history_labels: bool = False
     """Models that predict the click: the history holds what was not liked too, and says which. Requests bring the

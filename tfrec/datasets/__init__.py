@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from tfrec.config import DataConfig
+from tfrec.datasets import ads
 from tfrec.datasets.dataset import Dataset, EvaluationSet, Ragged, Roles, Split
 from tfrec.datasets.history_context import history_context
 from tfrec.datasets.impressions import Impressions, split_impressions
@@ -35,8 +36,10 @@ def load_dataset(config: DataConfig, data_root: Path) -> Dataset:
     Raises:
         InputError: Something is missing or not valid; the message names file, column and row, and the remedy.
     """
-    if config.source != "tables":
-        dataset = load_movielens(config.source, data_root)
-    else:
+    if config.source == "tables":
         dataset = load_tables(config.located(data_root))
+    elif config.source in ads.LOADERS:
+        dataset = ads.LOADERS[config.source](data_root)
+    else:
+        dataset = load_movielens(config.source, data_root)
     return dataset if config.label_threshold is None else dataset.labelled(config.label_threshold)

@@ -27,7 +27,8 @@ def evaluate_clicks(
     - `ece`: expected calibration error.
 
     Impressions of one user are alike, so the intervals are of a bootstrap that draws users and not impressions (Field
-    and Welsh 2007, "Bootstrapping clustered data", section 3); as many draws as config.bootstrap_samples, 0: none.
+    and Welsh 2007, "Bootstrapping clustered data", section 3); of a single user, impressions. As many draws as
+    config.bootstrap_samples, 0: none.
 
     Args:
         name: What the table calls the model.
@@ -43,6 +44,9 @@ def evaluate_clicks(
     labels = labels.astype(np.float64)
     _, users = np.unique(users, return_inverse=True)
     num_users = int(users.max()) + 1
+    is_one = num_users == 1
+    if is_one:
+        users, num_users = np.arange(len(labels)), len(labels)
     everyone = Order(labels, logits)
     # Whole users are drawn, so that what is of one user alone, or a sum over impressions, is computed once.
     aucs = Order(labels, logits, users).auc(np.ones(len(labels)))
@@ -57,12 +61,12 @@ def evaluate_clicks(
 
     def measure(times: np.ndarray) -> list[float]:
         total = float(times @ counts)
-        [auc] = everyone.auc(times[users])
+        [auc] = map(float, everyone.auc(times[users]))
         shares = times * counts * has_auc
         loss, rate = float(times @ losses) / total, float(times @ liked) / total
         return [
-            float(auc),
-            float(shares @ aucs / shares.sum()) if shares.any() else 0.5,
+            auc,
+            auc if is_one else float(shares @ aucs / shares.sum()) if shares.any() else 0.5,
             loss,
             normalised_entropy(loss, rate),
             expected_calibration_error(times @ gaps, total),

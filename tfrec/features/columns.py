@@ -38,11 +38,12 @@ class Column:
     size: int = 0
 
     @classmethod
-    def fit(cls, name: str, kind: str, values: pd.Series) -> "Column":
-        """Learns the encoding from a column of the table."""
+    def fit(cls, name: str, kind: str, values: pd.Series, minimum_count: int = 1) -> "Column":
+        """Learns the encoding from a column of the table; rarer categories are left to be unknown."""
         if kind == "categorical":
             terms = values.dropna().astype(str)
             counts = terms[terms != ""].value_counts()
+            counts = counts[counts >= minimum_count]
             order = sorted(zip(-counts.to_numpy(), counts.index, strict=True))
             return cls(name, "categorical", vocabulary=tuple(str(term) for _, term in order))
         if kind == "numeric":

@@ -121,7 +121,9 @@ def prepare_impressions(
         key = encoder.key()
         item_arrays["text"] = _text_vectors(texts, encoder, config.backbone, data_root)
     shown = dataset.interactions[list(names["context"])].iloc[impressions.rows]
-    context_columns = fit_columns(shown[trained], dataset.context_roles, names["context"], binned=True)
+    context_columns = fit_columns(
+        shown[trained], dataset.context_roles, names["context"], binned=True, minimum_count=chosen.minimum_count
+    )
     context = {
         column.name: column.encoder()(tf.constant(column.values(shown[column.name]))).numpy()
         for column in context_columns
