@@ -3,10 +3,10 @@
     python benchmarks/click_quality.py --data-root data [--models deepfm din ...] [--seeds 0 1 2]
         [--folder runs/benchmarks/click_quality]
 
-The last tenth of each user's ratings is tested, the tenth before validated. LightGBM (pip install lightgbm) sees the
-same fields as the others, but for the text: ids and attributes as categories, how long the history is, and how much of
-it was liked. Every model and seed is a run in a folder of its own, so that a benchmark that was stopped goes on with
-the same command.
+The last tenth of each user's ratings is tested, the tenth before validated. LightGBM (pip install lightgbm) sees what a
+row of numbers can hold: ids and attributes as categories, how long the whole history is, and how much of it was liked;
+no text, and not the history itself. Every model and seed is a run in a folder of its own, so that a benchmark that was
+stopped goes on with the same command.
 """
 
 import argparse
@@ -38,6 +38,9 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument("--folder", type=Path, default=Path("runs/benchmarks/click_quality"))
     arguments = parser.parse_args()
+    if "LightGBM" in arguments.models:
+        import lightgbm  # noqa: F401  # Better missed now than after hours.
+    arguments.folder.mkdir(parents=True, exist_ok=True)
     records = []
     rows = [markdown_row("model", *METRICS, "ECE before", "best epoch", "s / epoch")]
     rows.append(markdown_row("---", *["--:"] * 8))

@@ -3,9 +3,9 @@
     python benchmarks/click_truth.py [--impressions 5000000] [--users 5000] [--items 500] [--models deepfm dcn_v2 ...]
         [--epochs 4] [--folder runs/benchmarks/click_truth]
 
-The tables are written to files, trained on and tested through the command lines; what is compared is the log-loss of the
-tested impressions, whose least possible value is that of the true probabilities. Peak memory is that of the training
-command as a whole.
+The tables are written to files, trained on and tested through the command lines; what is compared is the log-loss of
+the tested impressions, whose least possible value is that of the true probabilities. Peak memory is the highest of the
+commands so far.
 """
 
 import argparse

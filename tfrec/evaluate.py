@@ -57,6 +57,8 @@ def evaluate(
         from tfrec.evaluation import format_table
 
         if opened.config.ranks:
+            if rank_candidates != RANK_CANDIDATES:
+                console.say("note: the model predicts the click of given candidates; --rank-candidates changes nothing")
             reports, num_models = _test_clicks(opened)
         else:
             reports, num_models = _test_lists(opened, data_root, rank_candidates)
@@ -103,7 +105,7 @@ def _test_clicks(run: "Run") -> "tuple[list[Report], int]":
     from tfrec.datasets.impressions import TEST
     from tfrec.evaluation import evaluate_clicks
     from tfrec.features.prepared_impressions import PreparedImpressions
-    from tfrec.training.trainer import calibrate, load_ranker
+    from tfrec.training.trainer import load_calibration, load_ranker
 
     prepared = PreparedImpressions.load(run.prepared)
     model = load_ranker(run, prepared)
@@ -113,7 +115,7 @@ def _test_clicks(run: "Run") -> "tuple[list[Report], int]":
     logits = model.predict_logits(rows)
     predictions = {model.name: logits}
     if model.settings.calibration != "none":
-        predictions = {f"{model.name}, calibrated": calibrate(model, prepared)(logits), model.name: logits}
+        predictions = {f"{model.name}, calibrated": load_calibration(run, model, prepared)(logits), model.name: logits}
     num_models = len(predictions)
     predictions |= click_baselines(prepared, run.config.features.history_labels, run.config.training.seed)
     settings = run.config.evaluation

@@ -116,6 +116,10 @@ def recommend(
                     f"Received: {len(values)} times."
                     + ("" if flag == "label" else f' Write --{flag} "" where it is unknown.')
                 )
+        if label and candidate is None:
+            raise InputError(
+                "Expected --label beside --candidate, for a model that predicts the click. Received: none."
+            )
         timestamps = [_seconds(each) for each in time or []]
         names = _read_titles(titles, model)
         history_ids = [_item_id(item, names) for item in history or []]

@@ -24,7 +24,7 @@ from tfrec.serving.client import Client
 from tfrec.serving.config import ModelConfig
 from tfrec.serving.server import Server
 from tfrec.training.run import Run
-from tfrec.training.trainer import calibrate, load_ranker, train
+from tfrec.training.trainer import load_calibration, load_ranker, train
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_the_server_sees_what_evaluation_saw(
     from tests.models.ranking import simulated
 
     rows = model.rows(prepared, TEST)
-    expected = sigmoid(calibrate(model, prepared)(model.predict_logits(rows)))
+    expected = sigmoid(load_calibration(run, model, prepared)(model.predict_logits(rows)))
     impressions, dataset = prepared.impressions, simulated().dataset
     for place, number in enumerate(rows.numbers.numpy()[:40]):
         shown = dataset.interactions.iloc[impressions.rows[number]]

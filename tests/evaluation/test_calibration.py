@@ -48,7 +48,13 @@ def test_isotonic_bends() -> None:
 def test_no_step_is_certain() -> None:
     logits, labels = np.array([-2.0, -1, 1, 2]), np.array([0.0, 0, 1, 1])
     corrected = sigmoid(fit_calibration("isotonic", logits, labels)(np.array([-9.0, 9])))
-    np.testing.assert_allclose(corrected, [0.1, 0.9])  # half an impression in five
+    np.testing.assert_allclose(corrected, [1 / 6, 5 / 6])  # half an impression in three
+
+
+def test_a_model_that_is_worse_than_chance_is_not_turned_round() -> None:
+    logits, labels = drawn(-1, 0)
+    corrected = sigmoid(fit_calibration("platt", logits + 3, labels)(logits + 3))
+    np.testing.assert_allclose(corrected, labels.mean(), atol=1e-3)
 
 
 def test_one_step_is_a_constant() -> None:

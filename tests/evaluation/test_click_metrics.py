@@ -123,11 +123,18 @@ class TestEvaluateClicks:
         assert comparison.baseline_wins
         assert comparison.significant
         assert compare(better, better, "auc", self.settings).difference == (0, 0, 0)
+        # Less is better: the same comparison by log-loss.
+        by_loss = compare(worse, better, "log_loss", self.settings)
+        assert by_loss.difference.mean > 0
+        assert by_loss.baseline_wins
+        assert str(by_loss).startswith("better is better than worse in log_loss")
 
     def test_a_user_without_both_kinds_has_no_auc(self) -> None:
         labels = np.array([1.0, 1, 1, 0])
         metrics = evaluate_clicks("m", labels, np.arange(4.0), np.array([0, 0, 1, 1]), self.settings).metrics
         assert metrics["grouped_auc"].mean == 0  # Of user 1 alone, whose click is below.
+        alone = evaluate_clicks("m", labels, np.arange(4.0), np.arange(4), self.settings).metrics
+        assert np.isnan(alone["grouped_auc"].mean)
 
     def test_of_one_user_impressions_are_drawn(self) -> None:
         labels, logits, _ = self.draw(num_users=20)

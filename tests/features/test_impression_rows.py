@@ -43,7 +43,7 @@ def test_nothing_is_of_another_user() -> None:
 
 def test_the_context_comes_along() -> None:
     test = batch(TEST, HistoryConfig(length=1), device=np.arange(8, dtype=np.int32))
-    assert test["device"] == [3, 7]
+    assert test["context/device"] == [3, 7]
 
 
 def test_in_order_gives_every_impression_once() -> None:

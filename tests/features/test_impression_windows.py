@@ -54,7 +54,7 @@ def test_every_training_impression_is_asked_once() -> None:
 
 
 def test_the_context_comes_along() -> None:
-    assert batch(4, [2], hour=np.arange(13, dtype=np.int32))["hour"] == [[3, 4, 5, 6]]
+    assert batch(4, [2], hour=np.arange(13, dtype=np.int32))["context/hour"] == [[3, 4, 5, 6]]
 
 
 def test_of_another_part_only_the_windows_that_ask() -> None:

@@ -17,7 +17,7 @@ from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.models import RANKERS, build_ranker
 from tfrec.models.ranking_model import Impression, RankingModel
 from tfrec.training.run import Run
-from tfrec.training.trainer import calibrate, load_ranker, train
+from tfrec.training.trainer import load_calibration, load_ranker, train
 
 
 @pytest.fixture(scope="module")
@@ -105,7 +105,7 @@ class TestContract:
             prepared.impressions.labels[numbers],
             simulated().click_rates[prepared.impressions.rows[numbers]],
         )
-        logits = calibrate(model, prepared)(model.predict_logits(rows))
+        logits = load_calibration(run, model, prepared)(model.predict_logits(rows))
         best = roc_auc_score(labels, truth)
         # The simulator's own probabilities are the best there is. A few epochs come most of the way.
         assert roc_auc_score(labels, logits) > 0.5 + 0.6 * (best - 0.5)

@@ -124,3 +124,12 @@ def test_tokens_without_an_encoder(tuned: Callable[..., Tuned], prepared, config
         build_model(fixture.run.config, fixture.prepared)
     with pytest.raises(ValueError, match="none for others"):
         build_model(config, prepared, load_text_encoder(fixture.run.config.backbone, Path("data")))
+
+
+def test_a_tuned_backbone_begins_where_a_frozen_one_would(tuned: Callable[..., Tuned]) -> None:
+    model = build(tuned(tuning="lora"))
+    model.start_from_texts()
+    projected = model.item_tower.text_projection(tf.constant(model.text_vectors()[2:])).numpy()
+    # Whitened: the mean is nothing, and vectors have length 1 on average.
+    np.testing.assert_allclose(projected.mean(axis=0), 0, atol=1e-3)
+    assert np.square(projected).sum(axis=1).mean() == pytest.approx(1, rel=1e-2)

@@ -19,13 +19,15 @@ from tfrec.features.prepared import Prepared
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.features.vocabulary import NUM_SPECIAL
 from tfrec.training.run import Run
-from tfrec.training.trainer import calibrate, load_model, load_ranker
+from tfrec.training.trainer import load_calibration, load_model, load_ranker
 
 NUM_EXAMPLES = 6
+TOP_K = 100
+"""Items in an answer, if nothing else is said."""
 
 
 def export(
-    run: Run, data_root: Path, base_path: Path, top_k: int = 100, version: int | None = None, rank_candidates: int = 0
+    run: Run, data_root: Path, base_path: Path, top_k: int = TOP_K, version: int | None = None, rank_candidates: int = 0
 ) -> Path:
     """Writes the best epoch of a run as the next version of a model.
 
@@ -46,7 +48,13 @@ def export(
         ExportError: The written version does not do what the live model does.
     """
     digest = hashlib.sha256(run.best.read_bytes()).hexdigest() if run.best.is_file() else ""
-    card = {"weights": f"sha256:{digest}", "top_k": top_k, "rank_candidates": rank_candidates}
+    card: dict[str, Any] = {"weights": f"sha256:{digest}"}
+    if not run.config.ranks:
+        card |= {"top_k": top_k, "rank_candidates": rank_candidates}
+    elif rank_candidates or top_k != TOP_K:
+        console.say(
+            "note: the model predicts the click of given candidates; --top-k and --rank-candidates change nothing"
+        )
     newest = newest_version(base_path)
     if newest is not None and version is None:
         known = json.loads((newest / CARD).read_text(encoding="utf-8")) if (newest / CARD).is_file() else {}
@@ -71,7 +79,7 @@ def export(
 def _export_ranker(run: Run, card: dict[str, Any], base_path: Path, version: int | None) -> Path:
     prepared = PreparedImpressions.load(run.prepared)
     model = load_ranker(run, prepared)
-    signatures = RankSignatures(model, prepared, calibrate(model, prepared))
+    signatures = RankSignatures(model, prepared, load_calibration(run, model, prepared))
     rows = model.rows(prepared, TEST)
     histories = [
         prepared.items.ids[history[history >= NUM_SPECIAL] - NUM_SPECIAL].tolist()

@@ -7,9 +7,11 @@ import tensorflow as tf
 
 from tfrec.artifacts.signatures import CANDIDATES, HISTORY, Inputs
 from tfrec.evaluation import Calibration
+from tfrec.features.impression_rows import CONTEXT
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.features.sequences import compact_context
 from tfrec.features.vocabulary import NUM_SPECIAL, PADDING, Vocabulary
+from tfrec.models.ranking_model import USER as USER_PREFIX
 from tfrec.models.ranking_model import ItemTable, RankingModel
 
 USER, LABELS, BIDS, FLOOR = "user_id", "history_labels", "candidate_bids", "floor"
@@ -27,7 +29,7 @@ class RankSignatures(tf.Module):
     - `auction`: the same and `candidate_bids` float32 [batch, any], what is paid for a click, and `floor` float32
       [batch], the least revenue that is accepted for a thousand impressions -> `item_ids` string, `scores` float32 and
       `probabilities` float32 [batch, any]: the candidates by their expected revenue per mille, `1000 * bid *
-      probability`, which is their score. Below the floor the id is "" and both numbers 0.
+      probability`, which is their score. Of what is below the floor, or earns nothing, the id is "" and both numbers 0.
 
     Args:
         model: The trained model.
@@ -52,8 +54,9 @@ class RankSignatures(tf.Module):
         self.user_vocabulary = self.user_rows = None
         if model.settings.use_user_id:
             self.user_vocabulary = Vocabulary(prepared.users.ids.tolist(), name="user_vocabulary")
-            self.user_rows = tf.Variable(prepared.users.arrays["id"], trainable=False, name="user_rows")
-        self.encoders = [column.encoder() for column in (*prepared.users.columns, *prepared.context_columns)]
+            self.user_rows = tf.Variable(prepared.users.arrays["user_id"], trainable=False, name="user_rows")
+        prefixed = [(USER_PREFIX, prepared.users.columns), (CONTEXT, prepared.context_columns)]
+        self.encoders = {prefix + column.name: column.encoder() for prefix, columns in prefixed for column in columns}
         self._calibrated = calibrator(calibration)
 
     def endpoints(self) -> dict[str, tuple[Callable[..., dict[str, tf.Tensor]], Inputs]]:
@@ -64,7 +67,7 @@ class RankSignatures(tf.Module):
             HISTORY: tf.TensorSpec(shape, tf.string),
             **({LABELS: tf.TensorSpec(shape, tf.float32)} if self.reads_labels else {}),
             **({} if self.user_vocabulary is None else {USER: tf.TensorSpec([None], tf.string)}),
-            **{encoder.column.name: encoder.column.raw_spec() for encoder in self.encoders},
+            **{encoder.column.name: encoder.column.raw_spec() for encoder in self.encoders.values()},
         }
         bids = {BIDS: tf.TensorSpec([None, None], tf.float32), FLOOR: tf.TensorSpec([None], tf.float32)}
         return {
@@ -76,18 +79,22 @@ class RankSignatures(tf.Module):
     @property
     def lookup_tables(self) -> Sequence[tf.Module]:
         """What an export must track beside the variables."""
-        vocabularies = [self.vocabulary, self.user_vocabulary, *(encoder.vocabulary for encoder in self.encoders)]
+        vocabularies = [
+            self.vocabulary,
+            self.user_vocabulary,
+            *(encoder.vocabulary for encoder in self.encoders.values()),
+        ]
         return [each for each in vocabularies if each is not None]
 
     def rank(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         candidates = self.vocabulary(inputs[CANDIDATES])
         indices = self.vocabulary(inputs[HISTORY])
-        given = inputs[LABELS] if self.reads_labels else tf.ones_like(indices, tf.float32)
+        given = tf.cast(inputs[LABELS] > 0, tf.float32) if self.reads_labels else tf.ones_like(indices, tf.float32)
         history, context = compact_context(indices, {"history_label": given}, self.history_length)
         user = {"history": history, "history_place": history, **context}
         if self.user_vocabulary is not None:
             user["user_id"] = tf.gather(self.user_rows, self.user_vocabulary(inputs[USER]))
-        user |= {encoder.column.name: encoder(inputs[encoder.column.name]) for encoder in self.encoders}
+        user |= {name: encoder(inputs[encoder.column.name]) for name, encoder in self.encoders.items()}
         logits = self.model.score(self.table, {**user, "item_place": candidates})
         probabilities = tf.sigmoid(self._calibrated(logits))
         return {"probabilities": tf.where(candidates == PADDING, 0.0, probabilities)}
@@ -126,7 +133,8 @@ class RankSignatures(tf.Module):
             inputs[LABELS] = (np.cumsum(padded != "", axis=1) % 2).astype(np.float32)
         if self.user_vocabulary is not None:
             inputs[USER] = np.array(["no such user"] * len(rows), object)
-        inputs |= {encoder.column.name: encoder.column.example(len(rows)) for encoder in self.encoders}
+        columns = [encoder.column for encoder in self.encoders.values()]
+        inputs |= {column.name: column.example(len(rows)) for column in columns}
         # So far apart that what a probability loses in the last digits changes no order.
         bids = np.tile(np.array([4.0, 2.0, 1.0, 0.5], np.float32) ** 4, (len(rows), 1))
         auction = {**inputs, BIDS: bids, FLOOR: np.zeros(len(rows), np.float32)}

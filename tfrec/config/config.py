@@ -52,6 +52,8 @@ class Config(Section):
             settings = _with_default(settings, "training", "batch_size", 32)
         if name in RANKER_NAMES:
             settings = _with_default(settings, "evaluation", "monitor", "auc")
+        if name == "jd_ranker":
+            settings = _with_default(settings, "features", "history_labels", True)
         return settings
 
     @property
@@ -75,6 +77,13 @@ class Config(Section):
             raise ValueError(
                 f"model.name {self.model.name!r} learns from all interactions and their labels. Leave data.events "
                 "empty, and map the column that says what was liked with data.interactions.columns.label"
+            )
+        if self.model.name == "jd_ranker" and not self.features.history_labels:
+            raise ValueError("model.name 'jd_ranker' reads what was not liked too. Set features.history_labels to true")
+        if self.evaluation.monitor == "grouped_auc" and self.split.kind == "leave_last_out":
+            raise ValueError(
+                "evaluation.monitor grouped_auc needs users with several impressions in validation. Set split.kind to "
+                "last_fraction or global_time, or evaluation.monitor to auc"
             )
         if self.ranks and self.backbone.is_trained:
             raise ValueError(

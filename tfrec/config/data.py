@@ -135,7 +135,7 @@ class FeaturesConfig(Section):
 
     history_labels: bool = False
     """Models that predict the click: the history holds what was not liked too, and says which. Requests bring the
-    labels too. Off: it holds what was liked alone."""
+    labels too. Off: it holds what was liked alone. jd_ranker's is on."""
 
     context_columns: tuple[str, ...] | None = None
     """Models that predict the click: columns of the interactions (categorical, numeric, vector), known when an item is

@@ -192,6 +192,10 @@ class RankerConfig(Section):
     id_dropout: Fraction = 0.1
     """Share of the item and user ids hidden in training, so that the model also learns to live without one."""
 
+    attribute_dropout: Fraction = 0.05
+    """Share of the values of users' attributes and of the context hidden in training, since requests need not bring
+    them."""
+
     hidden_sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (128, 64)
     """Widths of the MLP's hidden layers."""
 

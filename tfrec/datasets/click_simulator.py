@@ -56,7 +56,7 @@ def simulate_clicks(
     Example:
         >>> simulation = simulate_clicks(num_impressions=1000)
         >>> simulation.dataset.interactions["label"].mean(), simulation.click_rates.mean()
-        (0.192, 0.199)
+        (0.194, 0.2)
     """
     generator = np.random.default_rng(seed)
     item_categories = np.arange(num_items) % len(CATEGORIES)

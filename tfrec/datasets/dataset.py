@@ -121,7 +121,7 @@ class Dataset:
         Interactions without a value are left out, and counted in the notes.
 
         Raises:
-            InputError: There are no values, or there are labels already.
+            InputError: There are no values, or there are labels already; or no interaction has a value.
         """
         rows = self.interactions
         if "value" not in rows or "label" in rows:
@@ -131,6 +131,8 @@ class Dataset:
             )
         values = rows["value"].to_numpy()
         has_value = ~np.isnan(values)
+        if not has_value.any():
+            raise InputError("Expected interactions with a value, for data.label_threshold. Received: none has one.")
         rows = rows.assign(label=(values >= threshold).astype(np.float32))
         notes = _count(~has_value, "have no value")
         return replace(self, interactions=rows[has_value].reset_index(drop=True), notes=(*self.notes, *notes))

@@ -51,16 +51,19 @@ def fit_calibration(
         return Calibration()
     if method == "platt":
         line = LogisticRegression(C=np.inf).fit(logits[:, np.newaxis], labels)
-        slope, intercept = max(float(line.coef_[0, 0]), 1e-6), float(line.intercept_[0])
+        slope, intercept = float(line.coef_[0, 0]), float(line.intercept_[0])
+        if slope <= 0:  # It tells nothing: the rate is all that is known.
+            slope, intercept = 1e-6, float(np.log(labels.mean() / (1 - labels.mean())))
         # The knots where the line reaches the ends, so that it is a line all the way.
         return Calibration(tuple((end - intercept) / slope for end in (-MOST, MOST)), (-MOST, MOST))
     steps = IsotonicRegression(y_min=0, y_max=1).fit_transform(logits, labels)
     # One knot a step, in its middle, so that what the model tells apart stays apart.
     rates, members = np.unique(steps, return_inverse=True)
-    knots = np.bincount(members, logits) / np.bincount(members)
+    sizes = np.bincount(members)
+    knots = np.bincount(members, logits) / sizes
     # A rate of 0 or 1 is what few impressions had, and no certainty: half an impression more of either kind.
-    least = 0.5 / (len(labels) + 1)
-    rates = np.clip(rates, least, 1 - least)
+    least = 0.5 / (sizes + 1)
+    rates = np.maximum.accumulate(np.clip(rates, least, 1 - least))
     values = np.clip(np.log(rates / (1 - rates)), -MOST, MOST)
     if len(knots) == 1:
         knots, values = knots + np.array([0, 1]), np.repeat(values, 2)

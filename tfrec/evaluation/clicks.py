@@ -22,9 +22,10 @@ def evaluate_clicks(
     """Measures predictions against what happened.
 
     - `auc`: of all impressions. `grouped_auc`: the mean of the users' own AUCs, by their impressions, over the users
-      who have both kinds (Zhu et al. 2017, "Optimized Cost per Click in Taobao Display Advertising", section 4.1).
+      who have both kinds, NaN if nobody has (Zhu et al. 2017, "Optimized Cost per Click in Taobao Display
+      Advertising", section 4.1).
     - `log_loss`, in nats, and `normalised_entropy`, which divides it by that of the rate of clicks.
-    - `ece`: expected calibration error.
+    - `ece`: expected calibration error; without an interval, for a sum of absolute values is larger in every resample.
 
     Impressions of one user are alike, so the intervals are of a bootstrap that draws users and not impressions (Field
     and Welsh 2007, "Bootstrapping clustered data", section 3); of a single user, impressions. As many draws as
@@ -66,27 +67,32 @@ def evaluate_clicks(
         loss, rate = float(times @ losses) / total, float(times @ liked) / total
         return [
             auc,
-            auc if is_one else float(shares @ aucs / shares.sum()) if shares.any() else 0.5,
+            auc if is_one else float(shares @ aucs / shares.sum()) if shares.any() else float("nan"),
             loss,
             normalised_entropy(loss, rate),
             expected_calibration_error(times @ gaps, total),
         ]
 
-    means = measure(np.ones(num_users))
+    means = dict(zip(METRICS, measure(np.ones(num_users)), strict=True))
     generator = np.random.default_rng(seed)
     draws = [
         measure(np.bincount(generator.integers(num_users, size=num_users), minlength=num_users).astype(np.float64))
         for _ in range(config.bootstrap_samples)
     ]
-    if not draws:
-        return Report(name, len(labels), config.confidence, dict(zip(METRICS, map(Estimate, means), strict=True)))
-    resamples = np.array(draws)
+    resamples = dict(zip(METRICS, np.array(draws).reshape(-1, len(METRICS)).T, strict=True))
+    del resamples["ece"]
     tail = (1 - config.confidence) / 2
-    low, high = np.nanquantile(resamples, [tail, 1 - tail], axis=0)  # A draw may hold no click.
+    estimates = {name: Estimate(mean) for name, mean in means.items()}
+    if draws:
+        # A draw may hold no click.
+        intervals = {name: np.nanquantile(values, [tail, 1 - tail]).tolist() for name, values in resamples.items()}
+        estimates |= {name: Estimate(means[name], *interval) for name, interval in intervals.items()}
     return Report(
         name,
         len(labels),
         config.confidence,
-        {key: Estimate(*row) for key, *row in zip(METRICS, means, low.tolist(), high.tolist(), strict=True)},
-        resamples={key: resamples[:, column] for column, key in enumerate(METRICS)},
+        estimates,
+        resamples=resamples,
+        unit="impressions",
+        drawn="impressions" if is_one else "users",
     )

@@ -7,7 +7,7 @@ import numpy as np
 from tfrec.config import EvaluationConfig
 from tfrec.errors import InputError
 from tfrec.evaluation.bootstrap import bootstrap_interval
-from tfrec.evaluation.report import Estimate, Report
+from tfrec.evaluation.report import LOWER_IS_BETTER, Estimate, Report
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,16 @@ class Comparison:
 
     @property
     def baseline_wins(self) -> bool:
-        """The baseline's mean is the higher one, significantly or not."""
-        return self.difference.mean < 0
+        """The baseline's mean is the better one, significantly or not."""
+        return self._gain < 0
+
+    @property
+    def _gain(self) -> float:
+        return -self.difference.mean if self.metric in LOWER_IS_BETTER else self.difference.mean
 
     def __str__(self) -> str:
         mean, low, high = self.difference
-        verdict = "is as good as" if mean == 0 else "is better than" if mean < 0 else "is worse than"
+        verdict = "is as good as" if mean == 0 else "is better than" if self._gain < 0 else "is worse than"
         certainty = "significant" if self.significant else "not significant"
         return (
             f"{self.baseline} {verdict} {self.model} in {self.metric}: {self.model} - {self.baseline} = {mean:+.4f}, "
@@ -83,7 +87,7 @@ def compare(model: Report, baseline: Report, metric: str, config: EvaluationConf
         draws = model.resamples[metric] - baseline.resamples[metric]
         tail = (1 - config.confidence) / 2
         mean = model.metrics[metric].mean - baseline.metrics[metric].mean
-        estimate = Estimate(mean, *np.quantile(draws, [tail, 1 - tail]).tolist())
+        estimate = Estimate(mean, *np.nanquantile(draws, [tail, 1 - tail]).tolist())
         return Comparison(model.name, baseline.name, metric, estimate, config.confidence)
     differences = model.per_case[metric] - baseline.per_case[metric]
     low, high = bootstrap_interval(

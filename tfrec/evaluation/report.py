@@ -1,5 +1,6 @@
 """Evaluating a recommender, and setting several side by side."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
@@ -28,7 +29,7 @@ class Estimate(NamedTuple):
 
     def __str__(self) -> str:
         # Three digits, so that a table of three recommenders fits a terminal's 80 columns.
-        interval = "" if self.low is None else f" [{self.low:.3f}, {self.high:.3f}]".replace("0.", ".")
+        interval = "" if self.low is None else re.sub(r"(?<!\d)0\.", ".", f" [{self.low:.3f}, {self.high:.3f}]")
         return f"{self.mean:.4f}{interval}"
 
 
@@ -42,6 +43,8 @@ class Report:
         confidence: Level of the intervals.
         metrics: `<metric>@<cutoff>` -> estimate, as in `ndcg@10`.
         per_case: `<metric>@<cutoff>` -> float64 [num_cases], for paired comparison; not saved.
+        unit: What the cases are.
+        drawn: What the bootstrap draws.
         resamples: Metric -> its value in each bootstrap resample, where it is no mean over cases; not saved.
     """
 
@@ -50,6 +53,8 @@ class Report:
     confidence: float
     metrics: Mapping[str, Estimate]
     per_case: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
+    unit: str = "cases"
+    drawn: str = "cases"
     resamples: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
 
     def to_dict(self) -> dict[str, Any]:
@@ -138,7 +143,7 @@ def format_table(reports: Sequence[Report]) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
-        title=f"{first.num_cases:,} cases, {first.confidence:.0%} bootstrap intervals over cases",
+        title=f"{first.num_cases:,} {first.unit}, {first.confidence:.0%} bootstrap intervals over {first.drawn}",
     )
     table.add_column("metric")
     for report in reports:

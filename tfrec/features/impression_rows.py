@@ -10,7 +10,10 @@ from tfrec.datasets.impressions import Impressions
 from tfrec.features.epochs import EpochBatches
 from tfrec.features.vocabulary import NUM_SPECIAL
 
-ROWS_AT_ONCE = 4096
+CONTEXT = "context/"
+"""Before the names of columns, which may be called like anything else."""
+ITEMS_AT_ONCE = 200_000
+"""Of the histories that are evaluated together."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ class ImpressionRows(EpochBatches):
             "user": tf.constant(impressions.users + NUM_SPECIAL, tf.int32),
             "item": tf.constant(impressions.items + NUM_SPECIAL, tf.int32),
             "label": tf.constant(impressions.labels, tf.float32),
-            **{name: tf.constant(array) for name, array in context.items()},
+            **{CONTEXT + name: tf.constant(array) for name, array in context.items()},
         }
 
     def batch(self, numbers: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -67,7 +70,7 @@ class ImpressionRows(EpochBatches):
         Returns:
             user, item: int32 [batch_size] indices. label: float32 [batch_size]. history: int32 [batch_size,
             history_length] item indices, oldest first, padded at the end. history_label: float32 of the same shape, 0
-            where padded. And the encoded columns of the impressions, by name.
+            where padded. And the encoded columns of the impressions, by name, behind CONTEXT.
         """
         ends = tf.gather(self._ends, numbers)[:, tf.newaxis]
         begins = tf.maximum(tf.gather(self._begins, numbers)[:, tf.newaxis], ends - self.history.length)
@@ -82,5 +85,6 @@ class ImpressionRows(EpochBatches):
 
     def in_order(self) -> Iterator[dict[str, tf.Tensor]]:
         """All examples once, in batches."""
-        for low in range(0, len(self), ROWS_AT_ONCE):
-            yield self.batch(self.numbers[low : low + ROWS_AT_ONCE])
+        step = max(ITEMS_AT_ONCE // self.history.length, 1)
+        for low in range(0, len(self), step):
+            yield self.batch(self.numbers[low : low + step])

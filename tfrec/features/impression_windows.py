@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfrec.datasets.impressions import TRAINING, Impressions
 from tfrec.features.epochs import EpochBatches
-from tfrec.features.impression_rows import HistoryConfig
+from tfrec.features.impression_rows import CONTEXT, HistoryConfig
 from tfrec.features.vocabulary import NUM_SPECIAL
 
 WINDOWS_AT_ONCE = 64
@@ -21,7 +21,7 @@ class ImpressionWindows(EpochBatches):
     Args:
         impressions: All of them; of those that are remembered, windows are made.
         context: The encoded columns of the impressions, by name: arrays [num_impressions, …].
-        history: How long a window is.
+        history: How long a window is; it holds what was not liked too.
         part: What is asked, as in `Impressions.parts`.
 
     Attributes:
@@ -66,7 +66,7 @@ class ImpressionWindows(EpochBatches):
         self._columns = {
             "item": tf.constant(impressions.items[rows] + NUM_SPECIAL, tf.int32),
             "label": tf.constant(impressions.labels[rows], tf.float32),
-            **{name: tf.constant(array[rows]) for name, array in context.items()},
+            **{CONTEXT + name: tf.constant(array[rows]) for name, array in context.items()},
         }
 
     def batch(self, numbers: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -79,7 +79,7 @@ class ImpressionWindows(EpochBatches):
             user: int32 [batch_size] user indices. item: int32 [batch_size, longest] item indices, oldest first, padded
             at the end to the longest. label: float32 of the same shape, 0 where padded. asked: bool, which of them are
             examples. past: int32, how many of the window's places, from its first, are the history of each. And the
-            encoded columns of the impressions, by name: [batch_size, longest, …].
+            encoded columns of the impressions, by name, behind CONTEXT: [batch_size, longest, …].
         """
         starts, asked_from, ends = (
             tf.gather(each, numbers)[:, tf.newaxis] for each in (self._starts, self._asked_from, self._ends)

@@ -20,7 +20,7 @@ class PreparedImpressions:
 
     Attributes:
         items: Features of the items; numbers are binned.
-        users: Features of the users; with `id`, the row of the id embedding.
+        users: Features of the users; with `user_id`, the row of the id embedding.
         context_columns: The encodings of the impressions' own columns.
         context: These columns, encoded: arrays [num_impressions, …] by name.
         impressions: In order, with their parts.

@@ -66,6 +66,8 @@ ITEM_NAMES = ("id", "id_vector", "text", "text_tokens", "words")
 RESERVED = (
     "self",
     "user_id",
+    "candidate_bids",
+    "floor",
     "history_item_ids",
     "history_events",
     "history_labels",

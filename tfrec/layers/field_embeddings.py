@@ -7,6 +7,8 @@ import keras
 import tensorflow as tf
 
 from tfrec.features.columns import Column
+from tfrec.features.vocabulary import NUM_SPECIAL
+from tfrec.layers.feature_projection import ZeroRows
 
 
 class Field(NamedTuple):
@@ -16,18 +18,22 @@ class Field(NamedTuple):
         name: What its values go by.
         num_categories: Its values are integers below this; 0: they are vectors.
         size: Length of the vectors.
+        num_special: The first so many of the integers say that it is missing or unknown: their vectors begin as zero,
+            since training need not have met them.
     """
 
     name: str
     num_categories: int = 0
     size: int = 0
+    num_special: int = NUM_SPECIAL
 
     @classmethod
-    def of(cls, column: Column) -> "Field":
+    def of(cls, column: Column, prefix: str = "") -> "Field":
         """The field of an encoded column, whose numbers are binned."""
+        name = prefix + column.name
         if column.kind == "vector":
-            return cls(column.name, size=column.size)
-        return cls(column.name, column.num_categories)
+            return cls(name, size=column.size)
+        return cls(name, column.num_categories, num_special=1 if column.kind == "binned" else NUM_SPECIAL)
 
 
 class FieldEmbeddings(keras.layers.Layer):
@@ -50,7 +56,9 @@ class FieldEmbeddings(keras.layers.Layer):
         self.fields = tuple(fields)
         self.embedding_size = embedding_size
         self.projections = [
-            keras.layers.Embedding(field.num_categories, embedding_size)
+            keras.layers.Embedding(
+                field.num_categories, embedding_size, ZeroRows("uniform", rows=tuple(range(field.num_special)))
+            )
             if field.num_categories
             else keras.layers.Dense(embedding_size, use_bias=False)
             for field in self.fields

@@ -12,9 +12,9 @@ class TargetAttention(keras.layers.Layer):
     $$ \sum_j a(e_j, v) \, e_j $$
 
     Zhou et al. 2018, "Deep Interest Network for Click-Through Rate Prediction", equation 3. The activation unit $a$ is
-    an MLP over $e_j$, $v$, $e_j - v$ and $e_j \odot v$; like theirs its weights are no softmax, so that a long interest
-    counts for more. Beside the paper, $a$ also knows whether the item was liked, and how long ago it was as a learned
-    embedding of its place; and the sum is divided by the history's length, which keeps its size.
+    an MLP over $e_j$, $v$, $e_j - v$ and $e_j \odot v$; like theirs its weights are no softmax, so that they may be
+    negative, and need not add up. Other than in the paper, $a$ also knows whether the item was liked, and how long ago
+    it was as a learned embedding of its place; and the sum is divided by the history's length.
 
     Args:
         history_length: Places of a history.

@@ -8,9 +8,11 @@ import tensorflow as tf
 
 from tfrec.config import FeaturesConfig
 from tfrec.datasets.impressions import VALIDATION
+from tfrec.features.impression_rows import CONTEXT
 from tfrec.features.impression_windows import ImpressionWindows
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.features.vocabulary import NUM_SPECIAL
+from tfrec.layers.factorization_machine import pairwise_interactions
 from tfrec.layers.gpt_blocks import GPTBlocks, new_gpt
 from tfrec.models.ranking_model import Impression, RankingModel, build_mlp, history_statistics
 
@@ -38,7 +40,8 @@ class JDRanker(RankingModel):
         `logits` float32 [num_asked], row by row.
     """
 
-    pools_history = False
+    import os
+    use_fm = bool(os.environ.get("USE_FM"))
 
     def build_architecture(self) -> None:
         settings, size = self.settings, self.settings.embedding_size
@@ -46,15 +49,18 @@ class JDRanker(RankingModel):
         self.gpt = GPTBlocks(gpt, settings.dropout)
         self.label_embedding = keras.layers.Embedding(2, size, name="label_embedding")
         self.candidate_norm = keras.layers.LayerNormalization(name="candidate_norm")
-        self.attention = keras.layers.MultiHeadAttention(
-            settings.num_heads, size // settings.num_heads, name="candidate_attention"
-        )
+        self.item_norm = keras.layers.LayerNormalization(name="item_norm")
+        heads = (settings.num_heads, size // settings.num_heads)
+        self.state_attention = keras.layers.MultiHeadAttention(*heads, name="state_attention")
+        self.item_attention = keras.layers.MultiHeadAttention(*heads, name="item_attention")
         shape = (None, None, size)
         self.label_embedding.build()
-        self.candidate_norm.build(shape)
-        self.attention.build(shape, shape)
+        for norm in (self.candidate_norm, self.item_norm):
+            norm.build(shape)
+        for attention in (self.state_attention, self.item_attention):
+            attention.build(shape, shape, shape)
         self._windows = tf.function(self.call, reduce_retracing=True)
-        self.mlp = build_mlp((self.num_fields + 2) * size, settings.hidden_sizes, settings.dropout)
+        self.mlp = build_mlp((self.num_fields + 3) * size, settings.hidden_sizes, settings.dropout)
 
     def examples(self, features: FeaturesConfig, prepared: PreparedImpressions) -> ImpressionWindows:  # type: ignore[override]
         """What it trains on."""
@@ -89,44 +95,52 @@ class JDRanker(RankingModel):
         }
         # One row a place: [batch_size * longest, …]
         of_places = {name: tf.reshape(values, [-1]) for name, values in statistics.items()}
-        of_places |= {name: _rows(inputs[name], shape) for name in self._context_names(inputs)}
-        others, _ = self.other_fields({**of_users, **of_places}, shape[0] * shape[1])
-        states = self.read_history(sums, labels, is_known, training)
-        logits = self._logits(self.all_fields(tf.gather(table.vectors, places), others), sums, states, seen, training)
+        of_places |= {name: _rows(values, shape) for name, values in inputs.items() if name.startswith(CONTEXT)}
+        features = {**of_users, **of_places}
+        others, _ = self.other_fields(self.hide_some(features) if training else features, shape[0] * shape[1])
+        means = [_running_mean(sums, is_known & chosen, past) for chosen in (labels > 0, labels <= 0)]
+        others = tf.concat([others, *(_rows(mean[:, :, tf.newaxis], shape) for mean in means)], axis=1)
+        read = self.read_history(sums, labels, is_known, training)
+        logits = self._logits(self.all_fields(tf.gather(table.vectors, places), others), sums, read, seen, training)
         return {"logits": tf.boolean_mask(self.bias + logits, asked)}
 
-    def _context_names(self, inputs: Mapping[str, tf.Tensor]) -> list[str]:
-        return [field.name for field in self.other_embeddings.fields if field.name in inputs]
-
     def read_history(self, vectors: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:
-        return self.gpt(vectors + self.label_embedding(tf.cast(labels > 0, tf.int32)), training=training)
+        """The states of the GPT, the items, and the items with what was thought of them, side by side."""
+        tokens = vectors + self.label_embedding(tf.cast(labels > 0, tf.int32))
+        return tf.concat([self.gpt(tokens, training=training), self.item_norm(vectors), tokens], axis=-1)
 
     def logit(self, impression: Impression, training: bool) -> tf.Tensor:
         candidate, seen = impression.candidate[:, tf.newaxis], impression.mask[:, tf.newaxis]
         return self._logits(impression.fields, candidate, impression.history, seen, training)[:, 0]
 
     def _logits(
-        self, fields: tf.Tensor, candidates: tf.Tensor, states: tf.Tensor, seen: tf.Tensor, training: bool
+        self, fields: tf.Tensor, candidates: tf.Tensor, read: tf.Tensor, seen: tf.Tensor, training: bool
     ) -> tf.Tensor:
         """float32 [batch_size, num_candidates].
 
         Args:
             fields: [batch_size * num_candidates, num_fields, embedding_size]
             candidates: [batch_size, num_candidates, embedding_size]
-            states: [batch_size, history_length, embedding_size]
-            seen: Which of the states each candidate may see, the first so and so many: bool [batch_size,
+            read: [batch_size, history_length, 3 * embedding_size], what `read_history` makes of histories.
+            seen: Which of its places each candidate may see, the first so and so many: bool [batch_size,
                 num_candidates, history_length].
             training: As in a call.
         """
+        states, items, tokens = tf.split(read, 3, axis=-1)
         length = tf.reduce_sum(tf.cast(seen, tf.int32), axis=-1)  # [batch_size, num_candidates]
-        is_known = tf.cast(length > 0, states.dtype)[..., tf.newaxis]
         latest = tf.gather(states, tf.maximum(length - 1, 0), batch_dims=1)
-        found = self.attention(self.candidate_norm(candidates), states, attention_mask=seen)
+        query = self.candidate_norm(candidates)
+        found = [
+            latest,
+            self.state_attention(query, states, attention_mask=seen),
+            self.item_attention(query, tokens, items, attention_mask=seen),
+        ]
         # Without a history there is nothing to be known of it; a softmax over nothing is something.
-        both = tf.concat([latest * is_known, found * is_known], axis=-1)
+        known = tf.concat(found, axis=-1) * tf.cast(length > 0, states.dtype)[..., tf.newaxis]
         size = self.settings.embedding_size
-        inputs = [tf.reshape(fields, [-1, self.num_fields * size]), tf.reshape(both, [-1, 2 * size])]
+        inputs = [tf.reshape(fields, [-1, self.num_fields * size]), tf.reshape(known, [-1, 3 * size])]
         outputs = self.mlp(tf.concat(inputs, axis=1), training=training)
+        if self.use_fm: outputs += tf.cast(pairwise_interactions(fields), outputs.dtype)[:, tf.newaxis]
         return tf.reshape(tf.cast(outputs, tf.float32), tf.shape(length))
 
     def compute_loss(
@@ -148,3 +162,11 @@ class JDRanker(RankingModel):
 def _rows(values: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
     """[batch_size, longest, …] -> [batch_size * longest, …]"""
     return tf.reshape(values, tf.concat([[shape[0] * shape[1]], tf.shape(values)[2:]], axis=0))
+
+
+def _running_mean(vectors: tf.Tensor, mask: tf.Tensor, past: tf.Tensor) -> tf.Tensor:
+    """The mean of the first `past` vectors that the mask keeps, [batch_size, longest, size]; zero where there are none."""
+    kept = tf.cast(mask, vectors.dtype)[..., tf.newaxis]
+    sums = tf.cumsum(tf.concat([vectors * kept, kept], axis=-1), axis=1)
+    sums = tf.gather(tf.pad(sums, [[0, 0], [1, 0], [0, 0]]), past, batch_dims=1)
+    return tf.math.divide_no_nan(sums[..., :-1], sums[..., -1:])

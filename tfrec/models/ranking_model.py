@@ -11,12 +11,14 @@ import tensorflow as tf
 from tfrec.config import Config, FeaturesConfig, RankerConfig
 from tfrec.datasets.impressions import TRAINING, VALIDATION
 from tfrec.evaluation.clicks import evaluate_clicks
-from tfrec.features.impression_rows import HistoryConfig, ImpressionRows
+from tfrec.features.impression_rows import CONTEXT, HistoryConfig, ImpressionRows
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.features.vocabulary import NUM_SPECIAL, PADDING, UNKNOWN
 from tfrec.layers.field_embeddings import Field, FieldEmbeddings
 from tfrec.tasks.ranking import RankingTask
 
+USER = "user/"
+"""Before the names of the users' attributes, as CONTEXT before those of the context."""
 COUNT_BINS, RATE_BINS = 12, 10
 """Of how long a history is, in powers of two, and of how much of it was liked."""
 
@@ -97,12 +99,14 @@ class RankingModel(keras.Model):
             item_fields.append(Field("id", prepared.items.num_rows))
         if "text" in self._item_arrays:
             item_fields.append(Field("text", size=self._item_arrays["text"].shape[1]))
-        other_fields = [Field.of(column) for column in (*prepared.users.columns, *prepared.context_columns)]
+        other_fields = [Field.of(column, USER) for column in prepared.users.columns]
+        other_fields += [Field.of(column, CONTEXT) for column in prepared.context_columns]
+        self._optional_fields = tuple(other_fields)
         if settings.use_user_id:
             other_fields.append(Field("user_id", prepared.users.num_rows))
-        other_fields.append(Field("history_count", COUNT_BINS))
+        other_fields.append(Field("history_count", COUNT_BINS, num_special=0))
         if features.history_labels:
-            other_fields.append(Field("history_rate", RATE_BINS + 2))
+            other_fields.append(Field("history_rate", RATE_BINS + 2, num_special=1))
         size = settings.embedding_size
         has_vectors = self.has_vectors
         self.item_embeddings = FieldEmbeddings(item_fields if has_vectors else [], size, name="item_embeddings")
@@ -169,11 +173,23 @@ class RankingModel(keras.Model):
 
     def user_features(self, users: tf.Tensor, training: bool = False) -> dict[str, tf.Tensor]:
         """The encoded features of users, int32 [num_users] indices, by name."""
-        features = {name: tf.gather(array, users) for name, array in self._user_arrays.items()}
-        if self.settings.use_user_id:
-            ids = features.pop("id")
-            features["user_id"] = self._hide(ids) if training else ids
+        arrays = dict(self._user_arrays)
+        ids = arrays.pop("user_id", None)
+        features = {USER + name: tf.gather(array, users) for name, array in arrays.items()}
+        if ids is not None:
+            rows = tf.gather(ids, users)
+            features["user_id"] = self._hide(rows) if training else rows
         return features
+
+    def hide_some(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """What training sees: of attributes and context some values are missing."""
+        hidden = dict(features)
+        for field in self._optional_fields:
+            values = features[field.name]
+            drawn = keras.random.uniform(tf.shape(values)[:1], seed=self.seed_generator)
+            drawn = tf.reshape(drawn, [-1] + [1] * (values.shape.rank - 1))
+            hidden[field.name] = tf.where(drawn < self.settings.attribute_dropout, tf.zeros([], values.dtype), values)
+        return hidden
 
     def _hide(self, ids: tf.Tensor) -> tf.Tensor:
         drawn = keras.random.uniform(tf.shape(ids), seed=self.seed_generator)
@@ -196,12 +212,13 @@ class RankingModel(keras.Model):
             table: Of some items.
             inputs: `item_place` int32 [batch_size] or [batch_size, num_candidates] and `history_place` int32
                 [batch_size, history_length], rows of the table; `history` and `history_label` [batch_size,
-                history_length]; and the encoded features of users and context by name, [batch_size, …].
+                history_length]; and the encoded features of users and context, [batch_size, …], by their names behind
+                USER and CONTEXT.
             training: As in a call.
         """
         labels, shape = inputs["history_label"], tf.shape(inputs["item_place"])
         mask = inputs["history"] >= NUM_SPECIAL
-        others = {**inputs, **history_statistics(*_counts(mask, labels))}
+        others = {**(self.hide_some(inputs) if training else inputs), **history_statistics(*_counts(mask, labels))}
         sums = tf.reduce_sum(table.vectors, axis=1)
         history = tf.gather(sums, inputs["history_place"])
         fields, weight = self.other_fields(others, tf.shape(mask)[0])

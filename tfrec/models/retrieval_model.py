@@ -85,7 +85,7 @@ class RetrievalModel(keras.Model):
         self._text_tokens = features.pop("text_tokens", None)
         self._text = features.pop("text", tf.zeros([prepared.items.num_rows, 0]))
         if self._text.shape[1]:
-            item_tower.start_from_texts(prepared.items.arrays["text"][NUM_SPECIAL:])
+            self.start_from_texts()
         self.words = features.pop("words", None)
         self._item_features = features
         self._user_features = {name: tf.constant(array) for name, array in prepared.users.arrays.items()}
@@ -184,6 +184,10 @@ class RetrievalModel(keras.Model):
                 vectors[rows] = self._encode_tokens(tf.constant(tokens[rows])).numpy()
                 advance(len(rows))
         return vectors
+
+    def start_from_texts(self) -> None:
+        """Lets the item tower begin with what tells the texts apart, as the encoder has them before it is trained."""
+        self.item_tower.start_from_texts(self.text_vectors()[NUM_SPECIAL:])
 
     def item_vectors(self, text_vectors: np.ndarray | None = None) -> np.ndarray:
         """The vectors of the whole catalogue, by index: float32 [NUM_SPECIAL + num_items, embedding_size].

@@ -217,7 +217,8 @@ class Client:
             for name in (_HISTORY, _EXCLUDED):
                 if name not in specs:
                     raise ValueError(
-                        f"Expected a recommender, whose serving_default takes {name}. Received: {list(specs)}."
+                        f"Expected a recommender, whose serving_default takes {name}. Received: {list(specs)}. A model "
+                        "that predicts the click is asked with candidates: rank()."
                     )
             history = pad("histories", histories, specs[_HISTORY], may_cut=True)
             excluded = pad("exclude", exclude, specs[_EXCLUDED], may_cut=False)
@@ -248,7 +249,8 @@ class Client:
             version: None is the newest.
             attributes, events, timestamps: As in `recommend`. Of a model that predicts the click, attributes are also
                 `user_id` and the context of the request.
-            labels: Whether each item of the histories was liked, 1 or 0. Of models that read it, and needed there.
+            labels: Whether each item of the histories was liked, 1 or 0; None is 0. Of models that read it, and needed
+                there.
 
         Raises:
             ValueError: The model has no signature `rank`; `candidates` or an attribute is not as long as `histories`,

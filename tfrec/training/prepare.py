@@ -114,7 +114,8 @@ def prepare_impressions(
     if config.model.use_id:
         item_arrays["id"] = id_rows(np.bincount(impressions.items[trained], minlength=dataset.num_items))
     if config.model.use_user_id:
-        user_arrays["id"] = id_rows(np.bincount(impressions.users[trained], minlength=dataset.num_users))
+        rows = id_rows(np.bincount(impressions.users[trained], minlength=dataset.num_users))
+        user_arrays["user_id"] = np.maximum(rows, UNKNOWN)  # Who is not told is not known.
     key = None
     if texts is not None:
         encoder = load_text_encoder(config.backbone, data_root)

@@ -33,6 +33,7 @@ class Run:
         tensorboard: Folder of the events.
         stamps: Size and time of the user's tables when they were read.
         metrics: What `tfrec.evaluate` measured.
+        calibration: What corrects the probabilities of the best epoch of a model that predicts the click.
         bad_batch: The batch at which the loss became NaN or infinite.
     """
 
@@ -46,6 +47,7 @@ class Run:
         self.tensorboard = folder / "tensorboard"
         self.stamps = folder / "tables.json"
         self.metrics = folder / "metrics.json"
+        self.calibration = folder / "calibration.json"
         self.bad_batch = folder / "bad_batch.npz"
 
     @classmethod
@@ -131,7 +133,7 @@ class Run:
         # The data last: where they are, the checkpoints are theirs, even if this is killed halfway.
         for path in (self.checkpoints, self.tensorboard, self.prepared):
             shutil.rmtree(path, ignore_errors=True)
-        for file in (self.stamps, self.metrics, self.bad_batch):
+        for file in (self.stamps, self.metrics, self.calibration, self.bad_batch):
             file.unlink(missing_ok=True)
 
 

@@ -1,5 +1,6 @@
 """The epochs of a run: fit, validate, checkpoint, stop early, resume."""
 
+import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,7 +25,7 @@ from tfrec.models.retrieval_model import RetrievalModel
 from tfrec.training.checkpoint import load_checkpoint, save_checkpoint
 from tfrec.training.devices import choose_strategy, keep_freed_memory
 from tfrec.training.optimizer import AdamW, LossScaleOptimizer
-from tfrec.training.run import Run
+from tfrec.training.run import Run, write_json
 
 AnyPrepared = Prepared | PreparedImpressions
 
@@ -93,6 +94,9 @@ def train(
     if run.latest.is_file():
         state = TrainingState(**_restore(run.latest, _changing_variables(model)))
         console.say(f"resuming after epoch {state.epoch}")
+    elif encoder is not None:
+        with strategy.scope():
+            model.start_from_texts()
     if state.is_over(config.training.patience):
         console.say("early stopping has ended this run; raise training.patience to go on")
         return state
@@ -151,10 +155,18 @@ def load_ranker(run: Run, prepared: PreparedImpressions) -> RankingModel:
     return cast(RankingModel, _load(run, prepared, Path()))
 
 
-def calibrate(model: RankingModel, prepared: PreparedImpressions) -> Calibration:
-    """What the validation impressions teach of a model's probabilities, as its settings ask."""
-    labels = prepared.impressions.labels[prepared.impressions.parts == VALIDATION]
-    return fit_calibration(model.settings.calibration, model.validation_logits(prepared), labels)
+def load_calibration(run: Run, model: RankingModel, prepared: PreparedImpressions) -> Calibration:
+    """What the validation impressions teach of a model's probabilities; learned once, and kept in the run's folder.
+
+    They are predicted as a server would, with the histories that it would see.
+    """
+    if not run.calibration.is_file():
+        rows = model.rows(prepared, VALIDATION)
+        labels = prepared.impressions.labels[rows.numbers.numpy()]
+        calibration = fit_calibration(model.settings.calibration, model.predict_logits(rows), labels)
+        write_json(run.calibration, asdict(calibration))
+    saved = json.loads(run.calibration.read_text(encoding="utf-8"))
+    return Calibration(tuple(saved["knots"]), tuple(saved["values"]))
 
 
 def load_model(run: Run, prepared: Prepared, data_root: Path = Path("data")) -> RetrievalModel:
@@ -214,8 +226,8 @@ class ValidateAndSave(keras.callbacks.Callback):
             raise TrainingError(
                 f"The loss became {loss} at step {batch + 1} of epoch {self.epoch + 1}; its batch is in "
                 f"{self.run.bad_batch}, as indices of items and users. Look for outliers in its attributes, lower "
-                "training.learning_rate or raise model.temperature, with --fresh or another --run; the last good epoch "
-                "is kept here."
+                "training.learning_rate, or raise model.temperature if it has one, with --fresh or another --run; the "
+                "last good epoch is kept here."
             )
         self.bar.advance(self.task)
 
@@ -224,7 +236,7 @@ class ValidateAndSave(keras.callbacks.Callback):
         seed = self.run.config.training.seed
         batches = self.examples.dataset(self.batch_size, seed, self.epoch, self.epoch + 1)
         [batch] = batches.skip(number).take(1).as_numpy_iterator()
-        np.savez(self.run.bad_batch, allow_pickle=False, epoch=self.epoch, step=number, **batch)
+        np.savez(self.run.bad_batch, allow_pickle=False, **batch, epoch=self.epoch, step=number)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = {} if logs is None else logs
@@ -238,7 +250,8 @@ class ValidateAndSave(keras.callbacks.Callback):
         if value > state.best_value:
             state.best_value, state.best_epoch = value, state.epoch
             save_checkpoint(self.run.best, self.model.trainable_variables, {"epoch": state.epoch})
-            self.run.metrics.unlink(missing_ok=True)  # They were other weights'.
+            for file in (self.run.metrics, self.run.calibration):  # They were other weights'.
+                file.unlink(missing_ok=True)
         save_checkpoint(self.run.latest, _changing_variables(self.model), asdict(state))
         best = " (best so far)" if state.best_epoch == state.epoch else ""
         console.say(f"  loss {logs['loss']:.4f}, validation {settings.evaluation.monitor} {value:.4f}{best}")
