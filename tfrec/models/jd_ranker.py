@@ -1,4 +1,4 @@
-"""JD-Tower as a ranker: GPT reads what was shown and liked, the candidate asks it."""
+"""JD-Tower as a ranker: GPT reads what was shown and liked, and the candidate asks it."""
 
 from collections.abc import Mapping
 
@@ -12,23 +12,24 @@ from tfrec.features.impression_rows import CONTEXT
 from tfrec.features.impression_windows import ImpressionWindows
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.features.vocabulary import NUM_SPECIAL
-from tfrec.layers.factorization_machine import pairwise_interactions
 from tfrec.layers.gpt_blocks import GPTBlocks, new_gpt
 from tfrec.models.ranking_model import Impression, RankingModel, build_mlp, history_statistics
 
 
 class JDRanker(RankingModel):
-    r"""A causal GPT over the history, attention of the candidate over its states, and an MLP.
+    r"""A causal GPT over the history, attention of the candidate over it, and an MLP.
 
-    With $e_j$ the items of the history, $l_j$ the embedding of whether they were liked, and $v$ the candidate,
+    With $e_j$ the items of the history, $t_j = e_j + l_j$ with the embedding $l_j$ of whether each was liked, and $v$
+    the candidate,
 
-    $$ s_{1 \dots n} = \mathrm{GPT}(e_1 + l_1, \dots, e_n + l_n), \qquad
-       a = \mathrm{Attention}(v, s_{1 \dots n}), \qquad
-       z = b + \mathrm{MLP}([v_1; \dots; v_m; s_n; a]) $$
+    $$ s_{1 \dots n} = \mathrm{GPT}(t_1, \dots, t_n), \qquad
+       z = b + \mathrm{MLP}\big([v_1; \dots; v_m; s_n; A(v, s, s); A(v, e, t)]\big) $$
 
-    The GPT is SASRec's use of it (Kang and McAuley 2018, "Self-attentive sequential recommendation"), with feedback
-    among the tokens as in Zhai et al. 2024, "Actions speak louder than words: trillion-parameter sequential transducers
-    for generative recommendations", section 2.2; the attention is JD-Tower's Transformer head.
+    where $A(q, k, v)$ is attention with queries, keys and values (Vaswani et al. 2017, "Attention is all you need",
+    section 3.2). The GPT is SASRec's use of it (Kang and McAuley 2018, "Self-attentive sequential recommendation"),
+    with feedback among the tokens as in Zhai et al. 2024, "Actions speak louder than words: trillion-parameter
+    sequential transducers for generative recommendations", section 2.2. The second attention is what neighbours do: how
+    were items liked that are like the candidate?
 
     It is trained on whole histories at once, every place an example: what other rankers see once for each impression
     that follows, it reads once for all of them.
@@ -41,6 +42,7 @@ class JDRanker(RankingModel):
     """
 
     import os
+
     use_fm = bool(os.environ.get("USE_FM"))
 
     def build_architecture(self) -> None:
@@ -140,7 +142,6 @@ class JDRanker(RankingModel):
         size = self.settings.embedding_size
         inputs = [tf.reshape(fields, [-1, self.num_fields * size]), tf.reshape(known, [-1, 3 * size])]
         outputs = self.mlp(tf.concat(inputs, axis=1), training=training)
-        if self.use_fm: outputs += tf.cast(pairwise_interactions(fields), outputs.dtype)[:, tf.newaxis]
         return tf.reshape(tf.cast(outputs, tf.float32), tf.shape(length))
 
     def compute_loss(
@@ -165,7 +166,7 @@ def _rows(values: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
 
 
 def _running_mean(vectors: tf.Tensor, mask: tf.Tensor, past: tf.Tensor) -> tf.Tensor:
-    """The mean of the first `past` vectors that the mask keeps, [batch_size, longest, size]; zero where there are none."""
+    """The mean of those of the first `past` vectors that the mask keeps, [batch_size, longest, size]; zero for none."""
     kept = tf.cast(mask, vectors.dtype)[..., tf.newaxis]
     sums = tf.cumsum(tf.concat([vectors * kept, kept], axis=-1), axis=1)
     sums = tf.gather(tf.pad(sums, [[0, 0], [1, 0], [0, 0]]), past, batch_dims=1)
