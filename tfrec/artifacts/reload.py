@@ -25,11 +25,12 @@ def check_reloaded(folder: Path, signatures: Served, examples: Mapping[str, Tens
     Raises:
         ExportError: An answer differs, or a request fails.
     """
-    endpoints = signatures.endpoints()
-    live = {}
-    for name, inputs in examples.items():
-        function = tf.function(endpoints[name][0], autograph=False)
-        live[name] = _numpy(function(**{key: tf.constant(value) for key, value in inputs.items()}))
+    functions = {name: function for name, (function, _) in signatures.endpoints().items()}
+    traced = {function: tf.function(function, autograph=False) for function in set(functions.values())}
+    live = {
+        name: _numpy(traced[functions[name]](**{key: tf.constant(value) for key, value in inputs.items()}))
+        for name, inputs in examples.items()
+    }
     reloaded = tf.saved_model.load(str(folder))
 
     def in_python(name: str, inputs: Tensors) -> Tensors:

@@ -74,10 +74,12 @@ def write_version(
         archive = keras.export.ExportArchive()
         for table in signatures.lookup_tables:
             archive.track(table)
+        traced = {}  # One graph for serving_default and the signature that it is.
         for name, (function, inputs) in signatures.endpoints().items():
-            endpoint = tf.function(function, autograph=False)
-            endpoint.get_concrete_function(**inputs)
-            archive.add_endpoint(name, endpoint)
+            if function not in traced:
+                traced[function] = tf.function(function, autograph=False)
+                traced[function].get_concrete_function(**inputs)
+            archive.add_endpoint(name, traced[function])
         # The archive finds the variables that the endpoints use; tracking the layers too would write them twice.
         archive.write_out(str(folder), verbose=False)
         (folder / CARD).parent.mkdir()
