@@ -48,6 +48,33 @@ def test_sections_that_a_recipe_leaves_out_have_their_defaults(tmp_path: Path) -
     assert config.model.embedding_size == 64
 
 
+RANKER = {"data.source": "movielens-100k", "model.name": "jd_ranker"}
+
+
+def test_a_ranker_has_defaults_of_its_own() -> None:
+    config = Config.load(None, RANKER)
+    assert config.ranks
+    assert config.evaluation.monitor == "auc"
+    assert config.training.batch_size == 32
+    assert config.features.history_labels
+    assert not Config.load(None, RANKER | {"model.name": "din"}).features.history_labels
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"features.history_labels": False}, "reads what was not liked too"),
+        ({"evaluation.monitor": "grouped_auc"}, "needs users with several impressions in validation"),
+        ({"model.name": "din", "data.events": ["click"]}, "Leave data.events empty"),
+        ({"model.name": "two_tower", "features.history_labels": True}, "does not read features.history_labels"),
+        ({"model.name": "two_tower", "evaluation.monitor": "auc"}, "is ndcg@10 or another metric of ranked lists"),
+        ({"model.name": "din", "model.num_blocks": 3}, "Unknown configuration key 'model.num_blocks'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(settings: dict, expected: str) -> None:
+    assert expected in message(None, RANKER | settings)
+
+
 def test_jd_tower_has_a_batch_size_of_its_own() -> None:
     data, model = {"source": "movielens-100k"}, JDTowerConfig(name="jd_tower")
     assert Config(data=data, model=model).training.batch_size == 32

@@ -135,6 +135,23 @@ def test_everything_that_a_request_tells_is_heard(client: Client, change: dict[s
     assert (np.abs(before[:3] - after[:3]) > 1e-6).all()
 
 
+def test_who_is_not_told_is_who_is_not_known(client: Client) -> None:
+    nobody, stranger = (
+        client.predict("rank", request(user_id=np.array([id], object)))["probabilities"] for id in ("", "no such user")
+    )
+    np.testing.assert_array_equal(nobody, stranger)
+
+
+def test_a_label_is_whether_it_was_liked(client: Client) -> None:
+    """A grade of five is no more than a like, and what is not known is none."""
+    liked, graded, unknown = (
+        client.predict("rank", request(history_labels=np.array([[label, 0, 0, 0, 0, 0]], np.float32)))["probabilities"]
+        for label in (1, 5, np.nan)
+    )
+    np.testing.assert_array_equal(liked, graded)
+    assert np.isfinite(unknown).all()
+
+
 def test_a_candidate_does_not_depend_on_the_others(client: Client) -> None:
     [together] = client.predict("rank", request())["probabilities"]
     for place, id in enumerate(["item-1", "item-2", "no such item"]):

@@ -1,5 +1,6 @@
 """Every model that predicts the click: one contract, and each architecture's own equation."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -268,6 +269,33 @@ class TestFields:
         model = build_ranker(config, data)
         rows = model.rows(data, TEST)
         assert np.isfinite(model.predict_logits(rows)).all()
+
+    def test_columns_may_be_called_like_anything(self, build: Callable[..., RankingModel]) -> None:
+        """Of the context's columns none takes the place of what the model calls the same."""
+        config = ranker_config("dnn")
+        plain = prepare_ranker(config)
+        names = ("item", "user", "label")
+        renamed = dataclasses.replace(
+            plain,
+            context_columns=tuple(
+                dataclasses.replace(column, name=name)
+                for column, name in zip(plain.context_columns, names, strict=True)
+            ),
+            context=dict(zip(names, plain.context.values(), strict=True)),
+        )
+        logits = []
+        for data in (plain, renamed):
+            tf.keras.utils.set_random_seed(0)
+            model = build_ranker(config, data)
+            logits.append(model.predict_logits(model.rows(data, TEST)))
+        np.testing.assert_array_equal(*logits)
+
+    def test_training_hides_attributes(self, build: Callable[..., RankingModel], prepared: PreparedImpressions) -> None:
+        model = build("logistic_regression", **{"model.attribute_dropout": 0.999, "model.id_dropout": 0.0})
+        inputs = batch(model, prepared, [3, 4])
+        changed = {**inputs, "context/device": 5 - inputs["context/device"]}
+        np.testing.assert_array_equal(model(inputs, training=True)["logits"], model(changed, training=True)["logits"])
+        assert (model(inputs)["logits"] != model(changed)["logits"]).numpy().any()
 
     def test_the_text_is_a_field(self, tiny_backbone: Path, tmp_path: Path) -> None:
         config = ranker_config("dnn", tiny_backbone)

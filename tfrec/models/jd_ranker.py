@@ -13,7 +13,13 @@ from tfrec.features.impression_windows import ImpressionWindows
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.features.vocabulary import NUM_SPECIAL
 from tfrec.layers.gpt_blocks import GPTBlocks, new_gpt
-from tfrec.models.ranking_model import Impression, RankingModel, build_mlp, history_statistics
+from tfrec.models.ranking_model import (
+    ItemTable,
+    Past,
+    RankingModel,
+    build_mlp,
+    history_statistics,
+)
 
 
 class JDRanker(RankingModel):
@@ -111,9 +117,13 @@ class JDRanker(RankingModel):
         tokens = vectors + self.label_embedding(tf.cast(labels > 0, tf.int32))
         return tf.concat([self.gpt(tokens, training=training), self.item_norm(vectors), tokens], axis=-1)
 
-    def logit(self, impression: Impression, training: bool) -> tf.Tensor:
-        candidate, seen = impression.candidate[:, tf.newaxis], impression.mask[:, tf.newaxis]
-        return self._logits(impression.fields, candidate, impression.history, seen, training)[:, 0]
+    def candidate_logits(self, table: ItemTable, items: tf.Tensor, past: Past, training: bool) -> tf.Tensor:
+        """As of every ranker; but the history is read once for all candidates."""
+        num_candidates = tf.shape(items)[1]
+        vectors = tf.gather(table.vectors, items)  # [batch_size, num_candidates, num_item_fields, embedding_size]
+        fields = self.all_fields(_rows(vectors, tf.shape(items)), tf.repeat(past.fields, num_candidates, axis=0))
+        seen = tf.repeat(past.mask[:, tf.newaxis], num_candidates, axis=1)
+        return self._logits(fields, tf.reduce_sum(vectors, axis=2), past.history, seen, training)
 
     def _logits(
         self, fields: tf.Tensor, candidates: tf.Tensor, read: tf.Tensor, seen: tf.Tensor, training: bool

@@ -56,6 +56,24 @@ class Impression(NamedTuple):
     mask: tf.Tensor
 
 
+class Past(NamedTuple):
+    """What is known of users, whatever the candidate; the shapes are those of an Impression.
+
+    Attributes:
+        fields: [batch_size, num_other_fields, embedding_size], of users, context and histories.
+        weight: Of these.
+        history: What `read_history` makes of it.
+        labels: As of an Impression.
+        mask: As of an Impression.
+    """
+
+    fields: tf.Tensor
+    weight: tf.Tensor
+    history: tf.Tensor
+    labels: tf.Tensor
+    mask: tf.Tensor
+
+
 class RankingModel(keras.Model):
     """Fields with a vector each, and an architecture that makes a logit of them.
 
@@ -65,7 +83,8 @@ class RankingModel(keras.Model):
 
     What the item's fields are gathered from are constants and not weights: see RetrievalModel.
 
-    A subclass says whether features have vectors, weights or both, and makes a logit of an Impression in `logit`.
+    A subclass says whether features have vectors, weights or both, and makes a logit of an Impression in `logit`; or, if
+    it can do more for all candidates of a user at once, logits in `candidate_logits`.
 
     Call arguments:
         inputs: What ImpressionRows makes.
@@ -134,9 +153,9 @@ class RankingModel(keras.Model):
     def build_architecture(self) -> None:
         """Makes and builds the layers that `logit` needs."""
 
-    @abstractmethod
     def logit(self, impression: Impression, training: bool) -> tf.Tensor:
         """The log-odds of a click, without the bias: float32 [batch_size]."""
+        raise NotImplementedError
 
     def read_history(self, vectors: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:
         """What an architecture makes of histories, once for all candidates of a user.
@@ -226,22 +245,35 @@ class RankingModel(keras.Model):
             fields = tf.concat([fields, _mean(history, mask & (labels > 0))[:, tf.newaxis]], axis=1)
             if self.history_config.labels:
                 fields = tf.concat([fields, _mean(history, mask & (labels <= 0))[:, tf.newaxis]], axis=1)
-        history = self.read_history(history, labels, mask, training)
-        user = (fields, weight, history, labels, mask)
-        if inputs["item_place"].shape.rank == 2:
-            # A row for each candidate: [batch_size * num_candidates, …]
-            user = tuple(tf.repeat(each, shape[1], axis=0) for each in user)
-        fields, weight, history, labels, mask = user
-        item = tf.reshape(inputs["item_place"], [-1])
+        past = Past(fields, weight, self.read_history(history, labels, mask, training), labels, mask)
+        items = tf.reshape(inputs["item_place"], [tf.shape(mask)[0], -1])  # [batch_size, num_candidates]
+        logits = self.candidate_logits(table, items, past, training)
+        return tf.reshape(self.bias + tf.cast(logits, tf.float32), shape)
+
+    def candidate_logits(self, table: ItemTable, items: tf.Tensor, past: Past, training: bool) -> tf.Tensor:
+        """The log-odds of each candidate, without the bias: [batch_size, num_candidates].
+
+        Args:
+            table: Of some items.
+            items: Rows of the table, int32 [batch_size, num_candidates].
+            past: What is known of the users.
+            training: As in a call.
+        """
+        # A row for each candidate: [batch_size * num_candidates, …]
+        of_rows = past
+        if items.shape[1] != 1:
+            of_rows = Past(*(tf.repeat(each, tf.shape(items)[1], axis=0) for each in past))
+        chosen = tf.reshape(items, [-1])
+        vectors = tf.gather(table.vectors, chosen)
         impression = Impression(
-            fields=self.all_fields(tf.gather(table.vectors, item), fields),
-            weight=tf.gather(table.weights, item) + weight,
-            candidate=tf.gather(sums, item),
-            history=history,
-            labels=labels,
-            mask=mask,
+            fields=self.all_fields(vectors, of_rows.fields),
+            weight=tf.gather(table.weights, chosen) + of_rows.weight,
+            candidate=tf.reduce_sum(vectors, axis=1),
+            history=of_rows.history,
+            labels=of_rows.labels,
+            mask=of_rows.mask,
         )
-        return tf.reshape(self.bias + tf.cast(self.logit(impression, training), tf.float32), shape)
+        return tf.reshape(self.logit(impression, training), tf.shape(items))
 
     def other_fields(self, features: Mapping[str, tf.Tensor], num_rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Of users, context and histories: vectors [num_rows, num_other_fields, embedding_size], weights [num_rows]."""
