@@ -83,8 +83,8 @@ class RankingModel(keras.Model):
 
     What the item's fields are gathered from are constants and not weights: see RetrievalModel.
 
-    A subclass says whether features have vectors, weights or both, and makes a logit of an Impression in `logit`; or, if
-    it can do more for all candidates of a user at once, logits in `candidate_logits`.
+    A subclass says whether features have vectors, weights or both, and makes a logit of an Impression in `logit`; or,
+    if it can do more for all candidates of a user at once, logits in `candidate_logits`.
 
     Call arguments:
         inputs: What ImpressionRows makes.
