@@ -16,11 +16,14 @@ import numpy as np
 from recorded_runs import markdown_row, record_run, with_spread, write_lines
 
 RECIPE, JD_RECIPE = "movielens-1m/din", "movielens-1m/jd_ranker"
+# Ids and attributes, and the one item before.
+BARE = ["model.use_text=false", "features.history_labels=false", "features.history_length=1"]
 MODELS = {
     "logistic_regression": (RECIPE, ["model.name=logistic_regression", "training.epochs=30"]),
     "dnn": (RECIPE, ["model.name=dnn"]),
     "wide_and_deep": (RECIPE, ["model.name=wide_and_deep"]),
     "deepfm": (RECIPE, ["model.name=deepfm"]),
+    "deepfm, no text and history": (RECIPE, ["model.name=deepfm", *BARE]),
     "dcn_v2": (RECIPE, ["model.name=dcn_v2"]),
     "din": (RECIPE, []),
     "jd_ranker": (JD_RECIPE, []),
