@@ -1,5 +1,6 @@
 """A model that predicts the click, from the checkpoint to the answer of a server."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,6 +64,10 @@ def client(address: str) -> Iterator[Client]:
 
 @pytest.mark.parametrize("name", [name for name in RANKER_NAMES if name != "din"])
 def test_every_architecture_exports(name: str, prepared: PreparedImpressions, tmp_path: Path) -> None:
+    # TensorFlow writes inputs in small letters, whatever a column is called.
+    columns = [dataclasses.replace(column, name=column.name.title()) for column in prepared.context_columns]
+    context = {name.title(): array for name, array in prepared.context.items()}
+    prepared = dataclasses.replace(prepared, context_columns=tuple(columns), context=context)
     signatures = RankSignatures(build_ranker(ranker_config(name), prepared), prepared, Calibration())
     write_version(signatures, signatures.examples([["item-3"]]), prepared.titles, {}, tmp_path / "clicks")
     assert (tmp_path / "clicks/1/saved_model.pb").is_file()

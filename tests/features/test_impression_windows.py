@@ -30,7 +30,7 @@ def test_a_short_history_is_one_window() -> None:
     assert both["user"] == [2, 3]
     assert both["item"] == [[2, 3, 4, 5, 6, 7, 8], [10, 11, 0, 0, 0, 0, 0]]
     assert both["label"] == [[0, 1, 0, 1, 0, 1, 0], [0, 1, 0, 0, 0, 0, 0]]
-    assert both["asked"] == [[True] * 7, [True] * 2 + [False] * 5]
+    assert both["asked"] == [[1] * 7, [1, 1, 0, 0, 0, 0, 0]]
     # What was shown at the same time is no history.
     assert both["past"] == [[0, 1, 2, 3, 4, 5, 6], [0, 0, 0, 0, 0, 0, 0]]
 
@@ -40,7 +40,7 @@ def test_a_long_history_is_asked_once_everywhere_with_half_a_window_before_it() 
     assert len(windows(4)) == 4
     three = batch(4, [0, 1, 2])
     assert three["item"] == [[2, 3, 4, 5], [4, 5, 6, 7], [5, 6, 7, 8]]
-    assert three["asked"] == [[True] * 4, [False, False, True, True], [False, False, False, True]]
+    assert three["asked"] == [[1, 1, 1, 1], [0, 0, 1, 1], [0, 0, 0, 1]]
     assert three["past"] == [[0, 1, 2, 3], [0, 1, 2, 3], [0, 1, 2, 3]]
 
 
@@ -48,7 +48,7 @@ def test_every_training_impression_is_asked_once() -> None:
     for length in (1, 2, 3, 5, 100):
         each = windows(length)
         asked = each.batch(each.numbers)
-        items = tf.boolean_mask(asked["item"], asked["asked"]).numpy()
+        items = tf.boolean_mask(asked["item"], asked["asked"] > 0).numpy()
         assert sorted(items.tolist()) == [2, 3, 4, 5, 6, 7, 8, 10, 11]
         assert each.num_asked == 9
 
@@ -62,5 +62,5 @@ def test_of_another_part_only_the_windows_that_ask() -> None:
     each = ImpressionWindows(divide(ROWS, "leave_last_out"), {}, HistoryConfig(4, labels=True), VALIDATION)
     [asked] = each.in_order()
     assert asked["item"].numpy().tolist() == [[6, 7, 8, 9], [10, 11, 5, 0]]
-    assert asked["asked"].numpy().tolist() == [[False, False, False, True], [False, False, True, False]]
+    assert asked["asked"].numpy().tolist() == [[0, 0, 0, 1], [0, 0, 1, 0]]
     assert asked["past"].numpy().tolist() == [[0, 1, 2, 3], [0, 0, 2, 0]]

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -95,6 +96,24 @@ class TestContract:
         ]
         assert not unmoved
 
+    @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+    def test_it_computes_in_half_precision(
+        self, name: str, policy: str, build: Callable[..., RankingModel], prepared: PreparedImpressions
+    ) -> None:
+        keras.config.set_dtype_policy(policy)
+        try:
+            model = build(name)
+            examples = model.examples(ranker_config(name).features, prepared)
+            inputs = examples.batch(examples.numbers[:16])
+            half = model.compute_loss(inputs, None, model(inputs, training=False))
+        finally:
+            keras.config.set_dtype_policy("float32")
+        model = build(name)  # With the same seed the same weights.
+        model.examples(ranker_config(name).features, prepared)
+        full = model.compute_loss(inputs, None, model(inputs, training=False))
+        assert half.dtype == tf.float32
+        assert half.numpy() == pytest.approx(full.numpy(), rel=0.02)
+
     def test_it_learns_what_there_is_to_learn(self, name: str, prepared: PreparedImpressions, tmp_path: Path) -> None:
         histories = {"training.batch_size": 4} if name == "jd_ranker" else {}
         run = Run.create(tmp_path / "run", ranker_config(name, **histories))
@@ -159,7 +178,7 @@ class TestJDRanker:
         windows = model.examples(self.config.features, prepared)
         inputs = windows.batch(windows.numbers)
         outputs = model(inputs)
-        labels = tf.boolean_mask(inputs["label"], inputs["asked"]).numpy()
+        labels = tf.boolean_mask(inputs["label"], inputs["asked"] > 0).numpy()
         expected = log_losses(labels, outputs["logits"].numpy()).mean()
         assert model.compute_loss(inputs, None, outputs).numpy() == pytest.approx(expected, rel=1e-5)
 

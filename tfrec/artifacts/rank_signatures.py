@@ -67,7 +67,7 @@ class RankSignatures(tf.Module):
             HISTORY: tf.TensorSpec(shape, tf.string),
             **({LABELS: tf.TensorSpec(shape, tf.float32)} if self.reads_labels else {}),
             **({} if self.user_vocabulary is None else {USER: tf.TensorSpec([None], tf.string)}),
-            **{encoder.column.name: encoder.column.raw_spec() for encoder in self.encoders.values()},
+            **{encoder.column.input_name: encoder.column.raw_spec() for encoder in self.encoders.values()},
         }
         bids = {BIDS: tf.TensorSpec([None, None], tf.float32), FLOOR: tf.TensorSpec([None], tf.float32)}
         return {
@@ -94,7 +94,7 @@ class RankSignatures(tf.Module):
         user = {"history": history, "history_place": history, **context}
         if self.user_vocabulary is not None:
             user["user_id"] = tf.gather(self.user_rows, self.user_vocabulary(inputs[USER]))
-        user |= {name: encoder(inputs[encoder.column.name]) for name, encoder in self.encoders.items()}
+        user |= {name: encoder(inputs[encoder.column.input_name]) for name, encoder in self.encoders.items()}
         logits = self.model.score(self.table, {**user, "item_place": candidates})
         probabilities = tf.sigmoid(self._calibrated(logits))
         return {"probabilities": tf.where(candidates == PADDING, 0.0, probabilities)}
@@ -134,7 +134,7 @@ class RankSignatures(tf.Module):
         if self.user_vocabulary is not None:
             inputs[USER] = np.array(["no such user"] * len(rows), object)
         columns = [encoder.column for encoder in self.encoders.values()]
-        inputs |= {column.name: column.example(len(rows)) for column in columns}
+        inputs |= {column.input_name: column.example(len(rows)) for column in columns}
         # So far apart that what a probability loses in the last digits changes no order.
         bids = np.tile(np.array([4.0, 2.0, 1.0, 0.5], np.float32) ** 4, (len(rows), 1))
         auction = {**inputs, BIDS: bids, FLOOR: np.zeros(len(rows), np.float32)}

@@ -105,7 +105,7 @@ class Signatures(tf.Module):
         """Name -> function of named tensors, and what they are."""
         user = {
             **self._history_inputs(),
-            **{encoder.column.name: encoder.column.raw_spec() for encoder in self.user_encoders},
+            **{encoder.column.input_name: encoder.column.raw_spec() for encoder in self.user_encoders},
         }
         history = {**user, EXCLUDED: tf.TensorSpec([None, None], tf.string)}
         text = {"text": tf.TensorSpec([None], tf.string)}
@@ -188,7 +188,7 @@ class Signatures(tf.Module):
         read = vectors if self.words is None else tf.gather(self.words, history)
         if self.interaction_context is not None:
             read = self.interaction_context(vectors, mask, context, training=False)
-        features = {each.column.name: each(inputs[each.column.name]) for each in self.user_encoders}
+        features = {each.column.name: each(inputs[each.column.input_name]) for each in self.user_encoders}
         query = self.user_tower(read, mask, features, training=False)
         return _User(query, vectors, mask, tf.reduce_any(mask, axis=1, keepdims=True))
 
@@ -225,7 +225,7 @@ class Signatures(tf.Module):
             hours = np.cumsum(filled, axis=1) ** 2
             user[TIMES] = np.where(filled, 1_700_000_000 + 3600 * hours, 0).astype(np.int64)
         for encoder in self.user_encoders:
-            user[encoder.column.name] = encoder.column.example(len(rows))
+            user[encoder.column.input_name] = encoder.column.example(len(rows))
         recommend = {**user, EXCLUDED: np.array([[id] for id in ids], object)}
         # The catalogue's first and last item, one that is unknown, and padding.
         candidates = np.array([[self.ids[0], id, "no such item", self.ids[-1], ""] for id in ids], object)

@@ -71,6 +71,11 @@ class Column:
         return asdict(self)
 
     @property
+    def input_name(self) -> str:
+        """What a request calls it: TensorFlow writes the inputs of a signature in small letters."""
+        return self.name.lower()
+
+    @property
     def is_number(self) -> bool:
         """Whether its raw values are single numbers."""
         return self.kind in ("numeric", "binned")
@@ -92,8 +97,8 @@ class Column:
     def raw_spec(self) -> tf.TensorSpec:
         """What a serving request brings: "" and NaN are missing."""
         if self.kind == "categorical":
-            return tf.TensorSpec([None], tf.string, self.name)
-        return tf.TensorSpec([None] if self.is_number else [None, self.size], tf.float32, self.name)
+            return tf.TensorSpec([None], tf.string, self.input_name)
+        return tf.TensorSpec([None] if self.is_number else [None, self.size], tf.float32, self.input_name)
 
     def missing(self, num_rows: tf.Tensor | int) -> tf.Tensor:
         """Raw values that say that nothing is known: "" or NaN."""

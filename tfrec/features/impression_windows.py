@@ -77,9 +77,9 @@ class ImpressionWindows(EpochBatches):
 
         Returns:
             user: int32 [batch_size] user indices. item: int32 [batch_size, longest] item indices, oldest first, padded
-            at the end to the longest. label: float32 of the same shape, 0 where padded. asked: bool, which of them are
-            examples. past: int32, how many of the window's places, from its first, are the history of each. And the
-            encoded columns of the impressions, by name, behind CONTEXT: [batch_size, longest, …].
+            at the end to the longest. label: float32 of the same shape, 0 where padded. asked: int32, 1 for those that
+            are examples. past: int32, how many of the window's places, from its first, are the history of each. And
+            the encoded columns of the impressions, by name, behind CONTEXT: [batch_size, longest, …].
         """
         starts, asked_from, ends = (
             tf.gather(each, numbers)[:, tf.newaxis] for each in (self._starts, self._asked_from, self._ends)
@@ -93,7 +93,8 @@ class ImpressionWindows(EpochBatches):
             "item": tf.where(filled, columns["item"], 0),
             "label": tf.where(filled, columns["label"], 0.0),
             "user": tf.gather(self._users, numbers),
-            "asked": filled & (places >= asked_from) & tf.gather(self._is_asked, safe),
+            # No bool: tf.distribute can't put those of several devices together.
+            "asked": tf.cast(filled & (places >= asked_from) & tf.gather(self._is_asked, safe), tf.int32),
             "past": tf.where(filled, tf.cast(tf.maximum(tf.gather(self._past, safe) - starts, 0), tf.int32), 0),
         }
 

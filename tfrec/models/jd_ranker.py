@@ -86,7 +86,7 @@ class JDRanker(RankingModel):
         return np.concatenate([self._windows(batch)["logits"].numpy() for batch in windows.in_order()])
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
-        items, labels, asked, past = (inputs[name] for name in ("item", "label", "asked", "past"))
+        items, labels, past = (inputs[name] for name in ("item", "label", "past"))
         shape = tf.shape(items)  # [batch_size, longest]
         distinct, places = tf.unique(tf.reshape(items, [-1]))
         table = self.item_table(distinct, training=training)
@@ -110,7 +110,7 @@ class JDRanker(RankingModel):
         others = tf.concat([others, *(_rows(mean[:, :, tf.newaxis], shape) for mean in means)], axis=1)
         read = self.read_history(sums, labels, is_known, training)
         logits = self._logits(self.all_fields(tf.gather(table.vectors, places), others), sums, read, seen, training)
-        return {"logits": tf.boolean_mask(self.bias + logits, asked)}
+        return {"logits": tf.boolean_mask(self.bias + logits, inputs["asked"] > 0)}
 
     def read_history(self, vectors: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:
         """The states of the GPT, the items, and the items with what was thought of them, side by side."""
@@ -163,7 +163,7 @@ class JDRanker(RankingModel):
         training: bool = True,
     ) -> tf.Tensor:
         """The binary cross-entropy, on average over batches the mean over impressions; see JDTower."""
-        labels = tf.boolean_mask(x["label"], x["asked"])
+        labels = tf.boolean_mask(x["label"], x["asked"] > 0)
         context = tf.distribute.get_replica_context()
         num_devices = 1 if context is None else context.num_replicas_in_sync
         num_windows = tf.cast(tf.shape(x["item"])[0] * num_devices, tf.float32)

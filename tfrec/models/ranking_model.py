@@ -100,14 +100,13 @@ class RankingModel(keras.Model):
 
     has_vectors, has_weights = True, False
     """Whether each feature has a vector, and a weight as in a logistic regression."""
-    pools_history = True
-    """Whether the means of what was liked and of what was not are fields."""
 
     text_encoder = None
     encodes_catalogue = False
 
     def __init__(self, settings: RankerConfig, features: FeaturesConfig, prepared: PreparedImpressions) -> None:
-        super().__init__(name=settings.name)
+        # Labels and counts are float32 under every precision policy; the layers cast what they read.
+        super().__init__(name=settings.name, autocast=False)
         self.settings = settings
         self.history_config = HistoryConfig(features.history_length, features.history_labels)
         self.num_items = len(prepared.items.ids)
@@ -137,7 +136,7 @@ class RankingModel(keras.Model):
             layers += [self.item_weights, self.other_weights]
         for layer in layers:
             layer.build()
-        num_means = (1 + features.history_labels) if self.pools_history else 0
+        num_means = 1 + features.history_labels
         self.num_fields = (len(item_fields) + len(other_fields) + num_means) if has_vectors else 0
         self.bias = self.add_weight(
             shape=(), initializer=keras.initializers.Constant(_log_odds(prepared)), name="bias", dtype="float32"
@@ -235,20 +234,20 @@ class RankingModel(keras.Model):
                 USER and CONTEXT.
             training: As in a call.
         """
-        labels, shape = inputs["history_label"], tf.shape(inputs["item_place"])
-        mask = inputs["history"] >= NUM_SPECIAL
+        labels, mask = inputs["history_label"], inputs["history"] >= NUM_SPECIAL
         others = {**(self.hide_some(inputs) if training else inputs), **history_statistics(*_counts(mask, labels))}
         sums = tf.reduce_sum(table.vectors, axis=1)
         history = tf.gather(sums, inputs["history_place"])
         fields, weight = self.other_fields(others, tf.shape(mask)[0])
-        if self.has_vectors and self.pools_history:
+        if self.has_vectors:
             fields = tf.concat([fields, _mean(history, mask & (labels > 0))[:, tf.newaxis]], axis=1)
             if self.history_config.labels:
                 fields = tf.concat([fields, _mean(history, mask & (labels <= 0))[:, tf.newaxis]], axis=1)
         past = Past(fields, weight, self.read_history(history, labels, mask, training), labels, mask)
-        items = tf.reshape(inputs["item_place"], [tf.shape(mask)[0], -1])  # [batch_size, num_candidates]
-        logits = self.candidate_logits(table, items, past, training)
-        return tf.reshape(self.bias + tf.cast(logits, tf.float32), shape)
+        items = inputs["item_place"]
+        candidates = items[:, tf.newaxis] if items.shape.rank == 1 else items
+        logits = self.candidate_logits(table, candidates, past, training)
+        return tf.reshape(self.bias + tf.cast(logits, tf.float32), tf.shape(items))
 
     def candidate_logits(self, table: ItemTable, items: tf.Tensor, past: Past, training: bool) -> tf.Tensor:
         """The log-odds of each candidate, without the bias: [batch_size, num_candidates].
@@ -308,7 +307,7 @@ class RankingModel(keras.Model):
         return np.concatenate(parts)
 
     def validation_logits(self, prepared: PreparedImpressions) -> np.ndarray:
-        """Those of the validation impressions, which pick the epoch and calibrate."""
+        """Those of the validation impressions, which pick the epoch."""
         return self.predict_logits(self.rows(prepared, VALIDATION))
 
     def validate(self, prepared: PreparedImpressions, config: Config) -> dict[str, float]:

@@ -142,7 +142,7 @@ def prepare_impressions(
 
 def _require_distinct(names: dict[str, tuple[str, ...]]) -> None:
     """Users' attributes and the context of a request are inputs side by side."""
-    taken = set(names["user"]) & set(names["context"])
+    taken = {name.lower() for name in names["user"]} & {name.lower() for name in names["context"]}
     if taken:
         raise InputError(
             "Expected users and interactions without columns of the same name, which a request could not tell apart. "
