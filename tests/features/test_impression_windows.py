@@ -53,6 +53,12 @@ def test_every_training_impression_is_asked_once() -> None:
         assert each.num_asked == 9
 
 
+def test_no_input_is_a_bool() -> None:
+    """Several devices' batches are put together, which TensorFlow can't do with bools."""
+    each = windows(4)
+    assert all(value.dtype != tf.bool for value in each.batch(each.numbers).values())
+
+
 def test_the_context_comes_along() -> None:
     assert batch(4, [2], hour=np.arange(13, dtype=np.int32))["context/hour"] == [[3, 4, 5, 6]]
 
