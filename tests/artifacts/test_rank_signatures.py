@@ -62,7 +62,19 @@ def client(address: str) -> Iterator[Client]:
         yield client
 
 
-@pytest.mark.parametrize("name", [name for name in RANKER_NAMES if name != "din"])
+EXPORTED = ("din", "deepfm")
+"""The one below, the other by the command line, in tests/test_click_commands.py."""
+LIKE_DEEPFM = ("dnn", "wide_and_deep")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if name in LIKE_DEEPFM else [])
+        for name in RANKER_NAMES
+        if name not in EXPORTED
+    ],
+)
 def test_every_architecture_exports(name: str, prepared: PreparedImpressions, tmp_path: Path) -> None:
     # TensorFlow writes inputs in small letters, whatever a column is called.
     columns = [dataclasses.replace(column, name=column.name.title()) for column in prepared.context_columns]
