@@ -14,6 +14,7 @@ from tfrec.config import Config, JDTowerConfig
 from tfrec.errors import InputError, TrainingError
 from tfrec.features.prepared import Prepared
 from tfrec.features.sequences import NextItemExamples
+from tfrec.models.two_tower import TwoTower
 from tfrec.training import trainer
 from tfrec.training.checkpoint import load_checkpoint, read_state, save_checkpoint
 from tfrec.training.run import Run
@@ -136,7 +137,7 @@ def test_a_finished_run_is_not_trained_again(trained: Trained, prepared: Prepare
 
 def test_early_stopping_keeps_the_best_epoch(prepared: Prepared, config: Config, tmp_path, monkeypatch) -> None:
     values = iter([0.2, 0.5, 0.4, 0.3, 0.9])
-    monkeypatch.setattr(trainer.ValidateAndSave, "_validate", lambda self: {"ndcg@10": next(values)})
+    monkeypatch.setattr(TwoTower, "validate", lambda self, prepared, config: {"ndcg@10": next(values)})
     run = Run.create(tmp_path / "run", changed(config, patience=2))
     run.metrics.write_text("those of other weights")
     state = train(run, prepared, tf.distribute.get_strategy())

@@ -84,9 +84,10 @@ def evaluate_clicks(
     tail = (1 - config.confidence) / 2
     estimates = {name: Estimate(mean) for name, mean in means.items()}
     if draws:
-        # A draw may hold no click.
-        intervals = {name: np.nanquantile(values, [tail, 1 - tail]).tolist() for name, values in resamples.items()}
-        estimates |= {name: Estimate(means[name], *interval) for name, interval in intervals.items()}
+        for name, values in resamples.items():
+            drawn = values[~np.isnan(values)]  # A draw may hold no click.
+            if len(drawn):
+                estimates[name] = Estimate(means[name], *np.quantile(drawn, [tail, 1 - tail]).tolist())
     return Report(
         name,
         len(labels),
