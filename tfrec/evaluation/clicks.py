@@ -84,10 +84,10 @@ def evaluate_clicks(
     tail = (1 - config.confidence) / 2
     estimates = {name: Estimate(mean) for name, mean in means.items()}
     if draws:
-        for name, values in resamples.items():
+        for metric, values in resamples.items():
             drawn = values[~np.isnan(values)]  # A draw may hold no click.
             if len(drawn):
-                estimates[name] = Estimate(means[name], *np.quantile(drawn, [tail, 1 - tail]).tolist())
+                estimates[metric] = Estimate(means[metric], *np.quantile(drawn, [tail, 1 - tail]).tolist())
     return Report(
         name,
         len(labels),
