@@ -78,6 +78,10 @@ class TestRows:
         assert model.compute_loss(inputs, None, outputs).numpy() == pytest.approx(expected, rel=1e-5)
 
 
+LIKE_DEEPFM = ("dnn", "wide_and_deep")
+"""What it is made of; they learn where it learns."""
+
+
 @pytest.mark.parametrize("name", RANKER_NAMES)
 class TestContract:
     def test_every_weight_learns(
@@ -113,26 +117,29 @@ class TestContract:
         assert half.dtype == tf.float32
         assert half.numpy() == pytest.approx(full.numpy(), rel=0.02)
 
-    def test_it_learns_what_there_is_to_learn(self, name: str, prepared: PreparedImpressions, tmp_path: Path) -> None:
-        histories = {"training.batch_size": 4, "features.history_length": 100} if name == "jd_ranker" else {}
-        run = Run.create(tmp_path / "run", ranker_config(name, **histories))
-        train(run, prepared, tf.distribute.get_strategy())
-        model = load_ranker(run, prepared)
-        rows = model.rows(prepared, TEST)
-        numbers = rows.numbers.numpy()
-        labels, truth = (
-            prepared.impressions.labels[numbers],
-            simulated().click_rates[prepared.impressions.rows[numbers]],
-        )
-        logits = load_calibration(run, model, prepared)(model.predict_logits(rows))
-        best = roc_auc_score(labels, truth)
-        # The simulator's own probabilities are the best there is. A few epochs come most of the way.
-        assert roc_auc_score(labels, logits) > 0.5 + 0.6 * (best - 0.5)
-        rate = prepared.impressions.labels[prepared.impressions.parts == TRAINING].mean()
-        assert (
-            log_losses(labels, logits).mean()
-            < log_losses(labels, np.full(len(labels), np.log(rate / (1 - rate)))).mean()
-        )
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LIKE_DEEPFM else []) for name in RANKER_NAMES]
+)
+def test_it_learns_what_there_is_to_learn(name: str, prepared: PreparedImpressions, tmp_path: Path) -> None:
+    histories = {"training.batch_size": 4, "features.history_length": 100} if name == "jd_ranker" else {}
+    run = Run.create(tmp_path / "run", ranker_config(name, **histories))
+    train(run, prepared, tf.distribute.get_strategy())
+    model = load_ranker(run, prepared)
+    rows = model.rows(prepared, TEST)
+    numbers = rows.numbers.numpy()
+    labels, truth = (
+        prepared.impressions.labels[numbers],
+        simulated().click_rates[prepared.impressions.rows[numbers]],
+    )
+    logits = load_calibration(run, model, prepared)(model.predict_logits(rows))
+    best = roc_auc_score(labels, truth)
+    # The simulator's own probabilities are the best there is. A few epochs come most of the way.
+    assert roc_auc_score(labels, logits) > 0.5 + 0.6 * (best - 0.5)
+    rate = prepared.impressions.labels[prepared.impressions.parts == TRAINING].mean()
+    assert (
+        log_losses(labels, logits).mean() < log_losses(labels, np.full(len(labels), np.log(rate / (1 - rate)))).mean()
+    )
 
 
 class TestJDRanker:
