@@ -76,7 +76,7 @@ def _lightgbm(recipe: str, data_root: Path, seed: int) -> dict:
     from tfrec.baselines.clicks import feature_codes
     from tfrec.config import Config, EvaluationConfig
     from tfrec.datasets import load_dataset, split_impressions
-    from tfrec.datasets.impressions import TEST, TRAINING, VALIDATION
+    from tfrec.datasets.splits import TEST, TRAINING, VALIDATION
     from tfrec.evaluation import evaluate_clicks, fit_calibration
     from tfrec.training.prepare import prepare_impressions
 

@@ -108,7 +108,7 @@ def _write_tables(arguments: argparse.Namespace) -> np.ndarray:
 def _of_truth(folder: Path, truth: np.ndarray) -> dict[str, float]:
     """What the true probabilities reach on the tested impressions."""
     from tfrec.config import EvaluationConfig
-    from tfrec.datasets.impressions import TEST
+    from tfrec.datasets.splits import TEST
     from tfrec.evaluation import evaluate_clicks
     from tfrec.features.prepared_impressions import PreparedImpressions
 

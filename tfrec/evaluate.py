@@ -102,7 +102,7 @@ def _test_lists(run: "Run", data_root: Path, rank_candidates: int) -> "tuple[lis
 def _test_clicks(run: "Run") -> "tuple[list[Report], int]":
     """Of a model that predicts the click, calibrated and not, and of the baselines; and how many are the model's."""
     from tfrec.baselines import click_baselines
-    from tfrec.datasets.impressions import TEST
+    from tfrec.datasets.splits import TEST
     from tfrec.evaluation import evaluate_clicks
     from tfrec.features.prepared_impressions import PreparedImpressions
     from tfrec.training.trainer import load_calibration, load_ranker

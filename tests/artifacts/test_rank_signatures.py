@@ -14,7 +14,7 @@ from tfrec.artifacts.export import export
 from tfrec.artifacts.rank_signatures import RankSignatures, calibrator
 from tfrec.artifacts.version import write_version
 from tfrec.config.models import RANKER_NAMES
-from tfrec.datasets.impressions import TEST
+from tfrec.datasets.splits import TEST
 from tfrec.evaluation import Calibration, fit_calibration
 from tfrec.evaluation.click_metrics import sigmoid
 from tfrec.features.prepared_impressions import PreparedImpressions

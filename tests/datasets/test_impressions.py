@@ -10,7 +10,7 @@ import pytest
 from tfrec.config import SplitConfig
 from tfrec.datasets import Dataset, Impressions, split_impressions
 from tfrec.datasets.assemble import assemble
-from tfrec.datasets.impressions import TEST, TRAINING, VALIDATION
+from tfrec.datasets.splits import TEST, TRAINING, VALIDATION
 from tfrec.errors import InputError
 
 Row = tuple[int, int, int, float]

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.datasets.test_impressions import ROWS, divide
-from tfrec.datasets.impressions import TEST, TRAINING
+from tfrec.datasets.splits import TEST, TRAINING
 from tfrec.features.impression_rows import HistoryConfig, ImpressionRows
 
 # In order: user 0 meets 2+, 0-, 1+, 3-; user 1 meets 3-, 1+, 0-, 2+. Indices of items and users are two more.

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.datasets.test_impressions import Row, divide
-from tfrec.datasets.impressions import VALIDATION
+from tfrec.datasets.splits import VALIDATION
 from tfrec.features.impression_rows import HistoryConfig
 from tfrec.features.impression_windows import ImpressionWindows
 

@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 
 from tests.models.ranking import prepare_ranker, ranker_config, simulated
 from tfrec.config.models import RANKER_NAMES
-from tfrec.datasets.impressions import TEST, TRAINING, VALIDATION
+from tfrec.datasets.splits import TEST, TRAINING, VALIDATION
 from tfrec.errors import InputError
 from tfrec.evaluation.click_metrics import log_losses
 from tfrec.features.prepared_impressions import PreparedImpressions
@@ -112,7 +112,6 @@ class TestContract:
         finally:
             keras.config.set_dtype_policy("float32")
         model = build(name)  # With the same seed the same weights.
-        model.examples(ranker_config(name).features, prepared)
         full = model.compute_loss(inputs, None, model(inputs, training=False))
         assert half.dtype == tf.float32
         assert half.numpy() == pytest.approx(full.numpy(), rel=0.02)

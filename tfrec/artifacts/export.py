@@ -14,7 +14,7 @@ from tfrec.artifacts.served import Served
 from tfrec.artifacts.signatures import Signatures
 from tfrec.artifacts.version import CARD, newest_version, write_version
 from tfrec.backbones.resolve import load_text_encoder
-from tfrec.datasets.impressions import TEST
+from tfrec.datasets.splits import TEST
 from tfrec.features.prepared import Prepared
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.features.vocabulary import NUM_SPECIAL

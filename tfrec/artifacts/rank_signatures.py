@@ -45,7 +45,6 @@ class RankSignatures(tf.Module):
         self.reads_labels = model.history_config.labels
         self.vocabulary = Vocabulary(prepared.items.ids.tolist(), name="item_vocabulary")
         # Variables, not constants: a graph must stay below 2 GB.
-        self.item_ids = tf.Variable(["", "", *prepared.items.ids], trainable=False, name="item_ids")
         table = model.item_table(tf.range(model.num_items + NUM_SPECIAL))
         self.table = ItemTable(
             tf.Variable(table.vectors, trainable=False, name="item_vectors"),

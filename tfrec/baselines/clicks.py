@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
 
-from tfrec.datasets.impressions import TEST, TRAINING
+from tfrec.datasets.splits import TEST, TRAINING
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.features.vocabulary import NUM_SPECIAL
 
@@ -30,8 +31,10 @@ def click_baselines(prepared: PreparedImpressions, labels_are_known: bool, seed:
     """
     impressions = prepared.impressions
     train, test = impressions.parts == TRAINING, impressions.parts == TEST
-    features = _one_hot(feature_codes(prepared, labels_are_known))
-    regression = LogisticRegression(C=0.1, max_iter=200).fit(features[train], impressions.labels[train])
+    features = np.stack(feature_codes(prepared, labels_are_known), axis=1)
+    one_hot = OneHotEncoder(handle_unknown="ignore", dtype=np.float32)
+    regression = make_pipeline(one_hot, LogisticRegression(C=0.1, max_iter=200))
+    regression.fit(features[train], impressions.labels[train])
     rate = impressions.labels[train].mean()
     return {
         "logistic regression": regression.decision_function(features[test]),
@@ -64,15 +67,3 @@ def feature_codes(prepared: PreparedImpressions, labels_are_known: bool) -> list
 
 def _doublings(counts: np.ndarray) -> np.ndarray:
     return np.log2(counts + 1).astype(np.int64)
-
-
-def _one_hot(codes: list[np.ndarray]) -> csr_matrix:
-    """[num_impressions, total number of values]"""
-    sizes = [int(code.max()) + 1 for code in codes]
-    offsets = np.cumsum([0, *sizes[:-1]])
-    columns = np.stack([code + offset for code, offset in zip(codes, offsets, strict=True)], axis=1)
-    num_rows, num_features = columns.shape
-    data = np.ones(columns.size, np.float32)
-    return csr_matrix(
-        (data, columns.ravel(), np.arange(num_rows + 1) * num_features), shape=(num_rows, int(sum(sizes)))
-    )

@@ -1,17 +1,15 @@
 """What users were shown, and whether they liked it: examples of models that predict the click."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from tfrec.config import SplitConfig
 from tfrec.datasets.dataset import Dataset
-from tfrec.datasets.splits import cut_timeline, draw_items, places_from_end
+from tfrec.datasets.splits import TEST, TRAINING, VALIDATION, divide, runs
 from tfrec.errors import InputError
 
-TRAINING, VALIDATION, TEST = 0, 1, 2
-PARTS = ("training", "validation", "test")
+PARTS = {TRAINING: "training", VALIDATION: "validation", TEST: "test"}
 
 
 @dataclass(frozen=True)
@@ -44,14 +42,13 @@ class Impressions:
     @property
     def first(self) -> np.ndarray:
         """The first impression of the same user, int64 [num_impressions]."""
-        starts = np.flatnonzero(np.diff(self.users, prepend=-1))
-        return np.repeat(starts, np.diff(starts, append=len(self)))
+        return np.repeat(*runs(self.users))
 
     def summary(self) -> str:
         """One sentence: how many there are of each part, and how many of them were liked."""
         parts = (
             f"{name} {np.count_nonzero(inside):,} ({self.labels[inside].mean():.1%} liked)"
-            for name, inside in ((name, self.parts == part) for part, name in enumerate(PARTS))
+            for name, inside in ((name, self.parts == part) for part, name in PARTS.items())
         )
         return f"impressions: {', '.join(parts)}."
 
@@ -86,7 +83,7 @@ def split_impressions(dataset: Dataset, config: SplitConfig) -> Impressions:
     users, times = dataset.user_codes[order], times[order]
     is_first = np.ones(len(order), bool)
     is_first[1:] = (users[1:] != users[:-1]) | (times[1:] != times[:-1])
-    parts = _SPLITS[config.kind](dataset, config, order).astype(np.int8)
+    parts = divide(dataset, config, order)
     impressions = Impressions(
         users=users,
         items=dataset.item_codes[order],
@@ -107,7 +104,7 @@ def _require_both_labels(impressions: Impressions, config: SplitConfig) -> None:
             f"Expected labels that are 0 or 1. Received: {impressions.labels[is_between][0]:g}. Map it as value "
             "instead, with --column value=COLUMN, and set data.label_threshold to the least that counts as liked."
         )
-    for part, name in enumerate(PARTS):
+    for part, name in PARTS.items():
         inside = impressions.parts == part
         num_users = len(np.unique(impressions.users[inside]))
         liked = int(impressions.labels[inside].sum())
@@ -118,37 +115,3 @@ def _require_both_labels(impressions: Impressions, config: SplitConfig) -> None:
                 f"after split '{config.kind}'. Received: {liked:,} liked of {inside.sum():,}, {num_users:,} users. "
                 "Bring more interactions, choose another split.kind or other fractions, or lower split.minimum_users."
             )
-
-
-def _leave_last_out(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
-    from_end, counts = places_from_end(dataset.user_codes[order])
-    return np.where(counts < 3, TRAINING, np.select([from_end == 1, from_end == 2], [TEST, VALIDATION], TRAINING))
-
-
-def _last_fraction(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
-    from_end, counts = places_from_end(dataset.user_codes[order])
-    num_test = np.floor(config.test_fraction * counts)
-    num_validation = np.floor(config.validation_fraction * counts)
-    is_test, is_held_out = from_end <= num_test, from_end <= num_test + num_validation
-    return np.select([is_test, is_held_out], [TEST, VALIDATION], TRAINING)
-
-
-def _global_time(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
-    validation_start, test_start = cut_timeline(dataset, config)
-    times = dataset.interactions["timestamp"].to_numpy()[order]
-    return np.select([times >= test_start, times >= validation_start], [TEST, VALIDATION], TRAINING)
-
-
-def _cold_items(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
-    validation_items, test_items = draw_items(dataset, config)
-    parts = np.full(dataset.num_items, TRAINING)
-    parts[validation_items], parts[test_items] = VALIDATION, TEST
-    return parts[dataset.item_codes[order]]
-
-
-_SPLITS: dict[str, Callable[[Dataset, SplitConfig, np.ndarray], np.ndarray]] = {
-    "leave_last_out": _leave_last_out,
-    "last_fraction": _last_fraction,
-    "global_time": _global_time,
-    "cold_items": _cold_items,
-}

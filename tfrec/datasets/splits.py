@@ -9,6 +9,8 @@ from tfrec.config import SplitConfig
 from tfrec.datasets.dataset import Dataset, EvaluationSet, Ragged, Split
 from tfrec.errors import InputError
 
+TRAINING, VALIDATION, TEST = 0, 1, 2
+
 
 def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, np.ndarray] | None = None) -> Split:
     """Divides `dataset` as `config` says.
@@ -48,7 +50,7 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
     """
     order = np.lexsort((dataset.interactions["timestamp"].to_numpy(), dataset.user_codes))  # by user, time, row
     history = _by_user(dataset, order, context or {})
-    split = _SPLITS[config.kind](dataset, config, history, order)
+    split = _split(history, divide(dataset, config, order), config)
     if not len(split.train.values):
         raise InputError(f"Expected interactions to train on after split '{config.kind}'. Received: none. {_REMEDY}")
     for name, part in (("validation", split.validation), ("test", split.test)):
@@ -67,47 +69,70 @@ _REMEDY = (
 )
 
 
-def _leave_last_out(dataset: Dataset, config: SplitConfig, history: Ragged, order: np.ndarray) -> Split:
-    split_users = history.lengths >= 3
-    from_end, _ = places_from_end(history.rows)
-    held_out = np.repeat(split_users, history.lengths)
-    validation, validation_notes = _cases("validation", history, held_out & (from_end > 2), held_out & (from_end == 2))
-    test, test_notes = _cases("test", history, held_out & (from_end > 1), held_out & (from_end == 1))
+def _split(history: Ragged, parts: np.ndarray, config: SplitConfig) -> Split:
+    is_training, is_validation, is_test = (parts == part for part in (TRAINING, VALIDATION, TEST))
+    candidates = None
+    before_validation, before_test = is_training, ~is_test
+    if config.kind == "cold_items":
+        before_validation, before_test = (
+            is_training & _before_first(history, each) for each in (is_validation, is_test)
+        )
+        candidates = np.unique(history.values[~is_training]).astype(np.int32)
+    validation, validation_notes = _cases("validation", history, before_validation, is_validation)
+    test, test_notes = _cases("test", history, before_test, is_test)
     notes = validation_notes + test_notes
-    short = int((~split_users & (history.lengths > 0)).sum())
-    if short:
+    short = int(((history.lengths > 0) & (history.lengths < 3)).sum())
+    if config.kind == "leave_last_out" and short:
         notes += (f"{short:,} users with fewer than 3 interactions are only trained on.",)
-    return Split(history.where(~held_out | (from_end > 2)), validation, test, notes=notes)
+    return Split(history.where(is_training), validation, test, candidates, notes)
 
 
-def _last_fraction(dataset: Dataset, config: SplitConfig, history: Ragged, order: np.ndarray) -> Split:
-    from_end, counts = places_from_end(history.rows)
+def divide(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
+    """The part that each interaction falls into: TRAINING, VALIDATION or TEST, int8 [num_interactions].
+
+    Args:
+        dataset: What to divide.
+        config: How; see `split_dataset`.
+        order: The rows of the interactions by user and time.
+
+    Raises:
+        InputError: `global_time` is asked of times that cannot be compared between users.
+    """
+    return _PARTS[config.kind](dataset, config, order).astype(np.int8)
+
+
+def _leave_last_out(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
+    from_end, counts = _places_from_end(dataset.user_codes[order])
+    return np.select([counts < 3, from_end == 1, from_end == 2], [TRAINING, TEST, VALIDATION], TRAINING)
+
+
+def _last_fraction(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
+    from_end, counts = _places_from_end(dataset.user_codes[order])
     num_test = np.floor(config.test_fraction * counts)
-    is_test = from_end <= num_test
-    is_held_out = from_end <= num_test + np.floor(config.validation_fraction * counts)
-    validation, validation_notes = _cases("validation", history, ~is_held_out, is_held_out & ~is_test)
-    test, test_notes = _cases("test", history, ~is_test, is_test)
-    return Split(history.where(~is_held_out), validation, test, notes=validation_notes + test_notes)
+    num_validation = np.floor(config.validation_fraction * counts)
+    return np.select([from_end <= num_test, from_end <= num_test + num_validation], [TEST, VALIDATION], TRAINING)
 
 
-def places_from_end(users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of interactions ordered by user: 1 for each user's last, 2 for the one before, …; and how many the user has."""
+def runs(users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of interactions ordered by user: where each user's begin, and how many they are."""
     starts = np.flatnonzero(np.diff(users, prepend=-1))
-    lengths = np.diff(starts, append=len(users))
+    return starts, np.diff(starts, append=len(users))
+
+
+def _places_from_end(users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of interactions ordered by user: 1 for each user's last, 2 for the one before, …; and how many the user has."""
+    starts, lengths = runs(users)
     counts = np.repeat(lengths, lengths)
     return np.repeat(starts, lengths) + counts - np.arange(len(users)), counts
 
 
-def _global_time(dataset: Dataset, config: SplitConfig, history: Ragged, order: np.ndarray) -> Split:
-    validation_start, test_start = cut_timeline(dataset, config)
-    timestamps = dataset.interactions["timestamp"].to_numpy()[order]
-    before_validation, before_test = timestamps < validation_start, timestamps < test_start
-    validation, validation_notes = _cases("validation", history, before_validation, before_test & ~before_validation)
-    test, test_notes = _cases("test", history, before_test, ~before_test)
-    return Split(history.where(before_validation), validation, test, notes=validation_notes + test_notes)
+def _global_time(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
+    validation_start, test_start = _cut_timeline(dataset, config)
+    times = dataset.interactions["timestamp"].to_numpy()[order]
+    return np.select([times >= test_start, times >= validation_start], [TEST, VALIDATION], TRAINING)
 
 
-def cut_timeline(dataset: Dataset, config: SplitConfig) -> tuple[float, float]:
+def _cut_timeline(dataset: Dataset, config: SplitConfig) -> tuple[float, float]:
     """The moments at which global_time begins to validate and to test.
 
     Raises:
@@ -125,31 +150,20 @@ def cut_timeline(dataset: Dataset, config: SplitConfig) -> tuple[float, float]:
     return validation_start, test_start
 
 
-def _cold_items(dataset: Dataset, config: SplitConfig, history: Ragged, order: np.ndarray) -> Split:
-    validation_items, test_items = draw_items(dataset, config)
-    draw = np.zeros(dataset.num_items, np.int8)  # 0: warm
-    draw[validation_items], draw[test_items] = 1, 2
-    draws = draw[history.values]
-    validation, validation_notes = _cases("validation", history, *_before_first(history, draws == 1, draws == 0))
-    test, test_notes = _cases("test", history, *_before_first(history, draws == 2, draws == 0))
-    candidates = np.sort(np.concatenate([validation_items, test_items])).astype(np.int32)
-    return Split(history.where(draws == 0), validation, test, candidates, validation_notes + test_notes)
-
-
-def draw_items(dataset: Dataset, config: SplitConfig) -> tuple[np.ndarray, np.ndarray]:
-    """The items that cold_items validates with, and those that it tests with: codes, of items with interactions."""
+def _cold_items(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
     seen_items = np.unique(dataset.item_codes)
     num_validation = round(config.validation_fraction * len(seen_items))
     num_test = round(config.test_fraction * len(seen_items))
     drawn = np.random.default_rng(config.seed).permutation(seen_items)[: num_validation + num_test]
-    return drawn[:num_validation], drawn[num_validation:]
+    parts = np.full(dataset.num_items, TRAINING)
+    parts[drawn[:num_validation]], parts[drawn[num_validation:]] = VALIDATION, TEST
+    return parts[dataset.item_codes[order]]
 
 
-def _before_first(history: Ragged, is_target: np.ndarray, is_warm: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Masks (bool [total]) of what is warm and precedes its user's first target, and of the targets."""
+def _before_first(history: Ragged, is_target: np.ndarray) -> np.ndarray:
+    """What precedes its user's first target, bool [total]."""
     num_targets = np.concatenate([[0], np.cumsum(is_target)])
-    is_before = num_targets[1:] == np.repeat(num_targets[history.offsets[:-1]], history.lengths)
-    return is_before & is_warm, is_target
+    return num_targets[1:] == np.repeat(num_targets[history.offsets[:-1]], history.lengths)
 
 
 def _cases(name: str, history: Ragged, before: np.ndarray, target: np.ndarray) -> tuple[EvaluationSet, tuple[str, ...]]:
@@ -195,7 +209,7 @@ def _by_user(dataset: Dataset, order: np.ndarray, context: Mapping[str, np.ndarr
     )
 
 
-_SPLITS: dict[str, Callable[[Dataset, SplitConfig, Ragged, np.ndarray], Split]] = {
+_PARTS: dict[str, Callable[[Dataset, SplitConfig, np.ndarray], np.ndarray]] = {
     "leave_last_out": _leave_last_out,
     "last_fraction": _last_fraction,
     "global_time": _global_time,

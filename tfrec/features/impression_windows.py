@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import tensorflow as tf
 
-from tfrec.datasets.impressions import TRAINING, Impressions
+from tfrec.datasets.impressions import Impressions
+from tfrec.datasets.splits import TRAINING, runs
 from tfrec.features.epochs import EpochBatches
 from tfrec.features.impression_rows import CONTEXT, HistoryConfig
 from tfrec.features.vocabulary import NUM_SPECIAL
@@ -42,8 +43,7 @@ class ImpressionWindows(EpochBatches):
         before_last = np.arange(len(impressions)) < last[impressions.users]
         rows = np.flatnonzero(impressions.remembered & before_last)
         users = impressions.users[rows]
-        firsts = np.flatnonzero(np.diff(users, prepend=-1))
-        lengths = np.diff(firsts, append=len(rows))
+        firsts, lengths = runs(users)
         stride = max(history.length // 2, 1)
         counts = 1 + -(-np.maximum(lengths - history.length, 0) // stride)
         owners = np.repeat(np.arange(len(firsts)), counts)

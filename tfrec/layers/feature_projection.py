@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrec.features.columns import Column
-from tfrec.features.vocabulary import NUM_SPECIAL, PADDING, UNKNOWN
+from tfrec.features.vocabulary import PADDING, UNKNOWN
 
 
 class FeatureProjection(keras.layers.Layer):
@@ -38,7 +38,7 @@ class FeatureProjection(keras.layers.Layer):
     def _projection(self, column: Column) -> keras.layers.Layer:
         if column.kind == "categorical":
             initializer = ZeroRows("uniform", rows=(PADDING, UNKNOWN))
-            return keras.layers.Embedding(len(column.vocabulary) + NUM_SPECIAL, self.output_size, initializer)
+            return keras.layers.Embedding(column.num_categories, self.output_size, initializer)
         # A numeric column's second input is the mark of a missing value.
         rows = (1,) if column.kind == "numeric" else ()
         initializer = ZeroRows("glorot_uniform", rows)

@@ -6,20 +6,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfrec.config import FeaturesConfig
-from tfrec.datasets.impressions import VALIDATION
+from tfrec.config import FeaturesConfig, RankerConfig
+from tfrec.datasets.splits import VALIDATION
 from tfrec.features.impression_rows import CONTEXT
 from tfrec.features.impression_windows import ImpressionWindows
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.features.vocabulary import NUM_SPECIAL
 from tfrec.layers.gpt_blocks import GPTBlocks, new_gpt
-from tfrec.models.ranking_model import (
-    ItemTable,
-    Past,
-    RankingModel,
-    build_mlp,
-    history_statistics,
-)
+from tfrec.layers.running_mean import running_mean
+from tfrec.models.ranking_model import ItemTable, Past, RankingModel, build_mlp, history_statistics
+from tfrec.tasks.devices import num_devices
 
 
 class JDRanker(RankingModel):
@@ -47,9 +43,10 @@ class JDRanker(RankingModel):
         `logits` float32 [num_asked], row by row.
     """
 
-    import os
-
-    use_fm = bool(os.environ.get("USE_FM"))
+    def __init__(self, settings: RankerConfig, features: FeaturesConfig, prepared: PreparedImpressions) -> None:
+        super().__init__(settings, features, prepared)
+        windows = self.examples(features, prepared)
+        self._asked_per_window = windows.num_asked / len(windows)
 
     def build_architecture(self) -> None:
         settings, size = self.settings, self.settings.embedding_size
@@ -72,9 +69,7 @@ class JDRanker(RankingModel):
 
     def examples(self, features: FeaturesConfig, prepared: PreparedImpressions) -> ImpressionWindows:  # type: ignore[override]
         """What it trains on."""
-        windows = ImpressionWindows(prepared.impressions, prepared.context, self.history_config)
-        self._asked_per_window = windows.num_asked / len(windows)
-        return windows
+        return ImpressionWindows(prepared.impressions, prepared.context, self.history_config)
 
     def validation_logits(self, prepared: PreparedImpressions) -> np.ndarray:
         """Through windows, as in training, which takes a fraction of the time; where a history is longer than a window
@@ -106,8 +101,11 @@ class JDRanker(RankingModel):
         of_places |= {name: _rows(values, shape) for name, values in inputs.items() if name.startswith(CONTEXT)}
         features = {**of_users, **of_places}
         others, _ = self.other_fields(self.hide_some(features) if training else features, shape[0] * shape[1])
-        means = [_running_mean(sums, is_known & chosen, past) for chosen in (labels > 0, labels <= 0)]
-        others = tf.concat([others, *(_rows(mean[:, :, tf.newaxis], shape) for mean in means)], axis=1)
+        for chosen in (labels > 0, labels <= 0):
+            # Of the first `past` places: nothing, then what the mean is up to each.
+            means = tf.pad(running_mean(sums, is_known & chosen), [[0, 0], [1, 0], [0, 0]])
+            means = tf.gather(means, past, batch_dims=1)[:, :, tf.newaxis]
+            others = tf.concat([others, _rows(means, shape)], axis=1)
         read = self.read_history(sums, labels, is_known, training)
         logits = self._logits(self.all_fields(tf.gather(table.vectors, places), others), sums, read, seen, training)
         return {"logits": tf.boolean_mask(self.bias + logits, inputs["asked"] > 0)}
@@ -164,20 +162,10 @@ class JDRanker(RankingModel):
     ) -> tf.Tensor:
         """The binary cross-entropy, on average over batches the mean over impressions; see JDTower."""
         labels = tf.boolean_mask(x["label"], x["asked"] > 0)
-        context = tf.distribute.get_replica_context()
-        num_devices = 1 if context is None else context.num_replicas_in_sync
-        num_windows = tf.cast(tf.shape(x["item"])[0] * num_devices, tf.float32)
+        num_windows = tf.cast(tf.shape(x["item"])[0], tf.float32) * num_devices()
         return self._task(labels, y_pred["logits"], num_examples=self._asked_per_window * num_windows)
 
 
 def _rows(values: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
     """[batch_size, longest, …] -> [batch_size * longest, …]"""
     return tf.reshape(values, tf.concat([[shape[0] * shape[1]], tf.shape(values)[2:]], axis=0))
-
-
-def _running_mean(vectors: tf.Tensor, mask: tf.Tensor, past: tf.Tensor) -> tf.Tensor:
-    """The mean of those of the first `past` vectors that the mask keeps, [batch_size, longest, size]; zero for none."""
-    kept = tf.cast(mask, vectors.dtype)[..., tf.newaxis]
-    sums = tf.cumsum(tf.concat([vectors * kept, kept], axis=-1), axis=1)
-    sums = tf.gather(tf.pad(sums, [[0, 0], [1, 0], [0, 0]]), past, batch_dims=1)
-    return tf.math.divide_no_nan(sums[..., :-1], sums[..., -1:])

@@ -16,6 +16,7 @@ from tfrec.features.windows import SequenceWindows
 from tfrec.heads import LinearHead, MLPHead, RankingHead, TransformerHead
 from tfrec.layers.gpt_blocks import new_gpt
 from tfrec.models.retrieval_model import RetrievalModel, build_item_tower, sampling_probabilities
+from tfrec.tasks.devices import num_devices
 from tfrec.tasks.next_item import full_softmax, generalised_bce, sampled_softmax
 from tfrec.tasks.ranking import RankingTask
 from tfrec.tasks.retrieval import RetrievalTask
@@ -182,7 +183,7 @@ class JDTower(RetrievalModel):
         num_targets = self._targets_per_window * self._global_batch_size(x["target"])
         if self.settings.loss == "in_batch":
             # The task's mean is over as many drawn targets in each batch, whether it has few or many.
-            share = tf.cast(tf.size(targets), tf.float32) * self._num_devices() / num_targets
+            share = tf.cast(tf.size(targets), tf.float32) * num_devices() / num_targets
             # As many from each device, so that they can be gathered; drawn with replacement.
             drawn = keras.random.randint(
                 [self.settings.num_negatives + 1], 0, tf.size(targets), seed=self.seed_generator
@@ -206,12 +207,7 @@ class JDTower(RetrievalModel):
         return loss / num_targets
 
     def _global_batch_size(self, rows: tf.Tensor) -> tf.Tensor:
-        return tf.cast(tf.shape(rows)[0], tf.float32) * self._num_devices()
-
-    @staticmethod
-    def _num_devices() -> float:
-        context = tf.distribute.get_replica_context()
-        return 1.0 if context is None else float(context.num_replicas_in_sync)
+        return tf.cast(tf.shape(rows)[0], tf.float32) * num_devices()
 
 
 def build_head(settings: JDTowerConfig) -> RankingHead | None:

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrec.config import Config, FeaturesConfig, RankerConfig
-from tfrec.datasets.impressions import TRAINING, VALIDATION
+from tfrec.datasets.splits import TRAINING, VALIDATION
 from tfrec.evaluation.clicks import evaluate_clicks
 from tfrec.features.impression_rows import CONTEXT, HistoryConfig, ImpressionRows
 from tfrec.features.prepared_impressions import PreparedImpressions

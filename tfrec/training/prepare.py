@@ -13,7 +13,8 @@ from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.config import BackboneConfig, Config, JDTowerConfig, RankerConfig
 from tfrec.datasets.dataset import Dataset, Split
 from tfrec.datasets.history_context import EVENT, TIME
-from tfrec.datasets.impressions import TRAINING, Impressions
+from tfrec.datasets.impressions import Impressions
+from tfrec.datasets.splits import TRAINING
 from tfrec.errors import InputError
 from tfrec.features.context import encode_context
 from tfrec.features.prepared import Prepared

@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfrec import console
 from tfrec.backbones.resolve import load_text_encoder
 from tfrec.config import Config, TrainingConfig
-from tfrec.datasets.impressions import VALIDATION
+from tfrec.datasets.splits import VALIDATION
 from tfrec.errors import InputError, TrainingError
 from tfrec.evaluation import Calibration, fit_calibration
 from tfrec.features.epochs import EpochBatches
