@@ -11,7 +11,7 @@ from tests.test_command_lines import run, succeed
 
 TEXT = """--interactions shown.csv --items ads.csv --users people.csv --column label=clicked --column timestamp=when
     --categorical interactions.device,interactions.slot,category --numeric interactions.hour,price
-    --categorical users.country --set model.name=deepfm --set model.use_text=false --set split.kind=global_time
+    --categorical users.country --outcome bought --set model.name=esmm --set model.use_text=false --set split.kind=global_time
     --set features.history_labels=true --set model.embedding_size=4 --set evaluation.bootstrap_samples=50
     --epochs 2 --batch-size 256 --run runs/ads"""
 FLAGS = TEXT.split()
@@ -21,7 +21,7 @@ FLAGS = TEXT.split()
 def ads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ads")
     dataset = simulated().dataset
-    shown = dataset.interactions.rename(columns={"label": "clicked", "timestamp": "when"})
+    shown = dataset.interactions.rename(columns={"label": "clicked", "timestamp": "when"}).assign(quantity=2)
     shown.to_csv(folder / "shown.csv", index=False)
     dataset.items.drop(columns="title").to_csv(folder / "ads.csv", index=False)
     dataset.users.to_csv(folder / "people.csv", index=False)
@@ -41,17 +41,26 @@ def test_training_counts_the_impressions_and_watches_the_auc(trained: str) -> No
 
 def test_evaluation_sets_it_beside_what_it_must_beat(ads: Path, trained: str) -> None:
     table = succeed(ads, "evaluate", "runs/ads").stdout
-    for expected in ("deepfm, calibrated", "logistic regression", "global rate", "random", "grouped_auc", "ece"):
+    for expected in (
+        "esmm, calibrated",
+        "bought: esmm",
+        "logistic regression",
+        "global rate",
+        "random",
+        "grouped_auc",
+        "ece",
+    ):
         assert expected in table
     reports = {report["name"]: report["metrics"] for report in json.loads((ads / "runs/ads/metrics.json").read_text())}
-    assert reports["deepfm, calibrated"]["auc"]["mean"] > reports["random"]["auc"]["mean"] + 0.05
+    for task in ("", "bought: "):
+        assert reports[f"{task}esmm, calibrated"]["auc"]["mean"] > reports[f"{task}random"]["auc"]["mean"] + 0.05
     assert reports["global rate"]["auc"]["mean"] == 0.5
 
 
 def test_a_version_is_written_with_its_signatures(ads: Path, trained: str) -> None:
     version = ads / succeed(ads, "export", "runs/ads").stdout.strip()
     card = json.loads((version / "assets.extra/model.json").read_text())
-    assert card["configuration"]["model"]["name"] == "deepfm"
+    assert card["configuration"]["model"]["name"] == "esmm"
     assert (version / "saved_model.pb").is_file()
 
 
@@ -64,6 +73,9 @@ def test_a_version_is_written_with_its_signatures(ads: Path, trained: str) -> No
         (["--set", "model.name=deep_fm"], "Expected name to be one of two_tower, jd_tower, logistic_regression"),
         (["--column", "label=category"], "Expected column 'category' in shown.csv"),
         (["--column", "label=when"], "label_range"),
+        (["--outcome", "quantity"], "column 'quantity', expected 0 or 1: 8,000 rows (row 1: 2, row 2: 2"),
+        (["--outcome", "purchased"], "Expected column 'purchased' in shown.csv, as --outcome says"),
+        (["--outcome", "device"], "and --outcome for each column of interactions. Received ['device'] more than once"),
     ],
 )
 def test_what_does_not_fit_is_refused_before_anything_is_trained(ads: Path, changes: list[str], message: str) -> None:

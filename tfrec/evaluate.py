@@ -43,7 +43,7 @@ def evaluate(
     texts. A model with a head is there twice: by what it retrieves, and with the first of that ranked by the head.
 
     A model that predicts the click is there as it was trained and calibrated; beside it stand a logistic regression,
-    the rate of clicks and chance.
+    the rate of clicks and chance. One with several tasks has a table for each.
 
     The table goes to stdout, the same figures to metrics.json in the run's folder. It warns if a baseline wins. A run
     that trained its text backbone needs it again: it is looked for in --data-root.
@@ -59,12 +59,13 @@ def evaluate(
         if opened.config.ranks:
             if rank_candidates != RANK_CANDIDATES:
                 console.say("note: the model predicts the click of given candidates; --rank-candidates changes nothing")
-            reports, num_models = _test_clicks(opened)
+            tables = _test_clicks(opened)
         else:
-            reports, num_models = _test_lists(opened, data_root, rank_candidates)
-        write_json(opened.metrics, [report.to_dict() for report in reports])
-        Console().print(format_table(reports))
-        _compare(reports, num_models, opened)
+            tables = [_test_lists(opened, data_root, rank_candidates)]
+        write_json(opened.metrics, [report.to_dict() for reports, _ in tables for report in reports])
+        for reports, num_models in tables:
+            Console().print(format_table(reports))
+            _compare(reports, num_models, opened)
         console.say(f"written to {opened.metrics}    next: python -m tfrec.export {run}")
 
 
@@ -99,28 +100,37 @@ def _test_lists(run: "Run", data_root: Path, rank_candidates: int) -> "tuple[lis
     return reports, len(models)
 
 
-def _test_clicks(run: "Run") -> "tuple[list[Report], int]":
-    """Of a model that predicts the click, calibrated and not, and of the baselines; and how many are the model's."""
+def _test_clicks(run: "Run") -> "list[tuple[list[Report], int]]":
+    """For each task of a model that predicts the click: of it, calibrated and not, and of the baselines; and how many
+    are the model's."""
     from tfrec.baselines import click_baselines
     from tfrec.datasets.splits import TEST
     from tfrec.evaluation import evaluate_clicks
     from tfrec.features.prepared_impressions import PreparedImpressions
-    from tfrec.training.trainer import load_calibration, load_ranker
+    from tfrec.training.trainer import load_calibrations, load_ranker
 
     prepared = PreparedImpressions.load(run.prepared)
     model = load_ranker(run, prepared)
     rows = model.rows(prepared, TEST)
     numbers = rows.numbers.numpy()
-    labels, users = prepared.impressions.labels[numbers], prepared.impressions.users[numbers]
-    logits = model.predict_logits(rows)
-    predictions = {model.name: logits}
-    if model.settings.calibration != "none":
-        predictions = {f"{model.name}, calibrated": load_calibration(run, model, prepared)(logits), model.name: logits}
-    num_models = len(predictions)
-    predictions |= click_baselines(prepared, run.config.features.history_labels, run.config.training.seed)
+    users = prepared.impressions.users[numbers]
+    all_logits = model.predict_logits(rows).reshape(len(numbers), -1)
+    calibrations = load_calibrations(run, model, prepared)
     settings = run.config.evaluation
-    reports = [evaluate_clicks(name, labels, each, users, settings) for name, each in predictions.items()]
-    return reports, num_models
+    tables = []
+    for number, (task, labels) in enumerate(model.tasks(prepared).items()):
+        logits = all_logits[:, number]
+        predictions = {model.name: logits}
+        if model.settings.calibration != "none":
+            predictions = {f"{model.name}, calibrated": calibrations[task](logits), **predictions}
+        num_models = len(predictions)
+        predictions |= click_baselines(prepared, labels, run.config.features.history_labels, run.config.training.seed)
+        prefix = f"{task}: " if number else ""
+        reports = [
+            evaluate_clicks(prefix + name, labels[numbers], each, users, settings) for name, each in predictions.items()
+        ]
+        tables.append((reports, num_models))
+    return tables
 
 
 def _compare(reports: "list[Report]", num_models: int, run: "Run") -> None:

@@ -74,6 +74,9 @@ def train(
     vector: Annotated[
         list[str] | None, _table("Vectors: COLUMN of the items, users.COLUMN or interactions.COLUMN.")
     ] = None,
+    outcome: Annotated[
+        list[str] | None, _table("Columns of the interactions that are 0 or 1, for models with several tasks.")
+    ] = None,
     title: Annotated[str | None, _table("The text column that is shown to people.")] = None,
     encoding: Annotated[str | None, _table("Encoding of the text files, as in latin-1.")] = None,
     delimiter: Annotated[str | None, _table("Delimiter of the CSV files, if it is not to be guessed.")] = None,
@@ -112,6 +115,9 @@ def train(
                 for key, value in (("encoding", encoding), ("delimiter", delimiter))
                 if value
             },
+            "data.interactions.outcomes": [column for value in outcome for column in value.split(",")]
+            if outcome
+            else None,
             "data.title": title,
             "data.bad_rows": bad_rows,
             "data.unknown_items": unknown_items,

@@ -13,19 +13,19 @@ from tests.models.ranking import prepare_ranker, ranker_config
 from tfrec.artifacts.export import export
 from tfrec.artifacts.rank_signatures import RankSignatures, calibrator
 from tfrec.artifacts.version import write_version
-from tfrec.config.models import RANKER_NAMES
+from tfrec.config.models import MULTI_TASK_NAMES, RANKER_NAMES
 from tfrec.datasets.splits import TEST
 from tfrec.evaluation import Calibration, fit_calibration
 from tfrec.evaluation.click_metrics import sigmoid
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.models import build_ranker
-from tfrec.models.ranking_model import RankingModel
+from tfrec.models.ranking_model import LABEL, RankingModel
 from tfrec.recommend import app as recommend_app
 from tfrec.serving.client import Client
 from tfrec.serving.config import ModelConfig
 from tfrec.serving.server import Server
 from tfrec.training.run import Run
-from tfrec.training.trainer import load_calibration, load_ranker, train
+from tfrec.training.trainer import load_calibrations, load_ranker, train
 
 
 @pytest.fixture(scope="module")
@@ -62,15 +62,15 @@ def client(address: str) -> Iterator[Client]:
         yield client
 
 
-EXPORTED = ("din", "deepfm")
+EXPORTED = ("din", "esmm")
 """The one below, the other by the command line, in tests/test_click_commands.py."""
-LIKE_DEEPFM = ("dnn", "wide_and_deep")
+LIKE_OTHERS = ("dnn", "wide_and_deep", "dcn_v2", "shared_bottom", "mmoe")
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[pytest.mark.slow] if name in LIKE_DEEPFM else [])
+        pytest.param(name, marks=[pytest.mark.slow] if name in LIKE_OTHERS else [])
         for name in RANKER_NAMES
         if name not in EXPORTED
     ],
@@ -80,7 +80,9 @@ def test_every_architecture_exports(name: str, prepared: PreparedImpressions, tm
     columns = [dataclasses.replace(column, name=column.name.title()) for column in prepared.context_columns]
     context = {name.title(): array for name, array in prepared.context.items()}
     prepared = dataclasses.replace(prepared, context_columns=tuple(columns), context=context)
-    signatures = RankSignatures(build_ranker(ranker_config(name), prepared), prepared, Calibration())
+    model = build_ranker(ranker_config(name), prepared)
+    signatures = RankSignatures(model, prepared, dict.fromkeys(model.tasks(prepared), Calibration()))
+    assert ("auction_bought" in signatures.endpoints()) == (name in MULTI_TASK_NAMES)
     write_version(signatures, signatures.examples([["item-3"]]), prepared.titles, {}, tmp_path / "clicks")
     assert (tmp_path / "clicks/1/saved_model.pb").is_file()
 
@@ -92,7 +94,7 @@ def test_the_server_sees_what_evaluation_saw(
     from tests.models.ranking import simulated
 
     rows = model.rows(prepared, TEST)
-    expected = sigmoid(load_calibration(run, model, prepared)(model.predict_logits(rows)))
+    expected = sigmoid(load_calibrations(run, model, prepared)[LABEL](model.predict_logits(rows)))
     impressions, dataset = prepared.impressions, simulated().dataset
     for place, number in enumerate(rows.numbers.numpy()[:40]):
         shown = dataset.interactions.iloc[impressions.rows[number]]

@@ -5,6 +5,7 @@ import tempfile
 from pathlib import Path
 
 from tfrec.config import Config
+from tfrec.config.models import MULTI_TASK_NAMES
 from tfrec.datasets import split_impressions
 from tfrec.datasets.click_simulator import ClickSimulation, simulate_clicks
 from tfrec.features.prepared_impressions import PreparedImpressions
@@ -18,6 +19,7 @@ def simulated() -> ClickSimulation:
 
 def ranker_config(name: str, backbone: Path | None = None, **settings: object) -> Config:
     text = {"model.use_text": False} if backbone is None else {"backbone.name": str(backbone)}
+    outcomes = {"data.interactions.outcomes": ["bought"]} if name in MULTI_TASK_NAMES else {}
     return Config.load(
         None,
         {
@@ -34,6 +36,7 @@ def ranker_config(name: str, backbone: Path | None = None, **settings: object) -
             "training.epochs": 3,
             "evaluation.bootstrap_samples": 50,
             **text,
+            **outcomes,
             **settings,
         },
     )

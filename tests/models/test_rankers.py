@@ -11,7 +11,7 @@ import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 
 from tests.models.ranking import prepare_ranker, ranker_config, simulated
-from tfrec.config.models import RANKER_NAMES
+from tfrec.config.models import MULTI_TASK_NAMES, RANKER_NAMES
 from tfrec.datasets.splits import TEST, TRAINING, VALIDATION
 from tfrec.errors import InputError
 from tfrec.evaluation.click_metrics import log_losses
@@ -19,7 +19,7 @@ from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.models import RANKERS, build_ranker
 from tfrec.models.ranking_model import Impression, RankingModel
 from tfrec.training.run import Run
-from tfrec.training.trainer import load_calibration, load_ranker, train
+from tfrec.training.trainer import load_calibrations, load_ranker, train
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +56,7 @@ class TestRows:
         model = build(name)
         together = model(batch(model, prepared, [5, 900, 31]))["logits"].numpy()
         alone = [model(batch(model, prepared, [number]))["logits"].numpy()[0] for number in (5, 900, 31)]
-        assert together.shape == (3,)
+        assert together.shape == ((3, 2) if name in MULTI_TASK_NAMES else (3,))
         np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
 
     def test_evaluation_sees_what_training_sees(
@@ -74,12 +74,15 @@ class TestRows:
         model = build(name)
         inputs = batch(model, prepared, [1, 2, 3])
         outputs = model(inputs)
-        expected = log_losses(inputs["label"].numpy(), outputs["logits"].numpy()).mean()
+        labels = np.stack([inputs["label"], inputs["outcomes"][:, 0]])[: 1 + len(model.outcomes)]
+        logits = outputs["logits"].numpy().reshape(3, -1).T
+        # Of several tasks the sum; an outcome's weight is 1.
+        expected = log_losses(labels, logits).mean(axis=1).sum()
         assert model.compute_loss(inputs, None, outputs).numpy() == pytest.approx(expected, rel=1e-5)
 
 
-LIKE_DEEPFM = ("dnn", "wide_and_deep")
-"""What it is made of; they learn where it learns."""
+LIKE_OTHERS = ("dnn", "wide_and_deep", "shared_bottom", "ple")
+"""Parts of DeepFM and relatives of MMoE; they learn where those learn."""
 
 
 @pytest.mark.parametrize("name", RANKER_NAMES)
@@ -118,27 +121,30 @@ class TestContract:
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LIKE_DEEPFM else []) for name in RANKER_NAMES]
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in LIKE_OTHERS else []) for name in RANKER_NAMES]
 )
 def test_it_learns_what_there_is_to_learn(name: str, prepared: PreparedImpressions, tmp_path: Path) -> None:
-    histories = {"training.batch_size": 4, "features.history_length": 100} if name == "jd_ranker" else {}
-    run = Run.create(tmp_path / "run", ranker_config(name, **histories))
+    settings: dict[str, object] = {"training.epochs": 10} if name in MULTI_TASK_NAMES else {}
+    if name == "jd_ranker":
+        settings = {"training.batch_size": 4, "features.history_length": 100}
+    run = Run.create(tmp_path / "run", ranker_config(name, **settings))
     train(run, prepared, tf.distribute.get_strategy())
     model = load_ranker(run, prepared)
     rows = model.rows(prepared, TEST)
     numbers = rows.numbers.numpy()
-    labels, truth = (
-        prepared.impressions.labels[numbers],
-        simulated().click_rates[prepared.impressions.rows[numbers]],
-    )
-    logits = load_calibration(run, model, prepared)(model.predict_logits(rows))
-    best = roc_auc_score(labels, truth)
-    # The simulator's own probabilities are the best there is. A few epochs come most of the way.
-    assert roc_auc_score(labels, logits) > 0.5 + 0.6 * (best - 0.5)
-    rate = prepared.impressions.labels[prepared.impressions.parts == TRAINING].mean()
-    assert (
-        log_losses(labels, logits).mean() < log_losses(labels, np.full(len(labels), np.log(rate / (1 - rate)))).mean()
-    )
+    clicks, conversions = simulated().click_rates, simulated().conversion_rates
+    truths = [each[prepared.impressions.rows[numbers]] for each in (clicks, clicks * conversions)]
+    calibrations = load_calibrations(run, model, prepared)
+    of_tasks = model.predict_logits(rows).reshape(len(numbers), -1)
+    for number, (task, labels) in enumerate(model.tasks(prepared).items()):
+        tested, logits = labels[numbers], calibrations[task](of_tasks[:, number])
+        best = roc_auc_score(tested, truths[number])
+        # The simulator's own probabilities are the best there is. A few epochs come most of the way; of what is rarer,
+        # half of it.
+        assert roc_auc_score(tested, logits) > 0.5 + (0.5 if number else 0.6) * (best - 0.5)
+        rate = labels[prepared.impressions.parts == TRAINING].mean()
+        always = np.full(len(tested), np.log(rate / (1 - rate)))
+        assert log_losses(tested, logits).mean() < log_losses(tested, always).mean()
 
 
 class TestJDRanker:
@@ -242,7 +248,7 @@ class TestEquations:
         crossed = start
         for cross in model.crosses:
             crossed = start * (crossed @ cross.dense.kernel.numpy() + cross.dense.bias.numpy()) + crossed
-        deep = np.maximum(self.mlp(model, start, layers=1), 0)
+        deep = self.parts(model.hidden, start, ends_linear=False)
         both = np.concatenate([crossed, deep], axis=1)
         expected = (both @ model.output_layer.kernel.numpy() + model.output_layer.bias.numpy())[:, 0]
         np.testing.assert_allclose(model.logit(impression, False), expected, rtol=1e-4, atol=1e-4)
@@ -253,6 +259,68 @@ class TestEquations:
         interest = model.attention(impression.candidate, impression.history, impression.labels, impression.mask)
         inputs = np.concatenate([impression.fields.numpy().reshape(3, -1), interest], axis=1)
         np.testing.assert_allclose(model.logit(impression, False), self.mlp(model, inputs)[:, 0], rtol=1e-4, atol=1e-5)
+
+    def parts(self, network: keras.Sequential, inputs: np.ndarray, ends_linear: bool) -> np.ndarray:
+        """A stack of dense layers, ReLU after each but perhaps the last."""
+        dense = [layer for layer in network.layers if layer.get_weights()]
+        for place, layer in enumerate(dense):
+            inputs = inputs @ layer.kernel.numpy() + layer.bias.numpy()
+            inputs = inputs if ends_linear and place == len(dense) - 1 else np.maximum(inputs, 0)
+        return inputs
+
+    def gate(self, gate: keras.layers.Layer, inputs: np.ndarray, experts: list[np.ndarray]) -> np.ndarray:
+        weights = np.exp(inputs @ gate.weigh.kernel.numpy())
+        weights /= weights.sum(axis=1, keepdims=True)
+        return sum(weights[:, [place]] * expert for place, expert in enumerate(experts))
+
+    def test_shared_bottom(self, build: Callable[..., RankingModel], impression: Impression) -> None:
+        model = build("shared_bottom")
+        hidden = self.parts(model.body, impression.fields.numpy().reshape(3, -1), ends_linear=False)
+        expected = np.concatenate([self.parts(tower, hidden, ends_linear=True) for tower in model.towers], axis=1)
+        np.testing.assert_allclose(model.logit(impression, False), expected, rtol=1e-4, atol=1e-5)
+
+    def test_mmoe(self, build: Callable[..., RankingModel], impression: Impression) -> None:
+        model, inputs = build("mmoe"), impression.fields.numpy().reshape(3, -1)
+        experts = [self.parts(expert, inputs, ends_linear=False) for expert in model.experts]
+        mixed = [self.gate(gate, inputs, experts) for gate in model.gates]
+        expected = [self.parts(tower, each, ends_linear=True) for tower, each in zip(model.towers, mixed, strict=True)]
+        assert (len(experts), len(mixed)) == (3, 2)
+        np.testing.assert_allclose(model.logit(impression, False), np.concatenate(expected, 1), rtol=1e-4, atol=1e-5)
+
+    def test_ple(self, build: Callable[..., RankingModel], impression: Impression) -> None:
+        model, inputs = build("ple", **{"model.num_experts": 2}), impression.fields.numpy().reshape(3, -1)
+        (first, second), (gates, last_gates) = model.experts, model.gates
+        assert (len(first), len(gates), len(last_gates)) == (3, 3, 2)  # Click, bought, and what is shared.
+
+        def say(experts: list, state: np.ndarray) -> list[np.ndarray]:
+            return [self.parts(expert, state, ends_linear=False) for expert in experts]
+
+        click, bought, shared = (say(experts, inputs) for experts in first)
+        heard = [click + shared, bought + shared, click + bought + shared]
+        states = [self.gate(gate, inputs, each) for gate, each in zip(gates, heard, strict=True)]
+        click, bought, shared = (say(experts, state) for experts, state in zip(second, states, strict=True))
+        heard = [click + shared, bought + shared]
+        states = [self.gate(*each) for each in zip(last_gates, states, heard, strict=False)]
+        expected = [self.parts(tower, each, ends_linear=True) for tower, each in zip(model.towers, states, strict=True)]
+        np.testing.assert_allclose(model.logit(impression, False), np.concatenate(expected, 1), rtol=1e-4, atol=1e-5)
+
+    def test_esmm(self, build: Callable[..., RankingModel]) -> None:
+        """The probability of a purchase is that of the click times that of one after a click."""
+        model = build("esmm")
+        model.bias.assign([0.5, -1.0])
+        click, after = np.array([[0.3, 2.0, -30]]), np.array([[1.0, -2.0, 30]])
+        logits = model.with_bias(tf.constant(np.stack([click, after], axis=-1), tf.float32)).numpy()
+        probability = 1 / (1 + np.exp(-(click + 0.5)))
+        joint = probability / (1 + np.exp(-(after - 1)))
+        np.testing.assert_allclose(logits[..., 0], click + 0.5, rtol=1e-5)
+        np.testing.assert_allclose(logits[..., 1], np.log(joint / (1 - joint)), rtol=1e-4)
+
+    def test_esmm_begins_with_the_rates(self, prepared: PreparedImpressions) -> None:
+        """An untrained tower says nothing, and so the bias alone gives the rate of clicks and that of purchases."""
+        model = build_ranker(ranker_config("esmm"), prepared)
+        trained = prepared.impressions.parts == TRAINING
+        rates = [prepared.impressions.labels[trained].mean(), prepared.impressions.outcomes[trained, 0].mean()]
+        np.testing.assert_allclose(tf.sigmoid(model.with_bias(tf.zeros([1, 2]))), [rates], rtol=1e-4)
 
 
 class TestFields:

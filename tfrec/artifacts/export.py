@@ -19,7 +19,7 @@ from tfrec.features.prepared import Prepared
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.features.vocabulary import NUM_SPECIAL
 from tfrec.training.run import Run
-from tfrec.training.trainer import load_calibration, load_model, load_ranker
+from tfrec.training.trainer import load_calibrations, load_model, load_ranker
 
 NUM_EXAMPLES = 6
 TOP_K = 100
@@ -79,7 +79,7 @@ def export(
 def _export_ranker(run: Run, card: dict[str, Any], base_path: Path, version: int | None) -> Path:
     prepared = PreparedImpressions.load(run.prepared)
     model = load_ranker(run, prepared)
-    signatures = RankSignatures(model, prepared, load_calibration(run, model, prepared))
+    signatures = RankSignatures(model, prepared, load_calibrations(run, model, prepared))
     rows = model.rows(prepared, TEST)
     histories = [
         prepared.items.ids[history[history >= NUM_SPECIAL] - NUM_SPECIAL].tolist()

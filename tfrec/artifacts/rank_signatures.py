@@ -1,6 +1,7 @@
 """What an exported model answers that predicts the click."""
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -11,8 +12,8 @@ from tfrec.features.impression_rows import CONTEXT
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.features.sequences import compact_context
 from tfrec.features.vocabulary import NUM_SPECIAL, PADDING, Vocabulary
+from tfrec.models.ranking_model import LABEL, ItemTable, RankingModel
 from tfrec.models.ranking_model import USER as USER_PREFIX
-from tfrec.models.ranking_model import ItemTable, RankingModel
 
 USER, LABELS, BIDS, FLOOR = "user_id", "history_labels", "candidate_bids", "floor"
 
@@ -25,19 +26,23 @@ class RankSignatures(tf.Module):
       [batch, history_length], 1 for what was liked and 0 for what was not, else the history is what was liked;
       `user_id` string [batch], "" if unknown; and one input for each of the users' attributes and each column of the
       context, "" or NaN where unknown -> `probabilities` float32 [batch, any], of a click on each candidate,
-      calibrated. An unknown item is one of which nothing is known; padding has 0.
+      calibrated. An unknown item is one of which nothing is known; padding has 0. Of a model with several tasks, each
+      outcome's besides: `NAME_probabilities`.
     - `auction`: the same and `candidate_bids` float32 [batch, any], what is paid for a click, and `floor` float32
       [batch], the least revenue that is accepted for a thousand impressions -> `item_ids` string, `scores` float32 and
       `probabilities` float32 [batch, any]: the candidates by their expected revenue per mille, `1000 * bid *
       probability`, which is their score. Of what is below the floor, or earns nothing, the id is "" and both numbers 0.
+    - `auction_NAME`, of each outcome: the same where it is paid for, and not the click.
 
     Args:
         model: The trained model.
         prepared: The tables that it was trained on.
-        calibration: What corrects its log-odds.
+        calibrations: What corrects its log-odds, of each of its tasks.
     """
 
-    def __init__(self, model: RankingModel, prepared: PreparedImpressions, calibration: Calibration) -> None:
+    def __init__(
+        self, model: RankingModel, prepared: PreparedImpressions, calibrations: Mapping[str, Calibration]
+    ) -> None:
         super().__init__(name="rank_signatures")
         self.model = model
         self.ids = prepared.items.ids
@@ -56,7 +61,7 @@ class RankSignatures(tf.Module):
             self.user_rows = tf.Variable(prepared.users.arrays["user_id"], trainable=False, name="user_rows")
         prefixed = [(USER_PREFIX, prepared.users.columns), (CONTEXT, prepared.context_columns)]
         self.encoders = {prefix + column.name: column.encoder() for prefix, columns in prefixed for column in columns}
-        self._calibrated = calibrator(calibration)
+        self._calibrated = {task: calibrator(calibration) for task, calibration in calibrations.items()}
 
     def endpoints(self) -> dict[str, tuple[Callable[..., dict[str, tf.Tensor]], Inputs]]:
         """Name -> function of named tensors, and what they are."""
@@ -72,7 +77,10 @@ class RankSignatures(tf.Module):
         return {
             "serving_default": (self.rank, rank),
             "rank": (self.rank, rank),
-            "auction": (self.auction, {**rank, **bids}),
+            **{
+                _of("auction", task): (functools.partial(self.auction, task), {**rank, **bids})
+                for task in self._calibrated
+            },
         }
 
     @property
@@ -95,12 +103,15 @@ class RankSignatures(tf.Module):
             user["user_id"] = tf.gather(self.user_rows, self.user_vocabulary(inputs[USER]))
         user |= {name: encoder(inputs[encoder.column.input_name]) for name, encoder in self.encoders.items()}
         logits = self.model.score(self.table, {**user, "item_place": candidates})
-        probabilities = tf.sigmoid(self._calibrated(logits))
-        return {"probabilities": tf.where(candidates == PADDING, 0.0, probabilities)}
+        of_tasks = [logits] if logits.shape.rank == 2 else tf.unstack(logits, axis=2)
+        return {
+            _probabilities(task): tf.where(candidates == PADDING, 0.0, tf.sigmoid(calibrated(of_task)))
+            for (task, calibrated), of_task in zip(self._calibrated.items(), of_tasks, strict=True)
+        }
 
-    def auction(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+    def auction(self, task: str, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         bids, floor = inputs.pop(BIDS), inputs.pop(FLOOR)
-        probabilities = self.rank(**inputs)["probabilities"]
+        probabilities = self.rank(**inputs)[_probabilities(task)]
         revenue = 1000 * bids * probabilities
         is_sold = (revenue >= floor[:, tf.newaxis]) & (inputs[CANDIDATES] != "") & (revenue > 0)
         order = tf.argsort(tf.where(is_sold, revenue, -1.0), direction="DESCENDING", stable=True)
@@ -137,7 +148,16 @@ class RankSignatures(tf.Module):
         # So far apart that what a probability loses in the last digits changes no order.
         bids = np.tile(np.array([4.0, 2.0, 1.0, 0.5], np.float32) ** 4, (len(rows), 1))
         auction = {**inputs, BIDS: bids, FLOOR: np.zeros(len(rows), np.float32)}
-        return {"serving_default": inputs, "rank": inputs, "auction": auction}
+        auctions = {_of("auction", task): auction for task in self._calibrated}
+        return {"serving_default": inputs, "rank": inputs, **auctions}
+
+
+def _of(signature: str, task: str) -> str:
+    return signature if task == LABEL else f"{signature}_{task}"
+
+
+def _probabilities(task: str) -> str:
+    return "probabilities" if task == LABEL else f"{task}_probabilities"
 
 
 def calibrator(calibration: Calibration) -> Callable[[tf.Tensor], tf.Tensor]:

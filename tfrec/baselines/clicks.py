@@ -14,7 +14,9 @@ from tfrec.features.vocabulary import NUM_SPECIAL
 RATE_BINS = 50
 
 
-def click_baselines(prepared: PreparedImpressions, labels_are_known: bool, seed: int = 0) -> dict[str, np.ndarray]:
+def click_baselines(
+    prepared: PreparedImpressions, labels: np.ndarray, labels_are_known: bool, seed: int = 0
+) -> dict[str, np.ndarray]:
     """The log-odds of a click for each tested impression, by the name of what predicts them.
 
     - `random`: drawn from a standard normal distribution.
@@ -23,6 +25,7 @@ def click_baselines(prepared: PreparedImpressions, labels_are_known: bool, seed:
 
     Args:
         prepared: The data.
+        labels: What is predicted: that, or an outcome, 0 or 1 for each impression, [num_impressions].
         labels_are_known: Whether histories hold what was liked and what was not.
         seed: Draws the random ones.
 
@@ -34,8 +37,8 @@ def click_baselines(prepared: PreparedImpressions, labels_are_known: bool, seed:
     features = np.stack(feature_codes(prepared, labels_are_known), axis=1)
     one_hot = OneHotEncoder(handle_unknown="ignore", dtype=np.float32)
     regression = make_pipeline(one_hot, LogisticRegression(C=0.1, max_iter=200))
-    regression.fit(features[train], impressions.labels[train])
-    rate = impressions.labels[train].mean()
+    regression.fit(features[train], labels[train])
+    rate = labels[train].mean()
     return {
         "logistic regression": regression.decision_function(features[test]),
         "global rate": np.full(test.sum(), np.log(rate / (1 - rate))),

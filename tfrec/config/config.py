@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError, model_validator
 from tfrec.config.data import DataConfig, FeaturesConfig, SplitConfig
 from tfrec.config.models import (
     MODEL_NAMES,
+    MULTI_TASK_NAMES,
     RANKER_NAMES,
     BackboneConfig,
     JDTowerConfig,
@@ -80,6 +81,12 @@ class Config(Section):
             )
         if self.model.name == "jd_ranker" and not self.features.history_labels:
             raise ValueError("model.name 'jd_ranker' reads what was not liked too. Set features.history_labels to true")
+        has_outcomes = self.data.interactions is not None and self.data.interactions.outcomes
+        if self.model.name in MULTI_TASK_NAMES and not has_outcomes:
+            raise ValueError(
+                f"model.name {self.model.name!r} predicts several tasks. Name the columns of the others with --outcome "
+                "(data.interactions.outcomes), or take a model of one task, such as dnn"
+            )
         if self.evaluation.monitor == "grouped_auc" and self.split.kind == "leave_last_out":
             raise ValueError(
                 "evaluation.monitor grouped_auc needs users with several impressions in validation. Set split.kind to "

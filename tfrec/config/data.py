@@ -43,6 +43,10 @@ class TableConfig(Section):
     label_range: tuple[float, float] = (0.0, 1.0)
     """Inclusive range that the `label` column must keep to."""
 
+    outcomes: tuple[str, ...] = ()
+    """Columns of the interactions that are 0 or 1, which models with several tasks predict beside the label: what
+    became of each impression besides, as a purchase after the click."""
+
 
 class DataConfig(Section):
     """Where the interactions, items and users come from."""

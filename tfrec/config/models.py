@@ -171,11 +171,25 @@ class JDTowerConfig(TowersConfig):
 class RankerConfig(Section):
     """Models that predict the click: each feature is a field, and has a vector."""
 
-    name: Literal["logistic_regression", "dnn", "wide_and_deep", "deepfm", "dcn_v2", "din", "jd_ranker"]
+    name: Literal[
+        "logistic_regression",
+        "dnn",
+        "wide_and_deep",
+        "deepfm",
+        "dcn_v2",
+        "din",
+        "jd_ranker",
+        "shared_bottom",
+        "mmoe",
+        "ple",
+        "esmm",
+    ]
     """The architecture. logistic_regression: a weight for each feature. dnn: an MLP over the fields' vectors.
     wide_and_deep: both. deepfm: both, and a factorisation machine. dcn_v2: explicit crosses beside an MLP. din:
     attention of the candidate over the history, and an MLP. jd_ranker: a GPT over the history, attention of the
-    candidate over what it makes of it, and an MLP."""
+    candidate over what it makes of it, and an MLP. With several tasks, the label and data.interactions.outcomes:
+    shared_bottom, the same hidden layers for all tasks; mmoe, experts that each task mixes; ple, experts of its own
+    besides, in levels; esmm, an MLP for the click and one for each outcome after it."""
 
     embedding_size: PositiveInt = 16
     """Dimensions of a field's vector."""
@@ -214,6 +228,18 @@ class RankerConfig(Section):
     num_heads: PositiveInt = 2
     """jd_ranker: attention heads; they divide embedding_size."""
 
+    tower_sizes: tuple[PositiveInt, ...] = (32,)
+    """shared_bottom, mmoe, ple: widths of each task's own hidden layers, above hidden_sizes."""
+
+    num_experts: PositiveInt = 3
+    """mmoe: experts, with hidden_sizes each. ple: of each task, and as many of all together, on each level."""
+
+    num_expert_levels: PositiveInt = 2
+    """ple: levels of experts."""
+
+    outcome_weight: PositiveFloat = 1.0
+    """Several tasks: factor of each outcome's loss."""
+
     calibration: Literal["none", "platt", "isotonic"] = "platt"
     """How probabilities are corrected, by what the validation impressions teach. platt: a line through the log-odds.
     isotonic: any rising function; for some ten thousand validation impressions and more."""
@@ -228,6 +254,7 @@ class RankerConfig(Section):
 RANK_CANDIDATES = 100
 """How many items a ranking head is given of what was retrieved, if nothing else is said."""
 
+MULTI_TASK_NAMES = ("shared_bottom", "mmoe", "ple", "esmm")
 RANKER_NAMES = get_args(RankerConfig.model_fields["name"].annotation)
 MODEL_NAMES = ("two_tower", "jd_tower", *RANKER_NAMES)
 

@@ -22,6 +22,7 @@ def assemble(
     item_roles: Roles = Roles(),  # noqa: B008 (frozen)
     user_roles: Roles = Roles(),  # noqa: B008
     context_roles: Roles = Roles(),  # noqa: B008
+    outcomes: tuple[str, ...] = (),
     unknown_items: Literal["error", "keep", "drop"] = "drop",
     title: str | None = None,
     left_out_items: Collection[str] = (),
@@ -87,6 +88,7 @@ def assemble(
         item_roles=item_roles,
         user_roles=user_roles,
         context_roles=context_roles,
+        outcomes=outcomes,
         title=title,
         notes=notes,
         shared_clock=shared_clock,

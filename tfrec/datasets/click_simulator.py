@@ -22,18 +22,16 @@ class ClickSimulation:
     """A data set and the truth that it was drawn from.
 
     Attributes:
-        dataset: `label` is the click. Items with a `title` that names their `category` (categorical) and a `price`
-            (numeric); users with a `country` (categorical, noise); impressions with a `device` (categorical), a `slot`
-            (categorical, "1" is the best) and an `hour` (numeric).
+        dataset: `label` is the click, and the outcome `bought` a purchase after it. Items with a `title` that names
+            their `category` (categorical) and a `price` (numeric); users with a `country` (categorical, noise);
+            impressions with a `device` (categorical), a `slot` (categorical, "1" is the best) and an `hour` (numeric).
         click_rates: The probability of a click on each impression, float64 [num_impressions].
         conversion_rates: The probability that a click, if there is one, ends in a purchase, float64 [num_impressions].
-        conversions: Whether it was clicked and bought, bool [num_impressions].
     """
 
     dataset: Dataset
     click_rates: np.ndarray
     conversion_rates: np.ndarray
-    conversions: np.ndarray
 
 
 def simulate_clicks(
@@ -78,7 +76,7 @@ def simulate_clicks(
     click_rates = _sigmoid(logits + _intercept(logits, rate))
     conversion_rates = _sigmoid(-1.0 + 0.8 * likings - 0.7 * (np.log(prices[items]) - 3))
     clicked = generator.random(num_impressions) < click_rates
-    conversions = clicked & (generator.random(num_impressions) < conversion_rates)
+    bought = clicked & (generator.random(num_impressions) < conversion_rates)
 
     interactions = pa.table(
         {
@@ -86,6 +84,7 @@ def simulate_clicks(
             "item_id": _dictionary(items, "item-", num_items),
             "timestamp": times,
             "label": clicked.astype(np.float32),
+            "bought": bought.astype(np.float32),
             "device": pa.array(np.array(DEVICES)[devices]),
             "slot": pa.array((slots + 1).astype(str)),
             "hour": hours,
@@ -113,9 +112,10 @@ def simulate_clicks(
         item_roles=Roles(text=("title",), categorical=("category",), numeric=("price",)),
         user_roles=Roles(categorical=("country",)),
         context_roles=Roles(categorical=("device", "slot"), numeric=("hour",)),
+        outcomes=("bought",),
         title="title",
     )
-    return ClickSimulation(dataset, click_rates, conversion_rates, conversions)
+    return ClickSimulation(dataset, click_rates, conversion_rates)
 
 
 def _intercept(logits: np.ndarray, rate: float) -> float:

@@ -40,6 +40,7 @@ class Dataset:
             (zeros where it is missing).
         users: `user_id` (string, unique) and the columns of `user_roles`. Every user of the interactions is here.
         context_roles: Columns of the interactions that are known when an item is shown: where, on what device, when.
+        outcomes: Columns of the interactions that are 0 or 1 (float32), known afterwards, as the label is.
         title: The text column of `items` to show to people, or None.
         notes: What validation counted (dropped rows, unknown items), one sentence each, for the user to read.
         shared_clock: Whether timestamps of different users can be compared. False: they are positions within each
@@ -55,6 +56,7 @@ class Dataset:
     item_roles: Roles = Roles()
     user_roles: Roles = Roles()
     context_roles: Roles = Roles()
+    outcomes: tuple[str, ...] = ()
     title: str | None = None
     notes: tuple[str, ...] = field(default=())
     shared_clock: bool = True

@@ -20,6 +20,7 @@ class Impressions:
         users: User codes, int32 [num_impressions].
         items: Item codes, int32 [num_impressions].
         labels: Whether the user liked, clicked, bought it: 0 or 1, float32 [num_impressions].
+        outcomes: What else became of it, as in `Dataset.outcomes`: 0 or 1, float32 [num_impressions, num_outcomes].
         parts: TRAINING, VALIDATION or TEST, int8 [num_impressions].
         past: How many of the impressions, from the first of all, lie before this one: those of the same user from
             there back are its history. Of impressions at the same time none is in another's history. int64
@@ -31,6 +32,7 @@ class Impressions:
     users: np.ndarray
     items: np.ndarray
     labels: np.ndarray
+    outcomes: np.ndarray
     parts: np.ndarray
     past: np.ndarray
     remembered: np.ndarray
@@ -69,8 +71,9 @@ def split_impressions(dataset: Dataset, config: SplitConfig) -> Impressions:
         config: How.
 
     Raises:
-        InputError: There are no labels; a part lacks liked or other impressions, or has fewer than
-            `config.minimum_users` users; or `global_time` is asked of times that cannot be compared between users.
+        InputError: There are no labels; a part lacks liked or other impressions, or some with or without an outcome, or
+            has fewer than `config.minimum_users` users; or `global_time` is asked of times that cannot be compared
+            between users.
     """
     if "label" not in dataset.interactions:
         raise InputError(
@@ -88,13 +91,27 @@ def split_impressions(dataset: Dataset, config: SplitConfig) -> Impressions:
         users=users,
         items=dataset.item_codes[order],
         labels=dataset.interactions["label"].to_numpy(np.float32)[order],
+        outcomes=dataset.interactions[list(dataset.outcomes)].to_numpy(np.float32)[order],
         parts=parts,
         past=np.maximum.accumulate(np.where(is_first, np.arange(len(order)), 0)),
         remembered=(parts == TRAINING) | (config.kind != "cold_items"),
         rows=order,
     )
     _require_both_labels(impressions, config)
+    for number, name in enumerate(dataset.outcomes):
+        _require_both_outcomes(name, impressions.outcomes[:, number], parts)
     return impressions
+
+
+def _require_both_outcomes(name: str, outcomes: np.ndarray, parts: np.ndarray) -> None:
+    for part, title in PARTS.items():
+        inside = outcomes[parts == part]
+        if inside.min() == inside.max():
+            raise InputError(
+                f"Expected impressions with the outcome '{name}' and some without, in {title}. Received: "
+                f"{int(inside.sum()):,} of {len(inside):,} with it. Bring more interactions, choose another split.kind "
+                "or other fractions, or leave the outcome out."
+            )
 
 
 def _require_both_labels(impressions: Impressions, config: SplitConfig) -> None:

@@ -64,6 +64,7 @@ def load_tables(config: DataConfig) -> Dataset:
         item_roles=item_roles,
         user_roles=users.roles if users else Roles(),
         context_roles=interactions.roles,
+        outcomes=config.interactions.outcomes,
         unknown_items=config.unknown_items,
         title=config.title or next(iter(item_roles.text), None),
         left_out_items=items.left_out_ids if items else (),
@@ -110,7 +111,7 @@ def _read(name: TableName, config: TableConfig, bad_rows: Literal["error", "drop
     _require_declared(name, config, reader, roles, named, suspicion)
     notes: tuple[str, ...] = (suspicion,) if suspicion else ()
     if roles.columns or name == "interactions":
-        rows = _rows(reader, config, [*named.values(), *roles.columns], named)
+        rows = _rows(reader, config, [*named.values(), *roles.columns, *config.outcomes], named)
     else:
         rows = _rows(reader, config, reader.columns, named)
         roles = _guess_roles(name, rows.table.drop_columns(list(set(named.values()))), config.decimal)
@@ -123,6 +124,8 @@ def _read(name: TableName, config: TableConfig, bad_rows: Literal["error", "drop
             checks.reject(bad, f"column '{column}', expected text in UTF-8", rows.table[column])
     convert = _Conversion(name, config, checks)
     columns = {role: convert.role(role, column, rows.table) for role, column in named.items()}
+    for column in config.outcomes:
+        columns[column] = convert.outcome(column, rows.table[column])
     for column in roles.columns:
         columns[column] = convert.attribute(column, rows.table[column], roles, rows.undecodable.get(column))
     left_out = frozenset[str]()
@@ -214,8 +217,11 @@ def _require_declared(
             f"Expected no text columns in data.interactions. Received: {list(roles.text)}. Declare them as "
             "categorical, or put what an item says into the items table."
         )
-    for kind in ("text", "categorical", "numeric", "vector"):
-        for column in getattr(roles, kind):
+    if name != "interactions" and config.outcomes:
+        raise InputError(f"Expected outcomes in data.interactions alone. Received: {list(config.outcomes)} in {name}.")
+    declared = {kind: getattr(roles, kind) for kind in ("text", "categorical", "numeric", "vector")}
+    for kind, columns in {**declared, "outcome": config.outcomes}.items():
+        for column in columns:
             if column in named:
                 raise InputError(
                     f"Expected --{kind} to name other columns than {list(named)}, which {name} reads already. "
@@ -228,10 +234,11 @@ def _require_declared(
                     f"Expected column '{column}' in {config.path.name}, as --{kind} says. "
                     f"Received: {reader.columns}. {hint}"
                 )
-    repeated = {column for column in roles.columns if roles.columns.count(column) > 1}
+    all_columns = roles.columns + config.outcomes
+    repeated = {column for column in all_columns if all_columns.count(column) > 1}
     if repeated:
         raise InputError(
-            f"Expected one of --text, --categorical, --numeric and --vector for each column of {name}. "
+            f"Expected one of --text, --categorical, --numeric, --vector and --outcome for each column of {name}. "
             f"Received {sorted(repeated)} more than once."
         )
 
@@ -318,6 +325,12 @@ class _Conversion:
             converted, expected = to_vectors(values), "as many numbers as in most rows"
         self.checks.blank(converted[1], column, expected, values)
         return converted[0]
+
+    def outcome(self, column: str, values: pa.ChunkedArray) -> pa.Array:
+        outcomes, bad = to_numbers(values)
+        bad = bad | ~np.isin(outcomes.to_numpy(zero_copy_only=False), (0, 1))
+        self.checks.reject(bad, f"column '{column}', expected 0 or 1", values)
+        return outcomes
 
     def _number(self, column: str, values: pa.ChunkedArray, is_used: bool = True) -> pa.Array:
         converted, bad = to_numbers(values, self.config.decimal)

@@ -58,6 +58,7 @@ class ImpressionRows(EpochBatches):
             "user": tf.constant(impressions.users + NUM_SPECIAL, tf.int32),
             "item": tf.constant(impressions.items + NUM_SPECIAL, tf.int32),
             "label": tf.constant(impressions.labels, tf.float32),
+            "outcomes": tf.constant(impressions.outcomes, tf.float32),
             **{CONTEXT + name: tf.constant(array) for name, array in context.items()},
         }
 
@@ -68,9 +69,10 @@ class ImpressionRows(EpochBatches):
             numbers: int64 [batch_size]
 
         Returns:
-            user, item: int32 [batch_size] indices. label: float32 [batch_size]. history: int32 [batch_size,
-            history_length] item indices, oldest first, padded at the end. history_label: float32 of the same shape, 0
-            where padded. And the encoded columns of the impressions, by name, behind CONTEXT.
+            user, item: int32 [batch_size] indices. label: float32 [batch_size]. outcomes: float32 [batch_size,
+            num_outcomes]. history: int32 [batch_size, history_length] item indices, oldest first, padded at the end.
+            history_label: float32 of the same shape, 0 where padded. And the encoded columns of the impressions, by
+            name, behind CONTEXT.
         """
         ends = tf.gather(self._ends, numbers)[:, tf.newaxis]
         begins = tf.maximum(tf.gather(self._begins, numbers)[:, tf.newaxis], ends - self.history.length)

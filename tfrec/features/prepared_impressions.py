@@ -24,6 +24,7 @@ class PreparedImpressions:
         context_columns: The encodings of the impressions' own columns.
         context: These columns, encoded: arrays [num_impressions, …] by name.
         impressions: In order, with their parts.
+        outcomes: The names of their outcomes.
         titles: What to show people for each item: object [num_items].
         text_encoder_key: Names the encoder of the items' texts; None: there is no text.
     """
@@ -34,6 +35,7 @@ class PreparedImpressions:
     context: Mapping[str, np.ndarray]
     impressions: Impressions
     titles: np.ndarray
+    outcomes: tuple[str, ...] = ()
     text_encoder_key: str | None = None
 
     def save(self, folder: Path) -> None:
@@ -45,7 +47,8 @@ class PreparedImpressions:
             arrays = {field.name: getattr(self.impressions, field.name) for field in fields(Impressions)}
             np.savez(temporary / "impressions.npz", allow_pickle=False, **arrays)
             pd.DataFrame({"title": self.titles}).to_parquet(temporary / "catalogue.parquet")
-            (temporary / "facts.json").write_text(json.dumps({"text_encoder_key": self.text_encoder_key}))
+            facts = {"text_encoder_key": self.text_encoder_key, "outcomes": self.outcomes}
+            (temporary / "facts.json").write_text(json.dumps(facts))
 
     @classmethod
     def load(cls, folder: Path) -> "PreparedImpressions":
@@ -65,5 +68,6 @@ class PreparedImpressions:
             context=context.arrays,
             impressions=impressions,
             titles=pd.read_parquet(folder / "catalogue.parquet")["title"].to_numpy(object),
+            outcomes=tuple(facts["outcomes"]),
             text_encoder_key=facts["text_encoder_key"],
         )

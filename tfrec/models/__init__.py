@@ -8,10 +8,14 @@ from tfrec.models.dcn_v2 import DCNv2
 from tfrec.models.deepfm import DeepFM
 from tfrec.models.din import DIN
 from tfrec.models.dnn import DNN
+from tfrec.models.esmm import ESMM
 from tfrec.models.jd_ranker import JDRanker
 from tfrec.models.jd_tower import JDTower
 from tfrec.models.logistic_regression import LogisticRegression
+from tfrec.models.mmoe import MMoE
+from tfrec.models.ple import PLE
 from tfrec.models.ranking_model import RankingModel
+from tfrec.models.shared_bottom import SharedBottom
 from tfrec.models.two_tower import TwoTower
 from tfrec.models.wide_and_deep import WideAndDeep
 
@@ -24,6 +28,10 @@ RANKERS: dict[str, type[RankingModel]] = {
     "dcn_v2": DCNv2,
     "din": DIN,
     "jd_ranker": JDRanker,
+    "shared_bottom": SharedBottom,
+    "mmoe": MMoE,
+    "ple": PLE,
+    "esmm": ESMM,
 }
 
 

@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 from keras_rs.layers import FeatureCross
 
-from tfrec.models.ranking_model import Impression, RankingModel, build_mlp, flattened
+from tfrec.models.ranking_model import Impression, RankingModel, build_hidden, flattened
 
 
 class DCNv2(RankingModel):
@@ -20,10 +20,9 @@ class DCNv2(RankingModel):
     def build_architecture(self) -> None:
         size = self.num_fields * self.settings.embedding_size
         self.crosses = [FeatureCross() for _ in range(self.settings.num_cross_layers)]
-        *hidden, last = self.settings.hidden_sizes
-        self.mlp = build_mlp(size, tuple(hidden), self.settings.dropout, num_outputs=last)
+        self.hidden = build_hidden(size, self.settings.hidden_sizes, self.settings.dropout)
         self.output_layer = keras.layers.Dense(1)
-        self.output_layer.build((None, size + last))
+        self.output_layer.build((None, size + self.settings.hidden_sizes[-1]))
         nothing = tf.zeros([1, size])
         for cross in self.crosses:  # FeatureCross makes its weights when it is first called.
             cross(nothing, nothing)
@@ -32,5 +31,5 @@ class DCNv2(RankingModel):
         inputs = crossed = flattened(impression.fields)
         for cross in self.crosses:
             crossed = cross(inputs, crossed)
-        deep = tf.nn.relu(self.mlp(inputs, training=training))
+        deep = self.hidden(inputs, training=training)
         return tf.squeeze(self.output_layer(tf.concat([crossed, deep], axis=1)), axis=1)

@@ -108,7 +108,7 @@ class JDRanker(RankingModel):
             others = tf.concat([others, _rows(means, shape)], axis=1)
         read = self.read_history(sums, labels, is_known, training)
         logits = self._logits(self.all_fields(tf.gather(table.vectors, places), others), sums, read, seen, training)
-        return {"logits": tf.boolean_mask(self.bias + logits, inputs["asked"] > 0)}
+        return {"logits": tf.boolean_mask(self.with_bias(logits), inputs["asked"] > 0)}
 
     def read_history(self, vectors: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:
         """The states of the GPT, the items, and the items with what was thought of them, side by side."""

@@ -19,6 +19,8 @@ from tfrec.tasks.ranking import RankingTask
 
 USER = "user/"
 """Before the names of the users' attributes, as CONTEXT before those of the context."""
+LABEL = "label"
+"""The task that every model has."""
 COUNT_BINS, RATE_BINS = 12, 10
 """Of how long a history is, in powers of two, and of how much of it was liked."""
 
@@ -84,13 +86,14 @@ class RankingModel(keras.Model):
     What the item's fields are gathered from are constants and not weights: see RetrievalModel.
 
     A subclass says whether features have vectors, weights or both, and makes a logit of an Impression in `logit`; or,
-    if it can do more for all candidates of a user at once, logits in `candidate_logits`.
+    if it can do more for all candidates of a user at once, logits in `candidate_logits`. One with several tasks makes a
+    logit for each: see MultiTaskModel.
 
     Call arguments:
         inputs: What ImpressionRows makes.
 
     Returns:
-        `logits` float32 [batch_size].
+        `logits` float32 [batch_size], of several tasks [batch_size, num_tasks].
 
     Args:
         settings: The architecture.
@@ -100,6 +103,8 @@ class RankingModel(keras.Model):
 
     has_vectors, has_weights = True, False
     """Whether each feature has a vector, and a weight as in a logistic regression."""
+    outcomes: tuple[str, ...] = ()
+    """What it predicts beside the label."""
 
     text_encoder = None
     encodes_catalogue = False
@@ -138,8 +143,9 @@ class RankingModel(keras.Model):
             layer.build()
         num_means = 1 + features.history_labels
         self.num_fields = (len(item_fields) + len(other_fields) + num_means) if has_vectors else 0
+        start = self.initial_bias(prepared)
         self.bias = self.add_weight(
-            shape=(), initializer=keras.initializers.Constant(_log_odds(prepared)), name="bias", dtype="float32"
+            shape=start.shape, initializer=keras.initializers.Constant(start), name="bias", dtype="float32"
         )
         self.seed_generator = keras.random.SeedGenerator()
         self._task = RankingTask()
@@ -153,8 +159,17 @@ class RankingModel(keras.Model):
         """Makes and builds the layers that `logit` needs."""
 
     def logit(self, impression: Impression, training: bool) -> tf.Tensor:
-        """The log-odds of a click, without the bias: float32 [batch_size]."""
+        """The log-odds of a click, without the bias: float32 [batch_size]; of several tasks [batch_size, num_tasks]."""
         raise NotImplementedError
+
+    def initial_bias(self, prepared: PreparedImpressions) -> np.ndarray:
+        """The log-odds of the rate of clicks in training; of several tasks, of each: float32 [num_tasks]."""
+        impressions = prepared.impressions
+        return log_odds(impressions.labels[impressions.parts == TRAINING].mean())
+
+    def with_bias(self, logits: tf.Tensor) -> tf.Tensor:
+        """From what the architecture makes to log-odds, of the same shape."""
+        return self.bias + logits
 
     def read_history(self, vectors: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:
         """What an architecture makes of histories, once for all candidates of a user.
@@ -224,7 +239,7 @@ class RankingModel(keras.Model):
         return {"logits": self.score(self.item_table(distinct, training=training), placed, training=training)}
 
     def score(self, table: ItemTable, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """The log-odds of a click: float32, of the shape of `item_place`.
+        """The log-odds of a click: float32, of the shape of `item_place`; of several tasks one dimension more.
 
         Args:
             table: Of some items.
@@ -246,11 +261,12 @@ class RankingModel(keras.Model):
         past = Past(fields, weight, self.read_history(history, labels, mask, training), labels, mask)
         items = inputs["item_place"]
         candidates = items[:, tf.newaxis] if items.shape.rank == 1 else items
-        logits = self.candidate_logits(table, candidates, past, training)
-        return tf.reshape(self.bias + tf.cast(logits, tf.float32), tf.shape(items))
+        logits = self.with_bias(tf.cast(self.candidate_logits(table, candidates, past, training), tf.float32))
+        return tf.squeeze(logits, axis=1) if items.shape.rank == 1 else logits
 
     def candidate_logits(self, table: ItemTable, items: tf.Tensor, past: Past, training: bool) -> tf.Tensor:
-        """The log-odds of each candidate, without the bias: [batch_size, num_candidates].
+        """The log-odds of each candidate, without the bias: [batch_size, num_candidates] or [batch_size,
+        num_candidates, num_tasks].
 
         Args:
             table: Of some items.
@@ -272,7 +288,8 @@ class RankingModel(keras.Model):
             labels=of_rows.labels,
             mask=of_rows.mask,
         )
-        return tf.reshape(self.logit(impression, training), tf.shape(items))
+        logits = self.logit(impression, training)
+        return tf.reshape(logits, tf.concat([tf.shape(items), tf.shape(logits)[1:]], axis=0))
 
     def other_fields(self, features: Mapping[str, tf.Tensor], num_rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Of users, context and histories: vectors [num_rows, num_other_fields, embedding_size], weights [num_rows]."""
@@ -297,7 +314,8 @@ class RankingModel(keras.Model):
         return self._task(x["label"], y_pred["logits"])
 
     def predict_logits(self, rows: ImpressionRows) -> np.ndarray:
-        """The log-odds of a click for each of the impressions, in order: float32 [num_rows]."""
+        """The log-odds of a click for each of the impressions, in order: float32 [num_rows]; of several tasks
+        [num_rows, num_tasks]."""
         table = self._table(tf.range(self.num_items + NUM_SPECIAL))
         parts = []
         for batch in rows.in_order():
@@ -311,21 +329,38 @@ class RankingModel(keras.Model):
         return self.predict_logits(self.rows(prepared, VALIDATION))
 
     def validate(self, prepared: PreparedImpressions, config: Config) -> dict[str, float]:
-        """The metrics of the validation impressions."""
-        impressions = prepared.impressions
-        inside = impressions.parts == VALIDATION
-        labels, users = impressions.labels[inside], impressions.users[inside]
+        """The metrics of the validation impressions; of several tasks their means, and each task's own."""
+        inside = prepared.impressions.parts == VALIDATION
+        users = prepared.impressions.users[inside]
         settings = config.evaluation.model_copy(update={"bootstrap_samples": 0})
-        report = evaluate_clicks(self.name, labels, self.validation_logits(prepared), users, settings)
-        return {name: metric.mean for name, metric in report.metrics.items()}
+        logits = self.validation_logits(prepared).reshape(len(users), -1)
+        of_tasks = {}
+        for number, (task, labels) in enumerate(self.tasks(prepared).items()):
+            report = evaluate_clicks(task, labels[inside], logits[:, number], users, settings)
+            of_tasks[task] = {name: metric.mean for name, metric in report.metrics.items()}
+        metrics = {name: float(np.mean([each[name] for each in of_tasks.values()])) for name in of_tasks[LABEL]}
+        if len(of_tasks) > 1:
+            metrics |= {f"{task}_{name}": value for task, each in of_tasks.items() for name, value in each.items()}
+        return metrics
+
+    def tasks(self, prepared: PreparedImpressions) -> dict[str, np.ndarray]:
+        """What it predicts: LABEL, then its outcomes -> 0 or 1 for each impression, float32 [num_impressions]."""
+        columns = dict(zip(prepared.outcomes, prepared.impressions.outcomes.T, strict=True))
+        return {LABEL: prepared.impressions.labels, **{name: columns[name] for name in self.outcomes}}
 
 
-def build_mlp(num_inputs: int, hidden_sizes: tuple[int, ...], dropout: float, num_outputs: int = 1) -> keras.Sequential:
-    """Hidden layers with ReLU and dropout, and a linear output."""
+def build_hidden(num_inputs: int, hidden_sizes: tuple[int, ...], dropout: float) -> keras.Sequential:
+    """Hidden layers with ReLU and dropout."""
     layers: list[keras.layers.Layer] = [keras.Input((num_inputs,))]
     for size in hidden_sizes:
         layers += [keras.layers.Dense(size, activation="relu"), keras.layers.Dropout(dropout)]
-    return keras.Sequential([*layers, keras.layers.Dense(num_outputs)], name="mlp")
+    return keras.Sequential(layers, name="hidden")
+
+
+def build_mlp(num_inputs: int, hidden_sizes: tuple[int, ...], dropout: float) -> keras.Sequential:
+    """Hidden layers, and a linear output."""
+    hidden = build_hidden(num_inputs, hidden_sizes, dropout)
+    return keras.Sequential([keras.Input((num_inputs,)), *hidden.layers, keras.layers.Dense(1)], name="mlp")
 
 
 def flattened(fields: tf.Tensor) -> tf.Tensor:
@@ -333,9 +368,10 @@ def flattened(fields: tf.Tensor) -> tf.Tensor:
     return tf.reshape(fields, [-1, fields.shape[1] * fields.shape[2]])
 
 
-def _log_odds(prepared: PreparedImpressions) -> float:
-    rate = prepared.impressions.labels[prepared.impressions.parts == TRAINING].mean()
-    return float(np.log(rate / (1 - rate)))
+def log_odds(rate: np.ndarray) -> np.ndarray:
+    """$\\log(p / (1 - p))$, finite for rates of 0 and 1 too."""
+    clipped = np.clip(rate, 1e-6, 1 - 1e-6)
+    return np.asarray(np.log(clipped / (1 - clipped)), np.float32)
 
 
 def _counts(mask: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

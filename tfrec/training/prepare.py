@@ -137,6 +137,7 @@ def prepare_impressions(
         context=context,
         impressions=impressions,
         titles=_titles(dataset),
+        outcomes=dataset.outcomes,
         text_encoder_key=key,
     )
 

@@ -155,18 +155,25 @@ def load_ranker(run: Run, prepared: PreparedImpressions) -> RankingModel:
     return cast(RankingModel, _load(run, prepared, Path()))
 
 
-def load_calibration(run: Run, model: RankingModel, prepared: PreparedImpressions) -> Calibration:
+def load_calibrations(run: Run, model: RankingModel, prepared: PreparedImpressions) -> dict[str, Calibration]:
     """What the validation impressions teach of a model's probabilities; learned once, and kept in the run's folder.
 
     They are predicted as a server would, with the histories that it would see.
+
+    Returns:
+        Of each of the model's tasks.
     """
     if not run.calibration.is_file():
         rows = model.rows(prepared, VALIDATION)
-        labels = prepared.impressions.labels[rows.numbers.numpy()]
-        calibration = fit_calibration(model.settings.calibration, model.predict_logits(rows), labels)
-        write_json(run.calibration, asdict(calibration))
+        numbers = rows.numbers.numpy()
+        logits = model.predict_logits(rows).reshape(len(numbers), -1)
+        fitted = {
+            task: fit_calibration(model.settings.calibration, logits[:, number], labels[numbers])
+            for number, (task, labels) in enumerate(model.tasks(prepared).items())
+        }
+        write_json(run.calibration, {task: asdict(calibration) for task, calibration in fitted.items()})
     saved = json.loads(run.calibration.read_text(encoding="utf-8"))
-    return Calibration(tuple(saved["knots"]), tuple(saved["values"]))
+    return {task: Calibration(tuple(each["knots"]), tuple(each["values"])) for task, each in saved.items()}
 
 
 def load_model(run: Run, prepared: Prepared, data_root: Path = Path("data")) -> RetrievalModel:
