@@ -18,6 +18,7 @@ from tfrec.evaluation.click_metrics import log_losses
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.models import RANKERS, build_ranker
 from tfrec.models.ranking_model import Impression, RankingModel
+from tfrec.training import epoch_end
 from tfrec.training.run import Run
 from tfrec.training.trainer import load_calibrations, load_ranker, train
 
@@ -44,6 +45,7 @@ def test_each_name_has_its_class() -> None:
     assert set(RANKERS) == set(RANKER_NAMES)
 
 
+NETWORKS = [name for name in RANKER_NAMES if name != "gbdt"]
 ROW_RANKERS = [name for name in RANKER_NAMES if name != "jd_ranker"]
 """They learn from one impression at a time, and jd_ranker from whole histories."""
 
@@ -85,7 +87,7 @@ LIKE_OTHERS = ("dnn", "wide_and_deep", "shared_bottom", "ple")
 """Parts of DeepFM and relatives of MMoE; they learn where those learn."""
 
 
-@pytest.mark.parametrize("name", RANKER_NAMES)
+@pytest.mark.parametrize("name", NETWORKS)
 class TestContract:
     def test_every_weight_learns(
         self, name: str, build: Callable[..., RankingModel], prepared: PreparedImpressions
@@ -125,6 +127,8 @@ class TestContract:
 )
 def test_it_learns_what_there_is_to_learn(name: str, prepared: PreparedImpressions, tmp_path: Path) -> None:
     settings: dict[str, object] = {"training.epochs": 10} if name in MULTI_TASK_NAMES else {}
+    if name == "gbdt":
+        settings = {"training.learning_rate": 0.1, "model.num_leaves": 8, "model.min_leaf": 20}
     if name == "jd_ranker":
         settings = {"training.batch_size": 4, "features.history_length": 100}
     run = Run.create(tmp_path / "run", ranker_config(name, **settings))
@@ -145,6 +149,50 @@ def test_it_learns_what_there_is_to_learn(name: str, prepared: PreparedImpressio
         rate = labels[prepared.impressions.parts == TRAINING].mean()
         always = np.full(len(tested), np.log(rate / (1 - rate)))
         assert log_losses(tested, logits).mean() < log_losses(tested, always).mean()
+
+
+FEW_TREES = {"training.learning_rate": 0.1, "model.num_leaves": 8, "model.trees_per_epoch": 5}
+
+
+class TestGBDT:
+    @pytest.fixture
+    def run(self, prepared: PreparedImpressions, tmp_path: Path) -> Run:
+        run = Run.create(tmp_path / "gbdt", ranker_config("gbdt", **FEW_TREES))
+        train(run, prepared, tf.distribute.get_strategy())
+        return run
+
+    def test_tensorflow_walks_the_trees_as_lightgbm_does(self, run: Run, prepared: PreparedImpressions) -> None:
+        model = load_ranker(run, prepared)
+        rows = model.rows(prepared, TEST)
+        expected = model.bias.numpy() + model.trees.predict(model.codes(rows))
+        assert len(model.trees.boosters) == 3
+        assert len(np.unique(expected)) > 100
+        np.testing.assert_allclose(model.predict_logits(rows), expected, atol=1e-5)
+
+    def test_a_resumed_run_grows_the_same_trees(
+        self, run: Run, prepared: PreparedImpressions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        other = Run.create(tmp_path / "run", ranker_config("gbdt", **FEW_TREES))
+        save = epoch_end.save_checkpoint
+        saved: list[Path] = []
+
+        def die_after_the_first_epoch(path: Path, *arguments: object) -> None:
+            save(path, *arguments)
+            saved.append(path)
+            if len(saved) == 2:  # best and latest
+                raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(epoch_end, "save_checkpoint", die_after_the_first_epoch)
+            with pytest.raises(KeyboardInterrupt):
+                train(other, prepared, tf.distribute.get_strategy())
+        train(other, prepared, tf.distribute.get_strategy())
+        first, second = (load_ranker(each, prepared).trees.boosters for each in (run, other))
+        assert first == second
+
+    def test_texts_are_refused(self) -> None:
+        with pytest.raises(InputError, match="gbdt does not read texts"):
+            ranker_config("gbdt", **{"model.use_text": True})
 
 
 class TestJDRanker:

@@ -53,6 +53,10 @@ class Config(Section):
             settings = _with_default(settings, "training", "batch_size", 32)
         if name in RANKER_NAMES:
             settings = _with_default(settings, "evaluation", "monitor", "auc")
+        if name == "gbdt":
+            settings = _with_default(settings, "model", "use_text", False)
+            settings = _with_default(settings, "training", "learning_rate", 0.05)
+            settings = _with_default(settings, "training", "epochs", 100)
         if name == "jd_ranker":
             settings = _with_default(settings, "features", "history_labels", True)
         return settings

@@ -173,6 +173,7 @@ class RankerConfig(Section):
 
     name: Literal[
         "logistic_regression",
+        "gbdt",
         "dnn",
         "wide_and_deep",
         "deepfm",
@@ -184,7 +185,8 @@ class RankerConfig(Section):
         "ple",
         "esmm",
     ]
-    """The architecture. logistic_regression: a weight for each feature. dnn: an MLP over the fields' vectors.
+    """The architecture. logistic_regression: a weight for each feature. gbdt: decision trees
+    that LightGBM grows, without text and vectors. dnn: an MLP over the fields' vectors.
     wide_and_deep: both. deepfm: both, and a factorisation machine. dcn_v2: explicit crosses beside an MLP. din:
     attention of the candidate over the history, and an MLP. jd_ranker: a GPT over the history, attention of the
     candidate over what it makes of it, and an MLP. With several tasks, the label and data.interactions.outcomes:
@@ -228,6 +230,18 @@ class RankerConfig(Section):
     num_heads: PositiveInt = 2
     """jd_ranker: attention heads; they divide embedding_size."""
 
+    num_leaves: Annotated[int, Field(ge=2)] = 63
+    """gbdt: leaves of a tree at most."""
+
+    max_depth: PositiveInt = 12
+    """gbdt: levels of a tree at most; each is a step when the trees are asked."""
+
+    min_leaf: PositiveInt = 50
+    """gbdt: impressions in a leaf at least."""
+
+    trees_per_epoch: PositiveInt = 20
+    """gbdt: trees that are grown before the next look at the validation impressions."""
+
     tower_sizes: tuple[PositiveInt, ...] = (32,)
     """shared_bottom, mmoe, ple: widths of each task's own hidden layers, above hidden_sizes."""
 
@@ -248,6 +262,12 @@ class RankerConfig(Section):
     def _heads_share_the_embedding(self) -> Self:
         if self.name == "jd_ranker" and self.embedding_size % self.num_heads:
             raise ValueError(f"num_heads divides embedding_size, {self.embedding_size}. Received: {self.num_heads}")
+        return self
+
+    @model_validator(mode="after")
+    def _trees_read_no_text(self) -> Self:
+        if self.name == "gbdt" and self.use_text:
+            raise ValueError("gbdt does not read texts. Leave use_text off")
         return self
 
 

@@ -14,13 +14,13 @@ class TrainingConfig(Section):
     """The optimisation."""
 
     epochs: PositiveInt = 30
-    """At most so many passes over the examples."""
+    """At most so many passes over the examples; of gbdt, so many times model.trees_per_epoch trees, by default 100."""
 
     batch_size: PositiveInt = 1024
     """Examples in a step, over all devices. jd_tower's and jd_ranker's are whole histories: their default is 32."""
 
     learning_rate: PositiveFloat = 1e-3
-    """AdamW's step size."""
+    """AdamW's step size; of gbdt, what each tree is shrunk by, by default .05."""
 
     schedule: Literal["constant", "cosine"] = "constant"
     """How the step size changes. cosine: from learning_rate down to zero over all training.epochs, which then can't be

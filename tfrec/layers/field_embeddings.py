@@ -20,12 +20,14 @@ class Field(NamedTuple):
         size: Length of the vectors.
         num_special: The first so many of the integers say that it is missing or unknown: their vectors begin as zero,
             since training need not have met them.
+        is_ordered: Whether a larger integer is more of something.
     """
 
     name: str
     num_categories: int = 0
     size: int = 0
     num_special: int = NUM_SPECIAL
+    is_ordered: bool = False
 
     @classmethod
     def of(cls, column: Column, prefix: str = "") -> "Field":
@@ -33,7 +35,9 @@ class Field(NamedTuple):
         name = prefix + column.name
         if column.kind == "vector":
             return cls(name, size=column.size)
-        return cls(name, column.num_categories, num_special=1 if column.kind == "binned" else NUM_SPECIAL)
+        if column.kind == "binned":
+            return cls(name, column.num_categories, num_special=1, is_ordered=True)
+        return cls(name, column.num_categories)
 
 
 class FieldEmbeddings(keras.layers.Layer):

@@ -9,6 +9,7 @@ from tfrec.models.deepfm import DeepFM
 from tfrec.models.din import DIN
 from tfrec.models.dnn import DNN
 from tfrec.models.esmm import ESMM
+from tfrec.models.gbdt import GBDT
 from tfrec.models.jd_ranker import JDRanker
 from tfrec.models.jd_tower import JDTower
 from tfrec.models.logistic_regression import LogisticRegression
@@ -22,6 +23,7 @@ from tfrec.models.wide_and_deep import WideAndDeep
 MODELS = {"two_tower": TwoTower, "jd_tower": JDTower}
 RANKERS: dict[str, type[RankingModel]] = {
     "logistic_regression": LogisticRegression,
+    "gbdt": GBDT,
     "dnn": DNN,
     "wide_and_deep": WideAndDeep,
     "deepfm": DeepFM,

@@ -124,12 +124,13 @@ class RankingModel(keras.Model):
             item_fields.append(Field("text", size=self._item_arrays["text"].shape[1]))
         other_fields = [Field.of(column, USER) for column in prepared.users.columns]
         other_fields += [Field.of(column, CONTEXT) for column in prepared.context_columns]
-        self._optional_fields = tuple(other_fields)
+        self.optional_names = [field.name for field in other_fields]
         if settings.use_user_id:
             other_fields.append(Field("user_id", prepared.users.num_rows))
-        other_fields.append(Field("history_count", COUNT_BINS, num_special=0))
+        other_fields.append(Field("history_count", COUNT_BINS, num_special=0, is_ordered=True))
         if features.history_labels:
-            other_fields.append(Field("history_rate", RATE_BINS + 2, num_special=1))
+            other_fields.append(Field("history_rate", RATE_BINS + 2, num_special=1, is_ordered=True))
+        self.item_features, self.other_features = tuple(item_fields), tuple(other_fields)
         size = settings.embedding_size
         has_vectors = self.has_vectors
         self.item_embeddings = FieldEmbeddings(item_fields if has_vectors else [], size, name="item_embeddings")
@@ -217,11 +218,11 @@ class RankingModel(keras.Model):
     def hide_some(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """What training sees: of attributes and context some values are missing."""
         hidden = dict(features)
-        for field in self._optional_fields:
-            values = features[field.name]
+        for name in self.optional_names:
+            values = features[name]
             drawn = keras.random.uniform(tf.shape(values)[:1], seed=self.seed_generator)
             drawn = tf.reshape(drawn, [-1] + [1] * (values.shape.rank - 1))
-            hidden[field.name] = tf.where(drawn < self.settings.attribute_dropout, tf.zeros([], values.dtype), values)
+            hidden[name] = tf.where(drawn < self.settings.attribute_dropout, tf.zeros([], values.dtype), values)
         return hidden
 
     def _hide(self, ids: tf.Tensor) -> tf.Tensor:
@@ -250,7 +251,7 @@ class RankingModel(keras.Model):
             training: As in a call.
         """
         labels, mask = inputs["history_label"], inputs["history"] >= NUM_SPECIAL
-        others = {**(self.hide_some(inputs) if training else inputs), **history_statistics(*_counts(mask, labels))}
+        others = self.with_statistics(self.hide_some(inputs) if training else inputs)
         sums = tf.reduce_sum(table.vectors, axis=1)
         history = tf.gather(sums, inputs["history_place"])
         fields, weight = self.other_fields(others, tf.shape(mask)[0])
@@ -290,6 +291,11 @@ class RankingModel(keras.Model):
         )
         logits = self.logit(impression, training)
         return tf.reshape(logits, tf.concat([tf.shape(items), tf.shape(logits)[1:]], axis=0))
+
+    def with_statistics(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The inputs, and what `history_statistics` tells of their histories."""
+        counts = _counts(inputs["history"] >= NUM_SPECIAL, inputs["history_label"])
+        return {**inputs, **history_statistics(*counts)}
 
     def other_fields(self, features: Mapping[str, tf.Tensor], num_rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Of users, context and histories: vectors [num_rows, num_other_fields, embedding_size], weights [num_rows]."""

@@ -1,0 +1,88 @@
+"""Growing the trees of a GBDT: an epoch is so and so many of them."""
+
+import keras
+import numpy as np
+
+from tfrec.config import Config
+from tfrec.datasets.splits import TRAINING
+from tfrec.evaluation.click_metrics import log_losses
+from tfrec.features.prepared_impressions import PreparedImpressions
+from tfrec.features.vocabulary import PADDING, UNKNOWN
+from tfrec.models.gbdt import GBDT
+
+SHARE_OF_ROWS = SHARE_OF_COLUMNS = 0.8
+"""That each tree is grown from (Friedman 2002, "Stochastic gradient boosting")."""
+
+
+def grow(
+    model: GBDT,
+    prepared: PreparedImpressions,
+    config: Config,
+    first_epoch: int,
+    callbacks: list[keras.callbacks.Callback],
+) -> None:
+    """Adds trees, an epoch after the other, until a callback stops it or all epochs are over.
+
+    Each epoch is a LightGBM training of its own, from the log-odds of the trees before it and with a seed of its own:
+    so a resumed run grows the same trees as an undisturbed one.
+
+    Args:
+        model: Holds the trees of the epochs before.
+        prepared: The data.
+        config: The run's configuration.
+        first_epoch: How many epochs there were.
+        callbacks: Are told what `fit` would tell.
+    """
+    import lightgbm
+
+    settings, training = model.settings, config.training
+    told = keras.callbacks.CallbackList(
+        callbacks, model=model, epochs=training.epochs, steps=settings.trees_per_epoch, verbose=0
+    )
+    model.stop_training = False
+    told.on_train_begin()
+    rows = model.rows(prepared, TRAINING)
+    labels = prepared.impressions.labels[rows.numbers.numpy()]
+    codes = _hide_some(model, model.codes(rows), training.seed)
+    categories = [place for place, field in enumerate(model.columns) if not field.is_ordered]
+    data = lightgbm.Dataset(codes, labels, categorical_feature=categories, free_raw_data=False, params={"verbose": -1})
+    logits = float(np.asarray(model.bias)) + model.trees.predict(codes)
+    for epoch in range(first_epoch, training.epochs):
+        told.on_epoch_begin(epoch)
+        before = {"loss": float(log_losses(labels, logits).mean())}
+        booster = lightgbm.train(
+            {
+                "objective": "binary",
+                "num_leaves": settings.num_leaves,
+                "max_depth": settings.max_depth,
+                "min_data_in_leaf": settings.min_leaf,
+                "learning_rate": training.learning_rate,
+                "bagging_fraction": SHARE_OF_ROWS,
+                "bagging_freq": 1,
+                "feature_fraction": SHARE_OF_COLUMNS,
+                "seed": training.seed * 100_003 + epoch,
+                "deterministic": training.deterministic,
+                "force_row_wise": True,
+                "verbose": -1,
+            },
+            data.set_init_score(logits),
+            num_boost_round=settings.trees_per_epoch,
+            callbacks=[lambda state, before=before: told.on_train_batch_end(state.iteration, before)],
+        )
+        logits += booster.predict(codes, raw_score=True)
+        model.trees.add(booster.model_to_string())
+        told.on_epoch_end(epoch, {"loss": float(log_losses(labels, logits).mean())})
+        if model.stop_training:
+            break
+    told.on_train_end()
+
+
+def _hide_some(model: GBDT, codes: np.ndarray, seed: int) -> np.ndarray:
+    """Some ids are unknown and some other values missing, so that trees learn to live without them; as in networks."""
+    generator = np.random.default_rng(seed)
+    shares = {"id": model.settings.id_dropout, "user_id": model.settings.id_dropout}
+    shares |= dict.fromkeys(model.optional_names, model.settings.attribute_dropout)
+    for place, field in enumerate(model.columns):
+        hidden = generator.random(len(codes)) < shares.get(field.name, 0.0)
+        codes[hidden, place] = UNKNOWN if field.name in ("id", "user_id") else PADDING
+    return codes
