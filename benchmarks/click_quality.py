@@ -20,6 +20,17 @@ RECIPE, JD_RECIPE = "movielens-1m/din", "movielens-1m/jd_ranker"
 BARE = ["model.use_text=false", "features.history_labels=false", "features.history_length=1"]
 MODELS = {
     "logistic_regression": (RECIPE, ["model.name=logistic_regression", "training.epochs=30"]),
+    "gbdt": (
+        RECIPE,
+        [
+            "model.name=gbdt",
+            "model.use_text=false",
+            "model.num_leaves=255",
+            "features.history_length=200",
+            "training.learning_rate=0.05",
+            "training.epochs=100",
+        ],
+    ),
     "dnn": (RECIPE, ["model.name=dnn"]),
     "wide_and_deep": (RECIPE, ["model.name=wide_and_deep"]),
     "deepfm": (RECIPE, ["model.name=deepfm"]),
