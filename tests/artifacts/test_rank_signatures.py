@@ -64,7 +64,7 @@ def client(address: str) -> Iterator[Client]:
 
 EXPORTED = ("din", "esmm")
 """The one below, the other by the command line, in tests/test_click_commands.py."""
-LIKE_OTHERS = ("dnn", "wide_and_deep", "dcn_v2", "shared_bottom", "mmoe")
+LIKE_OTHERS = ("dnn", "wide_and_deep", "dcn_v2", "shared_bottom", "mmoe", "jasper")
 
 
 @pytest.mark.parametrize(

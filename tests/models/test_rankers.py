@@ -83,7 +83,7 @@ class TestRows:
         assert model.compute_loss(inputs, None, outputs).numpy() == pytest.approx(expected, rel=1e-5)
 
 
-LIKE_OTHERS = ("dnn", "wide_and_deep", "shared_bottom", "ple")
+LIKE_OTHERS = ("dnn", "wide_and_deep", "shared_bottom", "ple", "jasper")
 """Parts of DeepFM and relatives of MMoE; they learn where those learn."""
 
 
@@ -363,9 +363,25 @@ class TestEquations:
         np.testing.assert_allclose(logits[..., 0], click + 0.5, rtol=1e-5)
         np.testing.assert_allclose(logits[..., 1], np.log(joint / (1 - joint)), rtol=1e-4)
 
-    def test_esmm_begins_with_the_rates(self, prepared: PreparedImpressions) -> None:
-        """An untrained tower says nothing, and so the bias alone gives the rate of clicks and that of purchases."""
-        model = build_ranker(ranker_config("esmm"), prepared)
+    def test_jasper(self, build: Callable[..., RankingModel], prepared: PreparedImpressions) -> None:
+        """Of three stages each needs the one before."""
+        outcomes = np.repeat(prepared.impressions.outcomes, 2, axis=1)
+        three = dataclasses.replace(
+            prepared,
+            outcomes=("cart", "bought"),
+            impressions=dataclasses.replace(prepared.impressions, outcomes=outcomes),
+        )
+        model = build_ranker(ranker_config("jasper"), three)
+        model.bias.assign([0.0, 0.5, -1.0])
+        outputs = np.array([[0.3, 1.0, -2.0], [-4.0, 0.0, 3.0]])
+        stages = 1 / (1 + np.exp(-(outputs + np.array([0.0, 0.5, -1.0]))))
+        expected = np.stack([stages[:, 0], stages[:, 0] * stages[:, 1], stages.prod(axis=1)], axis=1)
+        np.testing.assert_allclose(tf.sigmoid(model.with_bias(tf.constant(outputs, tf.float32))), expected, rtol=1e-5)
+
+    @pytest.mark.parametrize("name", ["esmm", "jasper"])
+    def test_a_product_begins_with_the_rates(self, name: str, prepared: PreparedImpressions) -> None:
+        """Untrained towers say nothing, and so the bias alone gives the rate of clicks and that of purchases."""
+        model = build_ranker(ranker_config(name), prepared)
         trained = prepared.impressions.parts == TRAINING
         rates = [prepared.impressions.labels[trained].mean(), prepared.impressions.outcomes[trained, 0].mean()]
         np.testing.assert_allclose(tf.sigmoid(model.with_bias(tf.zeros([1, 2]))), [rates], rtol=1e-4)

@@ -24,6 +24,7 @@ from tfrec.config.section import Section, sections
 from tfrec.config.training import CLICK_MONITORS, EvaluationConfig, TrainingConfig
 from tfrec.errors import InputError
 
+SOURCES_WITH_OUTCOMES = ("online-retail",)
 _TAGS = (*MODEL_NAMES, "ranker")
 
 
@@ -85,11 +86,17 @@ class Config(Section):
             )
         if self.model.name == "jd_ranker" and not self.features.history_labels:
             raise ValueError("model.name 'jd_ranker' reads what was not liked too. Set features.history_labels to true")
-        has_outcomes = self.data.interactions is not None and self.data.interactions.outcomes
+        table = self.data.interactions
+        has_outcomes = self.data.source in SOURCES_WITH_OUTCOMES or (table is not None and table.outcomes)
         if self.model.name in MULTI_TASK_NAMES and not has_outcomes:
             raise ValueError(
                 f"model.name {self.model.name!r} predicts several tasks. Name the columns of the others with --outcome "
                 "(data.interactions.outcomes), or take a model of one task, such as dnn"
+            )
+        if self.data.negatives and (not self.ranks or self.features.history_labels):
+            raise ValueError(
+                "data.negatives is for models that predict the click from what was liked alone. Received: model.name "
+                f"{self.model.name!r}, features.history_labels {self.features.history_labels}. Leave one of them off"
             )
         if self.evaluation.monitor == "grouped_auc" and self.split.kind == "leave_last_out":
             raise ValueError(

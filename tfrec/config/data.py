@@ -51,7 +51,7 @@ class TableConfig(Section):
 class DataConfig(Section):
     """Where the interactions, items and users come from."""
 
-    source: Literal["movielens-100k", "movielens-1m", "criteo", "avazu", "tables"] = "tables"
+    source: Literal["movielens-100k", "movielens-1m", "online-retail", "criteo", "avazu", "tables"] = "tables"
     """A known data set, or `tables`: the user's own, described in data.interactions, data.items and data.users."""
 
     interactions: TableConfig | None = None
@@ -70,6 +70,10 @@ class DataConfig(Section):
     label_threshold: float | None = None
     """Interactions whose `value` reaches this have the label 1, others 0: 4 likes films of four stars and more. None:
     labels are the column `label`."""
+
+    negatives: Annotated[int, Field(ge=0)] = 0
+    """Models that predict the click, where only what was done is known: beside each interaction so many with the label
+    0, with items drawn at random. Probabilities are then those of such a mixture."""
 
     title: str | None = None
     """The items' text column that is shown to people. None: the first text column."""

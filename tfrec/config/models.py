@@ -184,6 +184,7 @@ class RankerConfig(Section):
         "mmoe",
         "ple",
         "esmm",
+        "jasper",
     ]
     """The architecture. logistic_regression: a weight for each feature. gbdt: decision trees
     that LightGBM grows, without text and vectors. dnn: an MLP over the fields' vectors.
@@ -191,7 +192,8 @@ class RankerConfig(Section):
     attention of the candidate over the history, and an MLP. jd_ranker: a GPT over the history, attention of the
     candidate over what it makes of it, and an MLP. With several tasks, the label and data.interactions.outcomes:
     shared_bottom, the same hidden layers for all tasks; mmoe, experts that each task mixes; ple, experts of its own
-    besides, in levels; esmm, an MLP for the click and one for each outcome after it."""
+    besides, in levels; esmm, an MLP for the click and one for each outcome after it; jasper, shared hidden layers and
+    outcomes that are stages, each after the one before."""
 
     embedding_size: PositiveInt = 16
     """Dimensions of a field's vector."""
@@ -243,7 +245,7 @@ class RankerConfig(Section):
     """gbdt: trees that are grown before the next look at the validation impressions."""
 
     tower_sizes: tuple[PositiveInt, ...] = (32,)
-    """shared_bottom, mmoe, ple: widths of each task's own hidden layers, above hidden_sizes."""
+    """shared_bottom, mmoe, ple, jasper: widths of each task's own hidden layers, above hidden_sizes."""
 
     num_experts: PositiveInt = 3
     """mmoe: experts, with hidden_sizes each. ple: of each task, and as many of all together, on each level."""
@@ -274,7 +276,7 @@ class RankerConfig(Section):
 RANK_CANDIDATES = 100
 """How many items a ranking head is given of what was retrieved, if nothing else is said."""
 
-MULTI_TASK_NAMES = ("shared_bottom", "mmoe", "ple", "esmm")
+MULTI_TASK_NAMES = ("shared_bottom", "mmoe", "ple", "esmm", "jasper")
 RANKER_NAMES = get_args(RankerConfig.model_fields["name"].annotation)
 MODEL_NAMES = ("two_tower", "jd_tower", *RANKER_NAMES)
 

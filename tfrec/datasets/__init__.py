@@ -8,6 +8,8 @@ from tfrec.datasets.dataset import Dataset, EvaluationSet, Ragged, Roles, Split
 from tfrec.datasets.history_context import history_context
 from tfrec.datasets.impressions import Impressions, split_impressions
 from tfrec.datasets.movielens import load_movielens
+from tfrec.datasets.negatives import draw_negatives
+from tfrec.datasets.online_retail import load_online_retail
 from tfrec.datasets.splits import split_dataset
 from tfrec.datasets.tables import load_tables
 
@@ -38,8 +40,12 @@ def load_dataset(config: DataConfig, data_root: Path) -> Dataset:
     """
     if config.source == "tables":
         dataset = load_tables(config.located(data_root))
+    elif config.source == "online-retail":
+        dataset = load_online_retail(data_root)
     elif config.source in ads.LOADERS:
         dataset = ads.LOADERS[config.source](data_root)
     else:
         dataset = load_movielens(config.source, data_root)
-    return dataset if config.label_threshold is None else dataset.labelled(config.label_threshold)
+    if config.label_threshold is not None:
+        dataset = dataset.labelled(config.label_threshold)
+    return draw_negatives(dataset, config.negatives) if config.negatives else dataset

@@ -10,6 +10,7 @@ from tfrec.models.din import DIN
 from tfrec.models.dnn import DNN
 from tfrec.models.esmm import ESMM
 from tfrec.models.gbdt import GBDT
+from tfrec.models.jasper import Jasper
 from tfrec.models.jd_ranker import JDRanker
 from tfrec.models.jd_tower import JDTower
 from tfrec.models.logistic_regression import LogisticRegression
@@ -34,6 +35,7 @@ RANKERS: dict[str, type[RankingModel]] = {
     "mmoe": MMoE,
     "ple": PLE,
     "esmm": ESMM,
+    "jasper": Jasper,
 }
 
 

@@ -36,8 +36,12 @@ class ESMM(MultiTaskModel):
         return [tower(inputs, training=training) for tower in self.towers]
 
     def with_bias(self, logits: tf.Tensor) -> tf.Tensor:
-        # In logarithms: log p = log σ(z₀) + log σ(zₖ), and log(p / (1 - p)) of it.
         logits = super().with_bias(logits)
         logs = tf.math.log_sigmoid(logits)
-        joint = tf.minimum(logs[..., :1] + logs[..., 1:], -1e-6)  # Certainty has no log-odds.
-        return tf.concat([logits[..., :1], joint - tf.math.log(-tf.math.expm1(joint))], axis=-1)
+        return tf.concat([logits[..., :1], joint_log_odds(logs[..., :1] + logs[..., 1:])], axis=-1)
+
+
+def joint_log_odds(logs: tf.Tensor) -> tf.Tensor:
+    """From the logarithms of probabilities to their log-odds."""
+    logs = tf.minimum(logs, -1e-6)  # Certainty has none.
+    return logs - tf.math.log(-tf.math.expm1(logs))
