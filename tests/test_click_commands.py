@@ -73,6 +73,10 @@ def test_a_version_is_written_with_its_signatures(ads: Path, trained: str) -> No
         (["--set", "model.name=deep_fm"], "Expected name to be one of two_tower, jd_tower, logistic_regression"),
         (["--column", "label=category"], "Expected column 'category' in shown.csv"),
         (["--column", "label=when"], "label_range"),
+        (
+            ["--set", 'features.crosses=[["device", "hour"]]'],
+            "categorical columns of the context ['device', 'slot'] each",
+        ),
         (["--outcome", "quantity"], "column 'quantity', expected 0 or 1: 8,000 rows"),
         (["--outcome", "purchased"], "Expected column 'purchased' in shown.csv, as --outcome says"),
         (["--outcome", "device"], "and --outcome for each column of interactions. Received ['device'] more than once"),

@@ -27,17 +27,30 @@ from tfrec.serving.server import Server
 from tfrec.training.run import Run
 from tfrec.training.trainer import load_calibrations, load_ranker, train
 
+CONFIG = ranker_config(
+    "din",
+    **{
+        "training.epochs": 1,
+        "features.crosses": [["device", "slot"]],
+        "features.minimum_count": 300,  # Of the fifteen pairs of a device and a slot some are rarer.
+        "features.hash_buckets": 4,
+    },
+)
+
 
 @pytest.fixture(scope="module")
 def prepared() -> PreparedImpressions:
-    return prepare_ranker(ranker_config("din"))
+    prepared = prepare_ranker(CONFIG)
+    [crossed] = [column for column in prepared.context_columns if column.crossed]
+    assert 5 < len(crossed.vocabulary) < 15
+    return prepared
 
 
 @pytest.fixture(scope="module")
 def run(prepared: PreparedImpressions, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Its answers are compared after reload, in Python and through a v1 Session, before the version is there."""
     folder = tmp_path_factory.mktemp("din")
-    run = Run.create(folder / "run", ranker_config("din", **{"training.epochs": 1}))
+    run = Run.create(folder / "run", CONFIG)
     prepared.save(run.prepared)
     train(run, prepared, tf.distribute.get_strategy())
     export(run, folder, folder / "clicks")
@@ -77,7 +90,10 @@ LIKE_OTHERS = ("dnn", "wide_and_deep", "dcn_v2", "shared_bottom", "mmoe", "jaspe
 )
 def test_every_architecture_exports(name: str, prepared: PreparedImpressions, tmp_path: Path) -> None:
     # TensorFlow writes inputs in small letters, whatever a column is called.
-    columns = [dataclasses.replace(column, name=column.name.title()) for column in prepared.context_columns]
+    columns = [
+        dataclasses.replace(column, name=column.name.title(), crossed=tuple(part.title() for part in column.crossed))
+        for column in prepared.context_columns
+    ]
     context = {name.title(): array for name, array in prepared.context.items()}
     prepared = dataclasses.replace(prepared, context_columns=tuple(columns), context=context)
     model = build_ranker(ranker_config(name), prepared)

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import tensorflow as tf
 
-from tfrec.features.columns import Column
+from tfrec.features.columns import Column, cross
 
 NAN = np.nan
 
@@ -135,3 +135,18 @@ def test_examples_fit_the_request_and_end_with_a_missing_value(column: Column, n
     last = column.encoder()(example)[-1].numpy()
     missing = {"categorical": 0, "numeric": [0, 1], "vector": [0] * column.size}[column.kind]
     np.testing.assert_array_equal(last, missing)
+
+
+def test_categories_that_are_rare_share_buckets() -> None:
+    column = Column.fit("ad", "categorical", pd.Series(["a"] * 5 + ["b"] * 2 + ["c"]), minimum_count=2, num_buckets=2)
+    assert column.vocabulary == ("a", "b")
+    assert column.num_categories == 6
+    assert Column.from_dict(json.loads(json.dumps(column.to_dict()))) == column
+    codes = column.encoder()(tf.constant(["a", "b", "", "c", "never seen"])).numpy()
+    assert codes[:3].tolist() == [2, 3, 0]
+    assert set(codes[3:].tolist()) <= {4, 5}
+
+
+def test_crossed_categories_are_one() -> None:
+    devices, slots = tf.constant(["phone", "phone", "", ""]), tf.constant(["1", "2", "2", ""])
+    assert [each.decode() for each in cross([devices, slots]).numpy()] == ["phone\x1f1", "phone\x1f2", "\x1f2", ""]

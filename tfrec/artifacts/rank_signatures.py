@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfrec.artifacts.signatures import CANDIDATES, HISTORY, Inputs
 from tfrec.evaluation import Calibration
+from tfrec.features.columns import Column, cross
 from tfrec.features.impression_rows import CONTEXT
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.features.sequences import compact_context
@@ -71,7 +72,7 @@ class RankSignatures(tf.Module):
             HISTORY: tf.TensorSpec(shape, tf.string),
             **({LABELS: tf.TensorSpec(shape, tf.float32)} if self.reads_labels else {}),
             **({} if self.user_vocabulary is None else {USER: tf.TensorSpec([None], tf.string)}),
-            **{encoder.column.input_name: encoder.column.raw_spec() for encoder in self.encoders.values()},
+            **{column.input_name: column.raw_spec() for column in self._columns},
         }
         bids = {BIDS: tf.TensorSpec([None, None], tf.float32), FLOOR: tf.TensorSpec([None], tf.float32)}
         return {
@@ -82,6 +83,11 @@ class RankSignatures(tf.Module):
                 for task in self._calibrated
             },
         }
+
+    @property
+    def _columns(self) -> list[Column]:
+        """What a request brings beside ids; crosses are made of these."""
+        return [encoder.column for encoder in self.encoders.values() if not encoder.column.crossed]
 
     @property
     def lookup_tables(self) -> Sequence[tf.Module]:
@@ -101,7 +107,9 @@ class RankSignatures(tf.Module):
         user = {"history": history, "history_place": history, **context}
         if self.user_vocabulary is not None:
             user["user_id"] = tf.gather(self.user_rows, self.user_vocabulary(inputs[USER]))
-        user |= {name: encoder(inputs[encoder.column.input_name]) for name, encoder in self.encoders.items()}
+        for name, encoder in self.encoders.items():
+            raw = [inputs[part.lower()] for part in encoder.column.crossed]
+            user[name] = encoder(cross(raw) if raw else inputs[encoder.column.input_name])
         logits = self.model.score(self.table, {**user, "item_place": candidates})
         of_tasks = [logits] if logits.shape.rank == 2 else tf.unstack(logits, axis=2)
         return {
@@ -143,8 +151,7 @@ class RankSignatures(tf.Module):
             inputs[LABELS] = (np.cumsum(padded != "", axis=1) % 2).astype(np.float32)
         if self.user_vocabulary is not None:
             inputs[USER] = np.array(["no such user"] * len(rows), object)
-        columns = [encoder.column for encoder in self.encoders.values()]
-        inputs |= {column.input_name: column.example(len(rows)) for column in columns}
+        inputs |= {column.input_name: column.example(len(rows)) for column in self._columns}
         # So far apart that what a probability loses in the last digits changes no order.
         bids = np.tile(np.array([4.0, 2.0, 1.0, 0.5], np.float32) ** 4, (len(rows), 1))
         auction = {**inputs, BIDS: bids, FLOOR: np.zeros(len(rows), np.float32)}

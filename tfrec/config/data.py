@@ -139,7 +139,16 @@ class FeaturesConfig(Section):
     """User columns (categorical, numeric, vector) that the user tower sees. None: all that are declared."""
 
     minimum_count: PositiveInt = 1
-    """Models that predict the click: categories of the context that occur less often in training are unknown ones."""
+    """Models that predict the click: categories of the context that occur less often in training are unknown ones, or
+    hashed."""
+
+    hash_buckets: Annotated[int, Field(ge=0)] = 0
+    """Models that predict the click: so many buckets for a column's categories that are rarer than minimum_count, or
+    that training never saw; which one is told by a hash. 0: they are all the unknown one."""
+
+    crosses: tuple[tuple[str, ...], ...] = ()
+    """Models that predict the click: columns of the context, categorical ones, whose values are a category together:
+    `[["device", "slot"]]`. For models that don't find crosses themselves, such as logistic_regression."""
 
     history_labels: bool = False
     """Models that predict the click: the history holds what was not liked too, and says which. Requests bring the

@@ -1,5 +1,6 @@
 """Attributes as tensors: what was learned from the training table, and the same encoding in training and serving."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -23,6 +24,8 @@ class Column:
             0 where missing; beside it 1 where missing. binned: a number as int32 [rows], the quantile that it falls
             into, from 1; 0 where missing. vector: float32 [rows, size], 0 where missing.
         vocabulary: categorical: the terms, most frequent first.
+        num_buckets: categorical: what other terms are hashed into; 0: they are unknown.
+        crossed: categorical: the columns whose values it joins; none: it is a column of the table itself.
         boundaries: binned: where one quantile ends and the next begins.
         mean: numeric.
         scale: numeric: the standard deviation, or 1 where that is 0.
@@ -32,20 +35,23 @@ class Column:
     name: str
     kind: Literal["categorical", "numeric", "binned", "vector"]
     vocabulary: tuple[str, ...] = ()
+    num_buckets: int = 0
+    crossed: tuple[str, ...] = ()
     boundaries: tuple[float, ...] = ()
     mean: float = 0.0
     scale: float = 1.0
     size: int = 0
 
     @classmethod
-    def fit(cls, name: str, kind: str, values: pd.Series, minimum_count: int = 1) -> "Column":
-        """Learns the encoding from a column of the table; rarer categories are left to be unknown."""
+    def fit(cls, name: str, kind: str, values: pd.Series, minimum_count: int = 1, num_buckets: int = 0) -> "Column":
+        """Learns the encoding from a column of the table; rarer categories are unknown, or hashed into buckets."""
         if kind == "categorical":
             terms = values.dropna().astype(str)
             counts = terms[terms != ""].value_counts()
             counts = counts[counts >= minimum_count]
             order = sorted(zip(-counts.to_numpy(), counts.index, strict=True))
-            return cls(name, "categorical", vocabulary=tuple(str(term) for _, term in order))
+            vocabulary = tuple(str(term) for _, term in order)
+            return cls(name, "categorical", vocabulary=vocabulary, num_buckets=num_buckets)
         if kind == "numeric":
             numbers = values.to_numpy(np.float64)
             present = numbers[np.isfinite(numbers)]
@@ -65,7 +71,8 @@ class Column:
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> "Column":
-        return cls(**{**settings, **{key: tuple(settings.get(key, ())) for key in ("vocabulary", "boundaries")}})
+        tuples = ("vocabulary", "boundaries", "crossed")
+        return cls(**{**settings, **{key: tuple(settings.get(key, ())) for key in tuples}})
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -83,7 +90,9 @@ class Column:
     @property
     def num_categories(self) -> int:
         """categorical, binned: encoded values are below this."""
-        return len(self.vocabulary) + NUM_SPECIAL if self.kind == "categorical" else len(self.boundaries) + 2
+        if self.kind == "binned":
+            return len(self.boundaries) + 2
+        return len(self.vocabulary) + NUM_SPECIAL + self.num_buckets
 
     def values(self, series: pd.Series) -> np.ndarray:
         """The raw values of a table's column, in the form in which a serving request would bring them."""
@@ -120,13 +129,20 @@ class Column:
         return ColumnEncoder(self)
 
 
+def cross(values: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Categories, string [rows] each, joined to one; "" where all are missing."""
+    joined = tf.strings.join(values, separator="\x1f")
+    return tf.where(joined == "\x1f" * (len(values) - 1), "", joined)
+
+
 class ColumnEncoder(tf.Module):
     """A column's encoding as graph operations: the one place where raw values become features."""
 
     def __init__(self, column: Column) -> None:
         super().__init__(name=f"{column.kind}_encoder")
         self.column = column
-        self.vocabulary = Vocabulary(column.vocabulary) if column.kind == "categorical" else None
+        is_category = column.kind == "categorical"
+        self.vocabulary = Vocabulary(column.vocabulary, column.num_buckets) if is_category else None
 
     def __call__(self, values: tf.Tensor) -> tf.Tensor:
         """Encodes raw values ([rows] strings or numbers, [rows, size] vectors); see Column.kind for what comes out."""

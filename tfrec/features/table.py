@@ -99,13 +99,18 @@ def require_input_names(names: tuple[str, ...], table: str) -> None:
 
 
 def fit_columns(
-    table: pd.DataFrame, roles: Roles, names: tuple[str, ...], binned: bool = False, minimum_count: int = 1
+    table: pd.DataFrame,
+    roles: Roles,
+    names: tuple[str, ...],
+    binned: bool = False,
+    minimum_count: int = 1,
+    num_buckets: int = 0,
 ) -> tuple[Column, ...]:
-    """Learns the encodings of some columns of a table; with `binned` numbers become quantiles."""
+    """Learns the encodings of some columns of a table; with `binned` numbers become quantiles. See Column.fit."""
     kinds = {name: kind for kind in ("categorical", "numeric", "vector") for name in getattr(roles, kind)}
     if binned:
         kinds |= dict.fromkeys(roles.numeric, "binned")
-    return tuple(Column.fit(name, kinds[name], table[name], minimum_count) for name in names)
+    return tuple(Column.fit(name, kinds[name], table[name], minimum_count, num_buckets) for name in names)
 
 
 def build_attributes(

@@ -1,8 +1,10 @@
 """From a configuration to what training needs: the slow, frozen part, done once."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import tensorflow as tf
 
 from tfrec import console
@@ -16,6 +18,7 @@ from tfrec.datasets.history_context import EVENT, TIME
 from tfrec.datasets.impressions import Impressions
 from tfrec.datasets.splits import TRAINING
 from tfrec.errors import InputError
+from tfrec.features.columns import Column, cross
 from tfrec.features.context import encode_context
 from tfrec.features.prepared import Prepared
 from tfrec.features.prepared_impressions import PreparedImpressions
@@ -123,13 +126,17 @@ def prepare_impressions(
         key = encoder.key()
         item_arrays["text"] = _text_vectors(texts, encoder, config.backbone, data_root)
     shown = dataset.interactions[list(names["context"])].iloc[impressions.rows]
-    context_columns = fit_columns(
-        shown[trained], dataset.context_roles, names["context"], binned=True, minimum_count=chosen.minimum_count
-    )
-    context = {
-        column.name: column.encoder()(tf.constant(column.values(shown[column.name]))).numpy()
-        for column in context_columns
-    }
+    admission = (chosen.minimum_count, chosen.hash_buckets)
+    context_columns = fit_columns(shown[trained], dataset.context_roles, names["context"], True, *admission)
+    raw = {column.name: column.values(shown[column.name]) for column in context_columns}
+    for crossed in chosen.crosses:
+        _require_categories(crossed, set(names["context"]) & set(dataset.context_roles.categorical))
+        name = " x ".join(crossed)
+        joined = cross([tf.constant(raw[part]) for part in crossed]).numpy()
+        raw[name] = np.char.decode(joined.astype(bytes), "utf-8").astype(object)
+        column = Column.fit(name, "categorical", pd.Series(raw[name][trained]), *admission)
+        context_columns += (dataclasses.replace(column, crossed=crossed),)
+    context = {column.name: column.encoder()(tf.constant(raw[column.name])).numpy() for column in context_columns}
     return PreparedImpressions(
         items=FeatureTable(dataset.items["item_id"].to_numpy(object), item_columns, item_arrays),
         users=FeatureTable(dataset.users["user_id"].to_numpy(object), user_columns, user_arrays),
@@ -140,6 +147,14 @@ def prepare_impressions(
         outcomes=dataset.outcomes,
         text_encoder_key=key,
     )
+
+
+def _require_categories(crossed: tuple[str, ...], known: set[str]) -> None:
+    if len(crossed) < 2 or not known.issuperset(crossed):
+        raise InputError(
+            f"Expected features.crosses to name two or more of the categorical columns of the context {sorted(known)} "
+            f"each. Received: {list(crossed)}. Declare them with --categorical interactions.COLUMN."
+        )
 
 
 def _require_distinct(names: dict[str, tuple[str, ...]]) -> None:
