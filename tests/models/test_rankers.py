@@ -154,6 +154,27 @@ def test_it_learns_what_there_is_to_learn(name: str, prepared: PreparedImpressio
 FEW_TREES = {"training.learning_rate": 0.1, "model.num_leaves": 8, "model.trees_per_epoch": 5}
 
 
+@pytest.mark.parametrize("name", ["logistic_regression", "gbdt", "jd_ranker"])
+def test_probabilities_are_right_though_few_negatives_are_seen(
+    name: str, prepared: PreparedImpressions, tmp_path: Path
+) -> None:
+    settings: dict[str, object] = {"model.keep_negatives": 0.2, "model.calibration": "none", **FEW_TREES}
+    if name == "jd_ranker":
+        settings |= {"training.batch_size": 4, "features.history_length": 100}
+    run = Run.create(tmp_path / "run", ranker_config(name, **settings))
+    train(run, prepared, tf.distribute.get_strategy())
+    model = load_ranker(run, prepared)
+    impressions = prepared.impressions
+    examples = model.examples(run.config.features, prepared)
+    num_liked = int(impressions.labels[impressions.parts == TRAINING].sum())
+    num_examples = examples.num_asked if name == "jd_ranker" else len(examples)
+    assert num_liked < num_examples < num_liked + 0.25 * (np.sum(impressions.parts == TRAINING) - num_liked)
+    rows = model.rows(prepared, TEST)
+    rate = impressions.labels[rows.numbers.numpy()].mean()
+    # Without the correction it would be about .7.
+    assert abs(tf.sigmoid(model.predict_logits(rows)).numpy().mean() - rate) < 0.04
+
+
 class TestGBDT:
     @pytest.fixture
     def run(self, prepared: PreparedImpressions, tmp_path: Path) -> Run:

@@ -214,6 +214,10 @@ class RankerConfig(Section):
     """Share of the values of users' attributes and of the context hidden in training, since requests need not bring
     them."""
 
+    keep_negatives: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the training impressions that were not liked which are learned from, drawn once; probabilities are
+    corrected for it. For clicks that are rare. Of one task only."""
+
     hidden_sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (128, 64)
     """Widths of the MLP's hidden layers."""
 
@@ -264,6 +268,12 @@ class RankerConfig(Section):
     def _heads_share_the_embedding(self) -> Self:
         if self.name == "jd_ranker" and self.embedding_size % self.num_heads:
             raise ValueError(f"num_heads divides embedding_size, {self.embedding_size}. Received: {self.num_heads}")
+        return self
+
+    @model_validator(mode="after")
+    def _negatives_are_of_one_task(self) -> Self:
+        if self.keep_negatives < 1 and self.name in MULTI_TASK_NAMES:
+            raise ValueError(f"{self.name} learns from every impression. Leave keep_negatives at 1")
         return self
 
     @model_validator(mode="after")

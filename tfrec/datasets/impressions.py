@@ -1,6 +1,6 @@
 """What users were shown, and whether they liked it: examples of models that predict the click."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from tfrec.datasets.dataset import Dataset
 from tfrec.datasets.splits import TEST, TRAINING, VALIDATION, divide, runs
 from tfrec.errors import InputError
 
+NO_PART = -1
 PARTS = {TRAINING: "training", VALIDATION: "validation", TEST: "test"}
 
 
@@ -21,7 +22,7 @@ class Impressions:
         items: Item codes, int32 [num_impressions].
         labels: Whether the user liked, clicked, bought it: 0 or 1, float32 [num_impressions].
         outcomes: What else became of it, as in `Dataset.outcomes`: 0 or 1, float32 [num_impressions, num_outcomes].
-        parts: TRAINING, VALIDATION or TEST, int8 [num_impressions].
+        parts: TRAINING, VALIDATION or TEST, or NO_PART, int8 [num_impressions].
         past: How many of the impressions, from the first of all, lie before this one: those of the same user from
             there back are its history. Of impressions at the same time none is in another's history. int64
             [num_impressions].
@@ -45,6 +46,13 @@ class Impressions:
     def first(self) -> np.ndarray:
         """The first impression of the same user, int64 [num_impressions]."""
         return np.repeat(*runs(self.users))
+
+    def thinned(self, share: float) -> "Impressions":
+        """Of the training impressions that were not liked only a share is in training, drawn with a seed of its own;
+        the others are in no part, but histories hold them as before."""
+        drawn = np.random.default_rng(0).random(len(self)) < share
+        left_out = (self.parts == TRAINING) & (self.labels == 0) & ~drawn
+        return replace(self, parts=np.where(left_out, NO_PART, self.parts).astype(np.int8))
 
     def summary(self) -> str:
         """One sentence: how many there are of each part, and how many of them were liked."""

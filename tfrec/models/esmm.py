@@ -35,8 +35,8 @@ class ESMM(MultiTaskModel):
     def task_outputs(self, inputs: tf.Tensor, training: bool) -> list[tf.Tensor]:
         return [tower(inputs, training=training) for tower in self.towers]
 
-    def with_bias(self, logits: tf.Tensor) -> tf.Tensor:
-        logits = super().with_bias(logits)
+    def with_bias(self, logits: tf.Tensor, training: bool = False) -> tf.Tensor:
+        logits = super().with_bias(logits, training)
         logs = tf.math.log_sigmoid(logits)
         return tf.concat([logits[..., :1], joint_log_odds(logs[..., :1] + logs[..., 1:])], axis=-1)
 

@@ -66,7 +66,8 @@ class GBDT(RankingModel):
     def validation_logits(self, prepared: PreparedImpressions) -> np.ndarray:
         """By LightGBM itself, since after each epoch there are more trees."""
         codes = self.codes(self.rows(prepared, VALIDATION))
-        return float(np.asarray(self.bias)) + self.trees.predict(codes)
+        logits: np.ndarray = self.with_bias(self.trees.predict(codes)).numpy()
+        return logits
 
     def codes(self, rows: ImpressionRows) -> np.ndarray:
         """What the trees see of impressions, in order: float32 [num_rows, num_columns]."""

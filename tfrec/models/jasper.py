@@ -30,7 +30,7 @@ class Jasper(SharedBottom):
         rates = [labels[trained].mean() for labels in self.tasks(prepared).values()]
         return log_odds(np.array([rates[0], *(rate / before for before, rate in itertools.pairwise(rates))]))
 
-    def with_bias(self, logits: tf.Tensor) -> tf.Tensor:
-        logits = super().with_bias(logits)
+    def with_bias(self, logits: tf.Tensor, training: bool = False) -> tf.Tensor:
+        logits = super().with_bias(logits, training)
         joint = tf.cumsum(tf.math.log_sigmoid(logits), axis=-1)[..., 1:]
         return tf.concat([logits[..., :1], joint_log_odds(joint)], axis=-1)

@@ -69,7 +69,8 @@ class JDRanker(RankingModel):
 
     def examples(self, features: FeaturesConfig, prepared: PreparedImpressions) -> ImpressionWindows:  # type: ignore[override]
         """What it trains on."""
-        return ImpressionWindows(prepared.impressions, prepared.context, self.history_config)
+        thinned = prepared.impressions.thinned(self.settings.keep_negatives)
+        return ImpressionWindows(thinned, prepared.context, self.history_config)
 
     def validation_logits(self, prepared: PreparedImpressions) -> np.ndarray:
         """Through windows, as in training, which takes a fraction of the time; where a history is longer than a window
@@ -108,7 +109,7 @@ class JDRanker(RankingModel):
             others = tf.concat([others, _rows(means, shape)], axis=1)
         read = self.read_history(sums, labels, is_known, training)
         logits = self._logits(self.all_fields(tf.gather(table.vectors, places), others), sums, read, seen, training)
-        return {"logits": tf.boolean_mask(self.with_bias(logits), inputs["asked"] > 0)}
+        return {"logits": tf.boolean_mask(self.with_bias(logits, training), inputs["asked"] > 0)}
 
     def read_history(self, vectors: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:
         """The states of the GPT, the items, and the items with what was thought of them, side by side."""

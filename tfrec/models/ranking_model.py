@@ -168,9 +168,14 @@ class RankingModel(keras.Model):
         impressions = prepared.impressions
         return log_odds(impressions.labels[impressions.parts == TRAINING].mean())
 
-    def with_bias(self, logits: tf.Tensor) -> tf.Tensor:
-        """From what the architecture makes to log-odds, of the same shape."""
-        return self.bias + logits
+    def with_bias(self, logits: tf.Tensor, training: bool = False) -> tf.Tensor:
+        r"""From what the architecture makes to log-odds, of the same shape.
+
+        Where only a share $w$ of the negatives is learned from, the odds are $1 / w$ times as high there: training adds
+        $-\log w$ (He et al. 2014, "Practical Lessons from Predicting Clicks on Ads at Facebook", section 6.3).
+        """
+        logits = self.bias + logits
+        return logits - np.float32(np.log(self.settings.keep_negatives)) if training else logits
 
     def read_history(self, vectors: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:
         """What an architecture makes of histories, once for all candidates of a user.
@@ -184,7 +189,8 @@ class RankingModel(keras.Model):
 
     def examples(self, features: FeaturesConfig, prepared: PreparedImpressions) -> ImpressionRows:
         """What it trains on."""
-        return self.rows(prepared, TRAINING)
+        thinned = prepared.impressions.thinned(self.settings.keep_negatives)
+        return ImpressionRows(thinned, prepared.context, self.history_config, TRAINING)
 
     def rows(self, prepared: PreparedImpressions, part: int) -> ImpressionRows:
         """The impressions of a part of the data, as the model reads them."""
@@ -262,7 +268,8 @@ class RankingModel(keras.Model):
         past = Past(fields, weight, self.read_history(history, labels, mask, training), labels, mask)
         items = inputs["item_place"]
         candidates = items[:, tf.newaxis] if items.shape.rank == 1 else items
-        logits = self.with_bias(tf.cast(self.candidate_logits(table, candidates, past, training), tf.float32))
+        logits = tf.cast(self.candidate_logits(table, candidates, past, training), tf.float32)
+        logits = self.with_bias(logits, training)
         return tf.squeeze(logits, axis=1) if items.shape.rank == 1 else logits
 
     def candidate_logits(self, table: ItemTable, items: tf.Tensor, past: Past, training: bool) -> tf.Tensor:

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 
 from tfrec.config import Config
-from tfrec.datasets.splits import TRAINING
 from tfrec.evaluation.click_metrics import log_losses
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.features.vocabulary import PADDING, UNKNOWN
@@ -41,15 +40,16 @@ def grow(
     )
     model.stop_training = False
     told.on_train_begin()
-    rows = model.rows(prepared, TRAINING)
+    rows = model.examples(config.features, prepared)
     labels = prepared.impressions.labels[rows.numbers.numpy()]
     codes = _hide_some(model, model.codes(rows), training.seed)
     categories = [place for place, field in enumerate(model.columns) if not field.is_ordered]
     data = lightgbm.Dataset(codes, labels, categorical_feature=categories, free_raw_data=False, params={"verbose": -1})
-    logits = float(np.asarray(model.bias)) + model.trees.predict(codes)
+    start = float(model.with_bias(0.0, training=True))
+    grown = model.trees.predict(codes)
     for epoch in range(first_epoch, training.epochs):
         told.on_epoch_begin(epoch)
-        before = {"loss": float(log_losses(labels, logits).mean())}
+        before = {"loss": float(log_losses(labels, start + grown).mean())}
         booster = lightgbm.train(
             {
                 "objective": "binary",
@@ -65,13 +65,13 @@ def grow(
                 "force_row_wise": True,
                 "verbose": -1,
             },
-            data.set_init_score(logits),
+            data.set_init_score(start + grown),
             num_boost_round=settings.trees_per_epoch,
             callbacks=[lambda state, before=before: told.on_train_batch_end(state.iteration, before)],
         )
-        logits += booster.predict(codes, raw_score=True)
+        grown += booster.predict(codes, raw_score=True)
         model.trees.add(booster.model_to_string())
-        told.on_epoch_end(epoch, {"loss": float(log_losses(labels, logits).mean())})
+        told.on_epoch_end(epoch, {"loss": float(log_losses(labels, start + grown).mean())})
         if model.stop_training:
             break
     told.on_train_end()
