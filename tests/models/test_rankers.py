@@ -175,6 +175,36 @@ def test_probabilities_are_right_though_few_negatives_are_seen(
     assert abs(tf.sigmoid(model.predict_logits(rows)).numpy().mean() - rate) < 0.04
 
 
+@pytest.mark.parametrize("name", ["dnn", "jd_ranker", "esmm"])
+def test_the_position_adds_by_itself(name: str, tmp_path: Path) -> None:
+    settings: dict[str, object] = {"features.position_column": "slot", "training.epochs": 6}
+    if name == "jd_ranker":
+        settings |= {"training.batch_size": 4, "features.history_length": 100}
+    config = ranker_config(name, **settings)
+    prepared = prepare_ranker(config)
+    run = Run.create(tmp_path / "run", config)
+    train(run, prepared, tf.distribute.get_strategy())
+    model = load_ranker(run, prepared)
+    assert "context/slot" not in [field.name for field in model.other_embeddings.fields]
+    rows = model.rows(prepared, TEST)
+    inputs = rows.batch(rows.numbers[:20])
+    [slot] = [column for column in prepared.context_columns if column.name == "slot"]
+
+    def ask(position: str) -> np.ndarray:
+        encoded = slot.encoder()(tf.constant([position] * 20))
+        table = model.item_table(tf.range(42))
+        places = {"item_place": inputs["item"][:, tf.newaxis], "history_place": inputs["history"]}
+        features = {**inputs, **model.user_features(inputs["user"]), **places, "context/slot": encoded}
+        return model.score(table, features).numpy()
+
+    first, last, unknown = (ask(position) for position in ("1", "5", ""))
+    difference = (first - last).reshape(20, -1)[:, 0]
+    # The same for every user and item, and about what the simulator has: .4 log₂ 5.
+    np.testing.assert_allclose(difference, difference[0], atol=1e-4)
+    assert 0.4 < difference[0] < 1.4
+    assert (first.reshape(20, -1)[:, 0] > unknown.reshape(20, -1)[:, 0]).all()
+
+
 class TestGBDT:
     @pytest.fixture
     def run(self, prepared: PreparedImpressions, tmp_path: Path) -> Run:

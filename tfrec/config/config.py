@@ -98,6 +98,10 @@ class Config(Section):
                 "data.negatives is for models that predict the click from what was liked alone. Received: model.name "
                 f"{self.model.name!r}, features.history_labels {self.features.history_labels}. Leave one of them off"
             )
+        if self.model.name == "gbdt" and self.features.position_column is not None:
+            raise ValueError(
+                "features.position_column is for networks; trees divide by it as by any column. Leave it out"
+            )
         if self.evaluation.monitor == "grouped_auc" and self.split.kind == "leave_last_out":
             raise ValueError(
                 "evaluation.monitor grouped_auc needs users with several impressions in validation. Set split.kind to "

@@ -146,6 +146,10 @@ class FeaturesConfig(Section):
     """Models that predict the click: so many buckets for a column's categories that are rarer than minimum_count, or
     that training never saw; which one is told by a hash. 0: they are all the unknown one."""
 
+    position_column: str | None = None
+    """Models that predict the click: the column of the context that says where the item was shown. It adds to the
+    log-odds by itself, so that what else is learned is not mixed up with it; a request leaves it out, or names one."""
+
     crosses: tuple[tuple[str, ...], ...] = ()
     """Models that predict the click: columns of the context, categorical ones, whose values are a category together:
     `[["device", "slot"]]`. For models that don't find crosses themselves, such as logistic_regression."""

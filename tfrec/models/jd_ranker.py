@@ -101,7 +101,8 @@ class JDRanker(RankingModel):
         of_places = {name: tf.reshape(values, [-1]) for name, values in statistics.items()}
         of_places |= {name: _rows(values, shape) for name, values in inputs.items() if name.startswith(CONTEXT)}
         features = {**of_users, **of_places}
-        others, _ = self.other_fields(self.hide_some(features) if training else features, shape[0] * shape[1])
+        features = self.hide_some(features) if training else features
+        others, _ = self.other_fields(features, shape[0] * shape[1])
         for chosen in (labels > 0, labels <= 0):
             # Of the first `past` places: nothing, then what the mean is up to each.
             means = tf.pad(running_mean(sums, is_known & chosen), [[0, 0], [1, 0], [0, 0]])
@@ -109,6 +110,8 @@ class JDRanker(RankingModel):
             others = tf.concat([others, _rows(means, shape)], axis=1)
         read = self.read_history(sums, labels, is_known, training)
         logits = self._logits(self.all_fields(tf.gather(table.vectors, places), others), sums, read, seen, training)
+        by_place = tf.reshape(logits, [-1, 1])
+        logits = tf.reshape(by_place + self.position_logits(features, by_place), tf.shape(logits))
         return {"logits": tf.boolean_mask(self.with_bias(logits, training), inputs["asked"] > 0)}
 
     def read_history(self, vectors: tf.Tensor, labels: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:

@@ -125,6 +125,8 @@ class RankingModel(keras.Model):
         other_fields = [Field.of(column, USER) for column in prepared.users.columns]
         other_fields += [Field.of(column, CONTEXT) for column in prepared.context_columns]
         self.optional_names = [field.name for field in other_fields]
+        position = [field for field in other_fields if field.name == f"{CONTEXT}{features.position_column}"]
+        other_fields = [field for field in other_fields if field not in position]
         if settings.use_user_id:
             other_fields.append(Field("user_id", prepared.users.num_rows))
         other_fields.append(Field("history_count", COUNT_BINS, num_special=0, is_ordered=True))
@@ -135,7 +137,9 @@ class RankingModel(keras.Model):
         has_vectors = self.has_vectors
         self.item_embeddings = FieldEmbeddings(item_fields if has_vectors else [], size, name="item_embeddings")
         self.other_embeddings = FieldEmbeddings(other_fields if has_vectors else [], size, name="other_embeddings")
-        layers = [self.item_embeddings, self.other_embeddings]
+        # See position_logits.
+        self.position_weight = FieldEmbeddings(position, 1, name="position_weight")
+        layers = [self.item_embeddings, self.other_embeddings, self.position_weight]
         if self.has_weights:
             self.item_weights = FieldEmbeddings(item_fields, 1, name="item_weights")
             self.other_weights = FieldEmbeddings(other_fields, 1, name="other_weights")
@@ -269,6 +273,7 @@ class RankingModel(keras.Model):
         items = inputs["item_place"]
         candidates = items[:, tf.newaxis] if items.shape.rank == 1 else items
         logits = tf.cast(self.candidate_logits(table, candidates, past, training), tf.float32)
+        logits += self.position_logits(others, logits)
         logits = self.with_bias(logits, training)
         return tf.squeeze(logits, axis=1) if items.shape.rank == 1 else logits
 
@@ -298,6 +303,28 @@ class RankingModel(keras.Model):
         )
         logits = self.logit(impression, training)
         return tf.reshape(logits, tf.concat([tf.shape(items), tf.shape(logits)[1:]], axis=0))
+
+    def position_logits(self, features: Mapping[str, tf.Tensor], logits: tf.Tensor) -> tf.Tensor:
+        """What the place adds at which an item is shown, whatever the item is: to the label's log-odds alone.
+
+        Zhao et al. 2019, "Recommending What Video to Watch Next: A Multitask Ranking System", section 4.2: a shallow
+        tower, whose input is missing now and then in training, and when the model is asked.
+
+        Args:
+            features: Encoded, [batch_size].
+            logits: float32 [batch_size, num_candidates] or [batch_size, num_candidates, num_tasks].
+
+        Returns:
+            What to add to them: float32, of a shape that can be.
+        """
+        if not self.position_weight.fields:
+            return tf.zeros([])
+        weights = tf.cast(
+            self.position_weight(features, num_rows=tf.shape(logits)[0]), tf.float32
+        )  # [batch_size, 1, 1]
+        if logits.shape.rank == 2:
+            return weights[:, :, 0]
+        return tf.pad(weights, [[0, 0], [0, 0], [0, tf.shape(logits)[2] - 1]])
 
     def with_statistics(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The inputs, and what `history_statistics` tells of their histories."""

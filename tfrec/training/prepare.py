@@ -129,6 +129,11 @@ def prepare_impressions(
     admission = (chosen.minimum_count, chosen.hash_buckets)
     context_columns = fit_columns(shown[trained], dataset.context_roles, names["context"], True, *admission)
     raw = {column.name: column.values(shown[column.name]) for column in context_columns}
+    if chosen.position_column is not None and chosen.position_column not in raw:
+        raise InputError(
+            f"Expected features.position_column to be a column of the context {sorted(raw)}. Received: "
+            f"{chosen.position_column!r}. Declare it with --categorical or --numeric interactions.COLUMN."
+        )
     for crossed in chosen.crosses:
         _require_categories(crossed, set(names["context"]) & set(dataset.context_roles.categorical))
         name = " x ".join(crossed)
