@@ -180,7 +180,7 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
     }
     # The data are looked at before TensorFlow is started, so that what is wrong with them shows within a second, and
     # before --fresh removes anything.
-    goes_on = not fresh and Run.exists(folder) and Run.open(folder).prepared.is_dir()
+    goes_on = not fresh and Run.exists(folder) and Run.open(folder).keeps(config)
     data = None if goes_on else _load(config, data_root)
     with Run.alone_in(folder):
         run = Run.create(folder, config, fresh)

@@ -32,7 +32,12 @@ def test_a_template_reads_any_column_and_leaves_missing_values_empty() -> None:
 
 
 def test_a_template_may_format_numbers_and_double_braces() -> None:
-    assert render_texts(ITEMS, (), "{{{year:.0f}}}") == ["{1995}", "{}", "{1979}"]
+    assert render_texts(ITEMS, (), "{{{year:.0f}}}") == ["{1995}", "", "{1979}"]
+
+
+def test_of_what_nothing_is_known_a_template_says_nothing() -> None:
+    items = pd.DataFrame({"title": ["Heat", "", " "], "genres": ["Crime", "", ""]})
+    assert render_texts(items, (), "{title}. {genres}") == ["Heat. Crime", "", ""]
 
 
 def test_a_column_may_have_a_dot_in_its_name() -> None:

@@ -24,7 +24,9 @@ class TestFieldEmbeddings:
 
     def test_columns_as_fields(self) -> None:
         assert Field.of(Column("brand", "categorical", vocabulary=("a", "b"))) == Field("brand", 4)
-        assert Field.of(Column("price", "binned", boundaries=(1.0, 2.0))) == Field("price", 4, num_special=1)
+        assert Field.of(Column("price", "binned", boundaries=(1.0, 2.0))) == Field(
+            "price", 4, num_special=1, is_ordered=True
+        )
         assert Field.of(Column("image", "vector", size=7)) == Field("image", 0, 7)
 
 

@@ -70,11 +70,14 @@ def test_nothing_to_read() -> None:
         ItemTower((), 0, 0, SIZE)
 
 
-def test_unknown_items_have_their_own_vector() -> None:
-    tower = ItemTower((), NUM_IDS, 0, SIZE)
+def test_unknown_items_have_a_vector_if_training_sees_some() -> None:
+    tower = ItemTower((), NUM_IDS, 0, SIZE, id_dropout=0.1)
     tower.build()
     ids = np.asarray(tower.trainable_weights[0])
     np.testing.assert_allclose(tower({"id": tf.constant([1, 0, 1, 2])}), unit(ids[[1, 0, 1, 2]]), atol=1e-6)
+    never = ItemTower((), NUM_IDS, 0, SIZE)
+    vectors = never({"id": tf.constant([1, 0, 2])}).numpy()
+    assert vectors.any(axis=1).tolist() == [False, False, True]
 
 
 def test_an_id_may_come_as_its_vector() -> None:

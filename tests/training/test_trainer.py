@@ -1,6 +1,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -15,7 +16,7 @@ from tfrec.errors import InputError, TrainingError
 from tfrec.features.prepared import Prepared
 from tfrec.features.sequences import NextItemExamples
 from tfrec.models.two_tower import TwoTower
-from tfrec.training import trainer
+from tfrec.training import epoch_end, trainer
 from tfrec.training.checkpoint import load_checkpoint, read_state, save_checkpoint
 from tfrec.training.run import Run
 from tfrec.training.trainer import load_model, train
@@ -54,7 +55,7 @@ def test_a_killed_run_ends_where_an_undisturbed_one_ends(
                     raise Killed
                 save_checkpoint(path, variables, state)
 
-            patch.setattr(trainer, "save_checkpoint", save_and_die)
+            patch.setattr(epoch_end, "save_checkpoint", save_and_die)
         with pytest.raises(Killed):
             train(run, prepared, tf.distribute.get_strategy())
 
@@ -79,7 +80,7 @@ def test_a_killed_run_that_trains_its_backbone_ends_where_an_undisturbed_one_end
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "save_checkpoint", save_and_die)
+        patch.setattr(epoch_end, "save_checkpoint", save_and_die)
         with pytest.raises(Killed):
             train(run, lora.prepared, tf.distribute.get_strategy())
     assert read_state(run.latest)["epoch"] == 1
@@ -144,7 +145,7 @@ def test_early_stopping_keeps_the_best_epoch(prepared: Prepared, config: Config,
     assert not run.metrics.exists()
     # .5 in epoch 2 is the best; epochs 3 and 4 are no better; the .9 is never seen.
     assert (state.epoch, state.best_epoch, state.best_value) == (4, 2, 0.5)
-    assert read_state(run.best) == {"epoch": 2}
+    assert read_state(run.best)["epoch"] == 2
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_saves_the_batch(
@@ -222,8 +223,11 @@ def test_mixed_precision_trains_a_backbone(tuned: Callable[..., Tuned], tmp_path
 class TestRun:
     def test_another_configuration_is_refused_once_there_is_something_to_lose(self, prepared, config, tmp_path) -> None:
         run = Run.create(tmp_path / "run", config)
-        Run.create(tmp_path / "run", changed(config, seed=7))  # Nothing is prepared yet.
         prepared.save(run.prepared)
+        Run.create(tmp_path / "run", changed(config, seed=7))  # Nothing is trained yet.
+        assert not run.prepared.exists()
+        prepared.save(run.prepared)
+        save_checkpoint(run.latest, [], {"epoch": 1})
         with pytest.raises(InputError, match=r"training\.seed differ.*--fresh"):
             Run.create(tmp_path / "run", config)
         assert Run.open(tmp_path / "run").config.training.seed == 7
@@ -251,8 +255,9 @@ class TestRun:
         with pytest.raises(Killed):
             Run.create(tmp_path / "run", changed(config, seed=7), fresh=True)
         assert not run.latest.exists()
-        with pytest.raises(InputError, match="another configuration"):
-            Run.create(tmp_path / "run", changed(config, seed=7))
+        monkeypatch.undo()
+        Run.create(tmp_path / "run", changed(config, seed=7))
+        assert not run.prepared.exists()
 
     def test_who_has_trained_lets_the_next_one_in(self, tmp_path) -> None:
         for _ in range(2):
@@ -269,6 +274,15 @@ class TestRun:
             load_model(run, prepared)
         with pytest.raises(InputError, match=r"Expected weights of this model in .*latest\.npz"):
             train(run, prepared, tf.distribute.get_strategy())
+
+    def test_weights_of_other_items(self, trained: Trained, prepared, config, tmp_path) -> None:
+        """As many items, but in another order: every weight fits, and none is right."""
+        run = Run.create(tmp_path / "run", config)
+        shutil.copytree(trained.run.checkpoints, run.checkpoints)
+        items = replace(prepared.items, ids=prepared.items.ids[::-1])
+        load_model(run, prepared)
+        with pytest.raises(InputError, match=r"Expected weights of the items and users in .*prepared"):
+            load_model(run, replace(prepared, items=items))
 
     def test_more_patience_goes_on_after_early_stopping(self) -> None:
         state = trainer.TrainingState(epoch=5, best_epoch=3)

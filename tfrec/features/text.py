@@ -34,7 +34,7 @@ def render_texts(items: pd.DataFrame, columns: tuple[str, ...], template: str | 
         template: `"{title}. {genres}"`, over any column of `items`; None: the text columns joined by ". ".
 
     Returns:
-        [num_items] strings, white space folded.
+        [num_items] strings, white space folded; empty for an item whose columns are all empty.
 
     Raises:
         InputError: The template names a column that the table lacks, asks for a format that a column's values don't
@@ -70,7 +70,9 @@ def render_texts(items: pd.DataFrame, columns: tuple[str, ...], template: str | 
             f"Expected features.text_template with formats that fit the columns, like {{year:.0f}} for a number. "
             f"Received: {template!r} ({error})"
         ) from error
-    return [" ".join(text.split()) for text in texts]
+    # A template's own words say nothing of an item of which nothing is known.
+    says = [any(str(value).strip() for value in row) for row in zip(*used, strict=True)]
+    return [" ".join(text.split()) if is_said else "" for text, is_said in zip(texts, says, strict=True)]
 
 
 class _ColumnFormatter(string.Formatter):

@@ -13,5 +13,7 @@ def running_mean(history: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     Returns:
         [batch_size, history_length, size]; zero where there is nothing yet. The last place's is the whole history's.
     """
-    filled = tf.cast(mask, history.dtype)[:, :, tf.newaxis]
-    return tf.math.divide_no_nan(tf.cumsum(history * filled, axis=1), tf.cumsum(filled, axis=1))
+    # Sums and counts in half precision would stand still.
+    filled = tf.cast(mask, tf.float32)[:, :, tf.newaxis]
+    means = tf.math.divide_no_nan(tf.cumsum(tf.cast(history, tf.float32) * filled, axis=1), tf.cumsum(filled, axis=1))
+    return tf.cast(means, history.dtype)

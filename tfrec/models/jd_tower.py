@@ -184,10 +184,10 @@ class JDTower(RetrievalModel):
         if self.settings.loss == "in_batch":
             # The task's mean is over as many drawn targets in each batch, whether it has few or many.
             share = tf.cast(tf.size(targets), tf.float32) * num_devices() / num_targets
-            # As many from each device, so that they can be gathered; drawn with replacement.
-            drawn = keras.random.randint(
-                [self.settings.num_negatives + 1], 0, tf.size(targets), seed=self.seed_generator
-            )
+            # As many from each device, so that they can be gathered, and on all together what one would draw; with
+            # replacement.
+            of_device = -(-(self.settings.num_negatives + 1) // int(num_devices()))
+            drawn = keras.random.randint([of_device], 0, tf.size(targets), seed=self.seed_generator)
             targets = tf.gather(targets, drawn)
             return share * self._in_batch(
                 tf.gather(queries, drawn),

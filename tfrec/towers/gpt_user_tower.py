@@ -65,7 +65,7 @@ class GPTUserTower(CausalUserTower):
         return [*self.blocks.trainable_variables]
 
     def read(self, history: tf.Tensor, mask: tf.Tensor, user: tf.Tensor | float, training: bool) -> tf.Tensor:
-        # GPT-2's embeddings are small beside unit vectors; this gives the items the scale that the blocks expect.
+        # As in Vaswani et al. 2017, section 3.4: entries of about 1, beside which the positions are small.
         states = history * self.embedding_size**0.5
         if self.input_projection is not None:
             states = self.input_projection(states)  # [batch_size, history_length, size]
@@ -74,6 +74,6 @@ class GPTUserTower(CausalUserTower):
             states = self.output_projection(states)
         if not self.start_from_mean:
             return states
-        # The normalised states are of length embedding_size ** 0.5, the mean's at most 1.
+        # The blocks' normalised states are of length embedding_size ** 0.5, the mean's at most 1.
         means = tf.cast(running_mean(history, mask), states.dtype)
         return means + self.gpt_weight * states / self.embedding_size**0.5

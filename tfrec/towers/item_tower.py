@@ -7,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfrec.features.columns import Column
-from tfrec.features.vocabulary import UNKNOWN
-from tfrec.layers.feature_projection import FeatureProjection
+from tfrec.features.vocabulary import PADDING, UNKNOWN
+from tfrec.layers.feature_projection import FeatureProjection, ZeroRows
 from tfrec.layers.residual_mlp import ResidualMLP
 
 
@@ -59,7 +59,9 @@ class ItemTower(keras.layers.Layer):
         self.hidden_sizes = tuple(hidden_sizes)
         self.dropout = dropout
         self.id_dropout = id_dropout
-        self.id_embedding = keras.layers.Embedding(num_ids, embedding_size) if num_ids else None
+        # Without id_dropout training never sees the unknown id: it says nothing.
+        initializer = "uniform" if id_dropout else ZeroRows("uniform", rows=(PADDING, UNKNOWN))
+        self.id_embedding = keras.layers.Embedding(num_ids, embedding_size, initializer) if num_ids else None
         self.text_projection = keras.layers.Dense(embedding_size) if text_size else None
         self.attribute_dropout = attribute_dropout
         self.attributes = FeatureProjection(self.columns, embedding_size, attribute_dropout) if columns else None

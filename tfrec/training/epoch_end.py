@@ -1,8 +1,9 @@
 """What happens at the end of an epoch: validate, save, stop early."""
 
+import hashlib
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import keras
 import numpy as np
@@ -69,25 +70,26 @@ class ValidateAndSave(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         loss = float((logs or {}).get("loss", 0.0))  # The epoch's mean so far: it never recovers from a NaN.
         if not math.isfinite(loss):
-            self._save_batch(batch)
-            raise TrainingError(
-                f"The loss became {loss} at step {batch + 1} of epoch {self.epoch + 1}; its batch is in "
-                f"{self.run.bad_batch}, as indices of items and users. Look for outliers in its attributes, lower "
-                "training.learning_rate, or raise model.temperature if it has one, with --fresh or another --run; the "
-                "last good epoch is kept here."
-            )
+            self._stop_at(batch, f"The loss became {loss}")
         self.bar.advance(self.task)
 
-    def _save_batch(self, number: int) -> None:
+    def _stop_at(self, step: int, problem: str) -> NoReturn:
         """Writes a batch of the epoch under way; its order is known, so it can be made again."""
         seed = self.run.config.training.seed
         batches = self.examples.dataset(self.batch_size, seed, self.epoch, self.epoch + 1)
-        [batch] = batches.skip(number).take(1).as_numpy_iterator()
-        np.savez(self.run.bad_batch, allow_pickle=False, **batch, epoch=self.epoch, step=number)
+        [batch] = batches.skip(step).take(1).as_numpy_iterator()
+        np.savez(self.run.bad_batch, allow_pickle=False, **batch, epoch=self.epoch, step=step)
+        raise TrainingError(
+            f"{problem} at step {step + 1} of epoch {self.epoch + 1}; its batch is in {self.run.bad_batch}, as indices "
+            "of items and users. Look for outliers in its attributes, lower training.learning_rate, or raise "
+            "model.temperature if it has one, with --fresh or another --run; the last good epoch is kept here."
+        )
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         logs = {} if logs is None else logs
         self.bar.stop()
+        if not all(np.isfinite(np.asarray(variable)).all() for variable in self.model.trainable_variables):
+            self._stop_at(self.params["steps"] - 1, "A weight became NaN or infinite")
         metrics = self.model.validate(self.prepared, self.run.config)
         logs.update({f"val_{name}": value for name, value in metrics.items()})
         state, settings = self.state, self.run.config
@@ -96,7 +98,8 @@ class ValidateAndSave(keras.callbacks.Callback):
         value = metrics[settings.evaluation.monitor]
         if value > state.best_value:
             state.best_value, state.best_epoch = value, state.epoch
-            save_checkpoint(self.run.best, self.model.trainable_variables, {"epoch": state.epoch})
+            facts = {"epoch": state.epoch, "rows": rows_digest(self.prepared)}
+            save_checkpoint(self.run.best, self.model.trainable_variables, facts)
             for file in (self.run.metrics, self.run.calibration):  # They were other weights'.
                 file.unlink(missing_ok=True)
         save_checkpoint(self.run.latest, changing_variables(self.model), asdict(state))
@@ -105,6 +108,15 @@ class ValidateAndSave(keras.callbacks.Callback):
         if state.is_over(settings.training.patience):
             console.say(f"stopping: no better {settings.evaluation.monitor} for {settings.training.patience} epochs")
             self.model.stop_training = True
+
+
+def rows_digest(prepared: AnyPrepared) -> str:
+    """Says whose the rows of the embeddings are: a hash of the ids of items and users, in order."""
+    digest = hashlib.sha256()
+    for ids in (prepared.items.ids, prepared.users.ids):
+        digest.update("\n".join(ids).encode())
+        digest.update(b"\0")
+    return digest.hexdigest()
 
 
 def changing_variables(model: RetrievalModel | RankingModel) -> list[keras.Variable]:

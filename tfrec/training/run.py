@@ -60,25 +60,32 @@ class Run:
             fresh: Remove what a run left there, and start anew.
 
         Raises:
-            InputError: The folder holds a run with another configuration that has come as far as to have its data
-                prepared, or something else.
+            InputError: The folder holds a run with another configuration that has finished an epoch, or something else.
         """
         path = folder / "config.json"
         if cls.exists(folder):
             old = cls.open(folder)
-            may_change = MAY_CHANGE if config.training.schedule == "constant" else MAY_CHANGE - {"training.epochs"}
-            differing = sorted(set(_differences(old.config.model_dump(), config.model_dump())) - may_change)
-            if fresh:
-                old._remove()
-            elif differing and old.prepared.is_dir():
+            differing = old._differing(config)
+            if differing and old.keeps(config) and not fresh:
                 raise InputError(
                     f"{folder} holds a run with another configuration; {', '.join(differing)} differ. "
                     "Pass --fresh to replace it, or --run FOLDER to keep both."
                 )
+            if differing or fresh:
+                old._remove()
         else:
             _make_folder(folder)
         write_json(path, config.model_dump(mode="json"))
         return cls(folder, config)
+
+    def keeps(self, config: Config) -> bool:
+        """Whether the data that are prepared stay there, unless the run is made anew: they are of this configuration,
+        or an epoch was trained on them."""
+        return self.prepared.is_dir() and (self.latest.is_file() or not self._differing(config))
+
+    def _differing(self, config: Config) -> list[str]:
+        may_change = MAY_CHANGE if config.training.schedule == "constant" else MAY_CHANGE - {"training.epochs"}
+        return sorted(set(_differences(self.config.model_dump(), config.model_dump())) - may_change)
 
     @staticmethod
     @contextmanager

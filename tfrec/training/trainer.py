@@ -23,7 +23,7 @@ from tfrec.models.retrieval_model import RetrievalModel
 from tfrec.training.boosting import grow
 from tfrec.training.checkpoint import load_checkpoint
 from tfrec.training.devices import choose_strategy, keep_freed_memory
-from tfrec.training.epoch_end import AnyPrepared, TrainingState, ValidateAndSave, changing_variables
+from tfrec.training.epoch_end import AnyPrepared, TrainingState, ValidateAndSave, changing_variables, rows_digest
 from tfrec.training.optimizer import AdamW, LossScaleOptimizer
 from tfrec.training.run import Run, write_json
 
@@ -136,7 +136,7 @@ def load_ranker(run: Run, prepared: PreparedImpressions) -> RankingModel:
     """The model of the best epoch of a run that predicts the click.
 
     Raises:
-        InputError: No epoch was finished.
+        InputError: No epoch was finished, or on other data.
     """
     return cast(RankingModel, _load(run, prepared, Path()))
 
@@ -184,7 +184,11 @@ def _load(run: Run, prepared: AnyPrepared, data_root: Path) -> RetrievalModel | 
         )
     keras.config.set_dtype_policy(run.config.training.precision)
     model = _build(run.config, prepared, data_root)
-    _restore(run.best, model.trainable_variables)
+    if _restore(run.best, model.trainable_variables)["rows"] != rows_digest(prepared):
+        raise InputError(
+            f"Expected weights of the items and users in {run.prepared}. Received: those of others, in {run.best}. The "
+            "data were prepared anew since it was trained: train it again, with --fresh."
+        )
     return model
 
 
