@@ -1,10 +1,10 @@
-"""Items that training never saw: a tenth of the catalogue held out, and what finds it.
+"""Items that training never saw: a fifth of the catalogue held out, and what finds it.
 
     python benchmarks/jd_tower_cold_items.py --data-root data [--recipes amazon-beauty/jd_tower] [--epochs 5]
         [--seeds 0 1 2] [--variants "text only" ...] [--folder runs/benchmarks/jd_tower_cold_items]
 
-A tenth of the items is in neither training nor any history: half of it picks the epoch, half is tested. What is ranked
-is the held-out items alone. `recall@10` counts, of the held-out items that a user went on to, those among the first
+A tenth of the items is tested and another picks the epoch; neither is in training or in any history. What is ranked is
+the held-out items alone. `recall@10` counts, of the held-out items that a user went on to, those among the first
 ten. Every variant and seed is a run in a folder of its own, so that a benchmark that was stopped goes on with the same
 command; a seed also draws the items.
 """

@@ -138,6 +138,19 @@ def test_in_batch_a_target_weighs_the_same_in_every_batch(jd_config: Config, jd_
         np.testing.assert_allclose(loss, np.count_nonzero(batch["target"]) / mean_targets, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("devices", "of_each"), [(1.0, 6), (2.0, 3), (4.0, 2)])
+def test_in_batch_draws_as_many_on_several_devices(
+    devices: float, of_each: int, jd_config: Config, jd_prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jd_tower_module, "num_devices", lambda: devices)
+    model = build_model(with_head(jd_config, "none", loss="in_batch", num_negatives=5), jd_prepared)
+    drawn = []
+    model._in_batch = lambda queries, *others: drawn.append(len(queries)) or 1.0
+    batch = model.examples(jd_config.features, jd_prepared).batch(tf.constant([5, 9], tf.int64))
+    model.compute_loss(batch, None, model(batch, training=False))
+    assert drawn == [of_each]
+
+
 @pytest.mark.parametrize("head", ["linear", "mlp", "transformer"])
 def test_the_ranking_loss_is_the_mean_over_targets_and_their_negatives(
     head: str, jd_config: Config, jd_prepared: Prepared, monkeypatch: pytest.MonkeyPatch

@@ -124,7 +124,7 @@ class JDTowerConfig(TowersConfig):
     loss: Literal["full_softmax", "sampled_softmax", "gbce", "in_batch"] = "full_softmax"
     """What the next item is picked out of. full_softmax: the whole catalogue; up to some ten thousand items.
     sampled_softmax: it and num_negatives others. gbce: the same, by generalised binary cross-entropy (gSASRec).
-    in_batch: num_negatives + 1 of the batch's targets, through TFRS's Retrieval task."""
+    in_batch: num_negatives + 1 of the batch's targets, of all devices together, through TFRS's Retrieval task."""
 
     num_negatives: PositiveInt = 512
     """Items that a step's targets are compared with, unless the loss is full_softmax."""

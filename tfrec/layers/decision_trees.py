@@ -1,7 +1,8 @@
 """LightGBM's trees as graph operations that every TensorFlow Serving has."""
 
 import json
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -9,6 +10,8 @@ import tensorflow as tf
 
 WORD = 32
 """Bits in an integer of a set of categories."""
+NOTHING = -1
+"""A threshold that no code is below."""
 
 
 class DecisionTrees(keras.layers.Layer):
@@ -24,7 +27,7 @@ class DecisionTrees(keras.layers.Layer):
     and `np.asarray` gives it.
 
     Call arguments:
-        features: Values of the features, categories as whole numbers: float32 [rows, num_features].
+        codes: Of the features, int32 [rows, num_features], none of them negative.
 
     Returns:
         float32 [rows]; 0 without trees.
@@ -33,7 +36,7 @@ class DecisionTrees(keras.layers.Layer):
     def __init__(self, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.boosters: tuple[str, ...] = ()
-        self._nodes: dict[str, tf.Tensor] = {}
+        self._nodes: _Nodes | None = None
         self.built = True
 
     def assign(self, encoded: np.ndarray) -> None:
@@ -49,91 +52,91 @@ class DecisionTrees(keras.layers.Layer):
         self.boosters = (*self.boosters, booster)
         self._read()
 
-    def predict(self, features: np.ndarray) -> np.ndarray:
+    def predict(self, codes: np.ndarray) -> np.ndarray:
         """What a call returns, by LightGBM itself: float64 [rows]."""
         import lightgbm
 
-        each = [lightgbm.Booster(model_str=text).predict(features, raw_score=True) for text in self.boosters]
-        return np.sum([np.zeros(len(features)), *each], axis=0)
+        each = [lightgbm.Booster(model_str=text).predict(codes, raw_score=True) for text in self.boosters]
+        return np.sum([np.zeros(len(codes)), *each], axis=0)
 
     def _read(self) -> None:
         import lightgbm
 
-        nodes = _Nodes()
-        for booster in self.boosters:
-            for tree in lightgbm.Booster(model_str=booster).dump_model()["tree_info"]:
-                nodes.add_tree(tree["tree_structure"])
-        self.num_levels = nodes.depth
-        self._nodes = nodes.arrays()
+        dumped = [lightgbm.Booster(model_str=booster).dump_model() for booster in self.boosters]
+        self._nodes = _read_nodes([tree["tree_structure"] for each in dumped for tree in each["tree_info"]])
 
-    def call(self, features: tf.Tensor) -> tf.Tensor:
-        if not self._nodes:
-            return tf.zeros([tf.shape(features)[0]])
+    def call(self, codes: tf.Tensor) -> tf.Tensor:
+        if self._nodes is None:
+            return tf.zeros([tf.shape(codes)[0]])
         nodes = self._nodes
-        roots = nodes["roots"]
-        places = tf.repeat(roots[tf.newaxis], tf.shape(features)[0], axis=0)  # [rows, num_trees]
-        for _ in range(self.num_levels):
-            values = tf.gather(features, tf.gather(nodes["feature"], places), batch_dims=1)
-            goes_left = values <= tf.gather(nodes["threshold"], places)
-            if nodes["words"].shape[0]:
-                goes_left = tf.where(
-                    tf.gather(nodes["num_words"], places) > 0, self._is_member(values, places), goes_left
-                )
-            places = tf.where(goes_left, tf.gather(nodes["left"], places), tf.gather(nodes["right"], places))
-        return tf.reduce_sum(tf.gather(nodes["value"], places), axis=1)
-
-    def _is_member(self, values: tf.Tensor, places: tf.Tensor) -> tf.Tensor:
-        """Whether categories are in the nodes' sets, bool [rows, num_trees]."""
-        categories = tf.cast(values, tf.int32)
-        word = categories // WORD
-        inside = word < tf.gather(self._nodes["num_words"], places)
-        at = tf.gather(self._nodes["first_word"], places) + tf.where(inside, word, 0)
-        bits = tf.gather(self._nodes["words"], tf.minimum(at, self._nodes["words"].shape[0] - 1))
-        is_set = tf.bitwise.bitwise_and(tf.bitwise.right_shift(bits, tf.cast(categories % WORD, tf.uint32)), 1) > 0
-        return inside & is_set
+        places = tf.repeat(nodes.roots[tf.newaxis], tf.shape(codes)[0], axis=0)  # [rows, num_trees]
+        for _ in range(nodes.num_levels):
+            # One gather, since that is what takes the time.
+            node = tf.gather(nodes.table, places)
+            feature, threshold, left, right, first_word, num_words = tf.unstack(node, axis=-1)
+            code = tf.gather(codes, feature, batch_dims=1)
+            word = code // WORD
+            is_inside = word < num_words
+            bits = tf.gather(nodes.words, first_word + tf.where(is_inside, word, 0))
+            is_member = is_inside & (tf.bitwise.right_shift(bits, tf.cast(code % WORD, tf.uint32)) % 2 == 1)
+            places = tf.where(is_member | (code <= threshold), left, right)
+        return tf.reduce_sum(tf.gather(nodes.values, places), axis=1)
 
 
-class _Nodes:
-    """The nodes of all trees, end to end."""
+class _Nodes(NamedTuple):
+    """The nodes of all trees, end to end.
 
-    def __init__(self) -> None:
-        self.roots: list[int] = []
-        self.depth = 0
-        self._rows: list[dict[str, Any]] = []
-        self._words: list[int] = []
+    Attributes:
+        roots: Where each tree begins, int32 [num_trees].
+        table: int32 [num_nodes, 6]: the feature; what is not above the threshold goes left; the places of what is left
+            and right; and where in `words` the set of categories that go left begins, and how many words it has. A node
+            of categories has a threshold below all of them, one of numbers no words.
+        words: Sets of categories, a bit each: uint32 [num_words].
+        values: Of the leaves, float32 [num_nodes].
+        num_levels: Of the deepest tree.
+    """
 
-    def add_tree(self, structure: dict[str, Any]) -> None:
-        self.roots.append(self._add(structure, 0))
+    roots: tf.Tensor
+    table: tf.Tensor
+    words: tf.Tensor
+    values: tf.Tensor
+    num_levels: int
 
-    def _add(self, node: dict[str, Any], depth: int) -> int:
-        self.depth = max(self.depth, depth)
-        place = len(self._rows)
-        row = {"feature": 0, "threshold": 0.0, "left": place, "right": place, "value": 0.0}
-        row |= {"first_word": 0, "num_words": 0}
-        self._rows.append(row)
+
+def _read_nodes(trees: list[dict[str, Any]]) -> _Nodes:
+    """From LightGBM's own nested form."""
+    table: list[list[int]] = []
+    values: list[float] = []
+    words: list[int] = [0]
+    deepest = 0
+
+    def add(node: dict[str, Any], depth: int) -> int:
+        nonlocal deepest
+        deepest = max(deepest, depth)
+        place = len(table)
+        values.append(node.get("leaf_value", 0.0))
+        row = [0, NOTHING, place, place, 0, 0]
+        table.append(row)
         if "leaf_value" in node:
-            row["value"] = node["leaf_value"]
             return place
-        row["feature"] = node["split_feature"]
+        row[0] = node["split_feature"]
         if node["decision_type"] == "==":
             categories = [int(each) for each in node["threshold"].split("||")]
-            words = [0] * (max(categories) // WORD + 1)
+            bits = [0] * (max(categories) // WORD + 1)
             for category in categories:
-                words[category // WORD] |= 1 << (category % WORD)
-            row["first_word"], row["num_words"] = len(self._words), len(words)
-            self._words += words
+                bits[category // WORD] |= 1 << (category % WORD)
+            row[4], row[5] = len(words), len(bits)
+            words.extend(bits)
         else:
-            row["threshold"] = node["threshold"]
-        row["left"] = self._add(node["left_child"], depth + 1)
-        row["right"] = self._add(node["right_child"], depth + 1)
+            row[1] = math.floor(node["threshold"])
+        row[2], row[3] = (add(node[child], depth + 1) for child in ("left_child", "right_child"))
         return place
 
-    def arrays(self) -> dict[str, tf.Tensor]:
-        types = {"threshold": np.float32, "value": np.float32}
-        arrays = {
-            name: tf.constant(np.array([row[name] for row in self._rows], types.get(name, np.int32)))
-            for name in self._rows[0]
-        }
-        arrays["roots"] = tf.constant(self.roots, tf.int32)
-        arrays["words"] = tf.constant(np.array(self._words, np.uint32))
-        return arrays
+    roots = [add(tree, 0) for tree in trees]
+    return _Nodes(
+        tf.constant(roots, tf.int32),
+        tf.constant(table, tf.int32),
+        tf.constant(words, tf.uint32),
+        tf.constant(values, tf.float32),
+        deepest,
+    )

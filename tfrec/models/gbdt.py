@@ -61,7 +61,7 @@ class GBDT(RankingModel):
         return _stack(codes, num_rows), tf.zeros([num_rows])
 
     def logit(self, impression: Impression, training: bool) -> tf.Tensor:
-        return self.trees(impression.fields[:, :, 0])
+        return self.trees(tf.cast(impression.fields[:, :, 0], tf.int32))
 
     def validation_logits(self, prepared: PreparedImpressions) -> np.ndarray:
         """By LightGBM itself, since after each epoch there are more trees."""
