@@ -41,16 +41,14 @@ class DecisionTrees(keras.layers.Layer):
 
     def assign(self, encoded: np.ndarray) -> None:
         """Becomes what `np.asarray` of another gave: uint8 [num_bytes]."""
-        self.boosters = tuple(json.loads(encoded.tobytes()))
-        self._read()
+        self.boosters, self._nodes = tuple(json.loads(encoded.tobytes())), None
 
     def __array__(self, dtype: object = None, copy: bool | None = None) -> np.ndarray:
         return np.frombuffer(json.dumps(self.boosters).encode(), np.uint8)
 
     def add(self, booster: str) -> None:
         """More trees, as LightGBM's `model_to_string` writes them."""
-        self.boosters = (*self.boosters, booster)
-        self._read()
+        self.boosters, self._nodes = (*self.boosters, booster), None
 
     def predict(self, codes: np.ndarray) -> np.ndarray:
         """What a call returns, by LightGBM itself: float64 [rows]."""
@@ -59,16 +57,21 @@ class DecisionTrees(keras.layers.Layer):
         each = [lightgbm.Booster(model_str=text).predict(codes, raw_score=True) for text in self.boosters]
         return np.sum([np.zeros(len(codes)), *each], axis=0)
 
-    def _read(self) -> None:
+    @property
+    def nodes(self) -> "_Nodes":
+        """All trees, read when they are first asked: while they grow, LightGBM itself is faster."""
         import lightgbm
 
-        dumped = [lightgbm.Booster(model_str=booster).dump_model() for booster in self.boosters]
-        self._nodes = _read_nodes([tree["tree_structure"] for each in dumped for tree in each["tree_info"]])
+        if self._nodes is None:
+            dumped = [lightgbm.Booster(model_str=booster).dump_model() for booster in self.boosters]
+            with tf.init_scope():
+                self._nodes = _read_nodes([tree["tree_structure"] for each in dumped for tree in each["tree_info"]])
+        return self._nodes
 
     def call(self, codes: tf.Tensor) -> tf.Tensor:
-        if self._nodes is None:
+        if not self.boosters:
             return tf.zeros([tf.shape(codes)[0]])
-        nodes = self._nodes
+        nodes = self.nodes
         places = tf.repeat(nodes.roots[tf.newaxis], tf.shape(codes)[0], axis=0)  # [rows, num_trees]
         for _ in range(nodes.num_levels):
             # One gather, since that is what takes the time.
