@@ -51,7 +51,9 @@ class TableConfig(Section):
 class DataConfig(Section):
     """Where the interactions, items and users come from."""
 
-    source: Literal["movielens-100k", "movielens-1m", "online-retail", "criteo", "avazu", "tables"] = "tables"
+    source: Literal["movielens-100k", "movielens-1m", "online-retail", "open-bandit", "criteo", "avazu", "tables"] = (
+        "tables"
+    )
     """A known data set, or `tables`: the user's own, described in data.interactions, data.items and data.users."""
 
     interactions: TableConfig | None = None

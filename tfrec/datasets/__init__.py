@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from tfrec.config import DataConfig
-from tfrec.datasets import ads
+from tfrec.datasets.ads import load_avazu, load_criteo
 from tfrec.datasets.dataset import Dataset, EvaluationSet, Ragged, Roles, Split
 from tfrec.datasets.history_context import history_context
 from tfrec.datasets.impressions import Impressions, split_impressions
 from tfrec.datasets.movielens import load_movielens
 from tfrec.datasets.negatives import draw_negatives
 from tfrec.datasets.online_retail import load_online_retail
+from tfrec.datasets.open_bandit import load_open_bandit
 from tfrec.datasets.splits import split_dataset
 from tfrec.datasets.tables import load_tables
 
@@ -27,6 +28,14 @@ __all__ = [
 ]
 
 
+LOADERS = {
+    "criteo": load_criteo,
+    "avazu": load_avazu,
+    "online-retail": load_online_retail,
+    "open-bandit": load_open_bandit,
+}
+
+
 def load_dataset(config: DataConfig, data_root: Path) -> Dataset:
     """Loads and validates what `config` describes: all interactions, liked or not. `Dataset.positives` picks those
     that a recommender learns to recommend.
@@ -40,10 +49,8 @@ def load_dataset(config: DataConfig, data_root: Path) -> Dataset:
     """
     if config.source == "tables":
         dataset = load_tables(config.located(data_root))
-    elif config.source == "online-retail":
-        dataset = load_online_retail(data_root)
-    elif config.source in ads.LOADERS:
-        dataset = ads.LOADERS[config.source](data_root)
+    elif config.source in LOADERS:
+        dataset = LOADERS[config.source](data_root)
     else:
         dataset = load_movielens(config.source, data_root)
     if config.label_threshold is not None:

@@ -121,6 +121,3 @@ def _assemble(
     }
     notes = ("Rows are taken to be in the order of time; their number is their time.",)
     return assemble(name, pa.table(columns), context_roles=roles, notes=notes, has_times=False)
-
-
-LOADERS = {"criteo": load_criteo, "avazu": load_avazu}
