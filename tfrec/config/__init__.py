@@ -9,6 +9,7 @@ from tfrec.config.models import (
     RankerConfig,
     TowersConfig,
     TwoTowerConfig,
+    YouTubeDNNConfig,
 )
 from tfrec.config.recipes import recipe_names
 from tfrec.config.training import EvaluationConfig, TrainingConfig
@@ -27,5 +28,6 @@ __all__ = [
     "TowersConfig",
     "TrainingConfig",
     "TwoTowerConfig",
+    "YouTubeDNNConfig",
     "recipe_names",
 ]

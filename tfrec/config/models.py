@@ -90,6 +90,16 @@ class TwoTowerConfig(TowersConfig):
     """An in-batch negative that is the example's own positive does not count."""
 
 
+class YouTubeDNNConfig(TowersConfig):
+    """`youtube_dnn`: an MLP over the history's mean, trained to pick the next item out of a sample of the catalogue."""
+
+    name: Literal["youtube_dnn"]
+    """The architecture."""
+
+    num_negatives: PositiveInt = 1024
+    """Items that a step's targets are compared with."""
+
+
 class JDTowerConfig(TowersConfig):
     """`jd_tower`: a causal GPT over the history, trained to pick every next item."""
 
@@ -288,7 +298,7 @@ RANK_CANDIDATES = 100
 
 MULTI_TASK_NAMES = ("shared_bottom", "mmoe", "ple", "esmm", "jasper")
 RANKER_NAMES = get_args(RankerConfig.model_fields["name"].annotation)
-MODEL_NAMES = ("two_tower", "jd_tower", *RANKER_NAMES)
+MODEL_NAMES = ("two_tower", "youtube_dnn", "jd_tower", *RANKER_NAMES)
 
 
 def model_name(settings: Any) -> str:
@@ -304,6 +314,7 @@ def _section_name(settings: Any) -> str:
 
 ModelConfig = Annotated[
     Annotated[TwoTowerConfig, Tag("two_tower")]
+    | Annotated[YouTubeDNNConfig, Tag("youtube_dnn")]
     | Annotated[JDTowerConfig, Tag("jd_tower")]
     | Annotated[RankerConfig, Tag("ranker")],
     Discriminator(

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfrec.datasets.dataset import Ragged
 from tfrec.errors import InputError
+from tfrec.features.context import HISTORY_TIME
 from tfrec.features.epochs import EpochBatches
 from tfrec.features.vocabulary import NUM_SPECIAL, PADDING
 
@@ -40,6 +41,8 @@ class NextItemExamples(EpochBatches):
         self._starts = tf.constant(starts, tf.int64)
         self._users = tf.constant(np.repeat(np.arange(len(sequences)), lengths) + NUM_SPECIAL, tf.int32)
         self._context = {name: tf.constant(array) for name, array in sequences.context.items()}
+        times = sequences.context.get(HISTORY_TIME)
+        self._ages = None if times is None else tf.constant(_ages(times), tf.float32)
 
     def batch(self, positions: tf.Tensor) -> dict[str, tf.Tensor]:
         """The examples at some positions.
@@ -49,8 +52,9 @@ class NextItemExamples(EpochBatches):
 
         Returns:
             history: int32 [batch_size, history_length] item indices, oldest first, padded at the end.
-            user: int32 [batch_size] user indices. target: int32 [batch_size] item indices. And what the context of the
-            sequences tells of the items in the history, by its names: [batch_size, history_length], 0 where padded.
+            user: int32 [batch_size] user indices. target: int32 [batch_size] item indices. What the context of the
+            sequences tells of the items in the history, by its names: [batch_size, history_length], 0 where padded. And
+            if that are times, example_age: float32 [batch_size], 0 for the latest of all and 1 for the oldest.
         """
         starts = tf.maximum(tf.gather(self._starts, positions), positions - self.history_length)  # [batch_size]
         sources = starts[:, tf.newaxis] + tf.range(self.history_length, dtype=tf.int64)  # [batch_size, history_length]
@@ -59,7 +63,15 @@ class NextItemExamples(EpochBatches):
             name: tf.where(past, tf.gather(array, tf.where(past, sources, 0)), tf.zeros([], array.dtype))
             for name, array in {"history": self._items, **self._context}.items()
         }
-        return {**history, "user": tf.gather(self._users, positions), "target": tf.gather(self._items, positions)}
+        age = {} if self._ages is None else {"example_age": tf.gather(self._ages, positions)}
+        target = {"user": tf.gather(self._users, positions), "target": tf.gather(self._items, positions)}
+        return {**history, **target, **age}
+
+
+def _ages(times: np.ndarray) -> np.ndarray:
+    """How long before the latest time each is, as a share of all: float64, of the same shape."""
+    span = max(int(times.max()) - int(times.min()), 1)
+    return (times.max() - times) / span
 
 
 def target_counts(sequences: Ragged, num_items: int) -> np.ndarray:

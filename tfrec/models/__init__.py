@@ -17,11 +17,13 @@ from tfrec.models.logistic_regression import LogisticRegression
 from tfrec.models.mmoe import MMoE
 from tfrec.models.ple import PLE
 from tfrec.models.ranking_model import RankingModel
+from tfrec.models.retrieval_model import RetrievalModel
 from tfrec.models.shared_bottom import SharedBottom
 from tfrec.models.two_tower import TwoTower
 from tfrec.models.wide_and_deep import WideAndDeep
+from tfrec.models.youtube_dnn import YouTubeDNN
 
-MODELS = {"two_tower": TwoTower, "jd_tower": JDTower}
+MODELS = {"two_tower": TwoTower, "youtube_dnn": YouTubeDNN, "jd_tower": JDTower}
 RANKERS: dict[str, type[RankingModel]] = {
     "logistic_regression": LogisticRegression,
     "gbdt": GBDT,
@@ -39,7 +41,7 @@ RANKERS: dict[str, type[RankingModel]] = {
 }
 
 
-def build_model(config: Config, prepared: Prepared, text_encoder: TextEncoder | None = None) -> TwoTower | JDTower:
+def build_model(config: Config, prepared: Prepared, text_encoder: TextEncoder | None = None) -> RetrievalModel:
     """The model that a run's configuration and data ask for.
 
     Args:
