@@ -1,12 +1,12 @@
-"""Will a user give a film four stars or more? All models that predict the click, beside LightGBM, on MovieLens 1M.
+"""Will a user give a film four stars or more? All models that predict the click, on MovieLens 1M.
 
     python benchmarks/click_quality.py --data-root data [--models deepfm din ...] [--seeds 0 1 2]
         [--folder runs/benchmarks/click_quality]
 
-The last tenth of each user's ratings is tested, the tenth before validated. LightGBM (pip install lightgbm) sees what a
-row of numbers can hold: ids and attributes as categories, how long the whole history is, and how much of it was liked;
-no text, and not the history itself. Every model and seed is a run in a folder of its own, so that a benchmark that was
-stopped goes on with the same command.
+The last tenth of each user's ratings is tested, the tenth before validated. `gbdt` is LightGBM (pip install
+'tfrec[gbdt]'): it sees what a row of numbers can hold, ids and attributes as categories, how long the history is, and
+how much of it was liked; no text, and not the history itself. Every model and seed is a run in a folder of its own, so
+that a benchmark that was stopped goes on with the same command.
 """
 
 import argparse
@@ -39,7 +39,6 @@ MODELS = {
     "din": (RECIPE, []),
     "jd_ranker": (JD_RECIPE, []),
     "jd_ranker, no text": (JD_RECIPE, ["model.use_text=false"]),
-    "LightGBM": (RECIPE, []),
 }
 METRICS = ("auc", "grouped_auc", "log_loss", "normalised_entropy", "ece")
 
@@ -52,8 +51,6 @@ def main() -> None:
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument("--folder", type=Path, default=Path("runs/benchmarks/click_quality"))
     arguments = parser.parse_args()
-    if "LightGBM" in arguments.models:
-        import lightgbm  # noqa: F401  # Better missed now than after hours.
     arguments.folder.mkdir(parents=True, exist_ok=True)
     records = []
     rows = [markdown_row("model", *METRICS, "ECE before", "best epoch", "s / epoch")]
@@ -62,9 +59,6 @@ def main() -> None:
         recipe, settings = MODELS[model]
         runs = []
         for seed in arguments.seeds:
-            if model == "LightGBM":
-                runs.append(_lightgbm(recipe, arguments.data_root, seed))
-                continue
             folder = arguments.folder / model.replace(", ", "_").replace(" ", "_") / f"seed_{seed}"
             all_settings = [*arguments.settings, *settings, f"training.seed={seed}"]
             runs.append(record_run(folder, recipe, all_settings, arguments.data_root))
@@ -78,53 +72,6 @@ def main() -> None:
         rows.append(markdown_row(model, *cells, f"{np.median(seconds):.0f}" if seconds else ""))
     print("\n".join(rows))
     write_lines(arguments.folder / "results.jsonl", records)
-
-
-def _lightgbm(recipe: str, data_root: Path, seed: int) -> dict:
-    """LightGBM on the same impressions and fields; validation stops it, and calibrates it."""
-    import lightgbm
-
-    from tfrec.baselines.clicks import feature_codes
-    from tfrec.config import Config, EvaluationConfig
-    from tfrec.datasets import load_dataset, split_impressions
-    from tfrec.datasets.splits import TEST, TRAINING, VALIDATION
-    from tfrec.evaluation import evaluate_clicks, fit_calibration
-    from tfrec.training.prepare import prepare_impressions
-
-    config = Config.load(recipe, {"model.use_text": False})
-    dataset = load_dataset(config.data, data_root)
-    prepared = prepare_impressions(dataset, split_impressions(dataset, config.split), None, config, data_root)
-    impressions = prepared.impressions
-    codes = feature_codes(prepared, labels_are_known=True)
-    *categories, _, _ = codes  # The last two, of the history, are numbers.
-    features = np.stack(codes, axis=1).astype(np.float32)
-    parts = [impressions.parts == part for part in (TRAINING, VALIDATION, TEST)]
-    train, validation, test = ((features[part], impressions.labels[part]) for part in parts)
-    model = lightgbm.LGBMClassifier(
-        n_estimators=2000, learning_rate=0.05, num_leaves=255, min_child_samples=50, cat_smooth=20, random_state=seed,
-        colsample_bytree=0.8, subsample=0.8, subsample_freq=1, verbose=-1,
-    )  # fmt: skip
-    model.fit(
-        *train,
-        eval_set=[validation],
-        eval_metric="auc",
-        categorical_feature=list(range(len(categories))),
-        callbacks=[lightgbm.early_stopping(50, first_metric_only=True)],
-    )
-    of_validation, of_test = (model.predict(each[0], raw_score=True) for each in (validation, test))
-    calibration = fit_calibration("platt", of_validation, validation[1])
-    users = impressions.users[parts[2]]
-    settings = EvaluationConfig(monitor="auc", bootstrap_samples=1)
-    predictions = {"lightgbm": of_test, "lightgbm, calibrated": calibration(of_test)}
-    reports = {name: evaluate_clicks(name, test[1], each, users, settings) for name, each in predictions.items()}
-    return {
-        "model": "lightgbm",
-        "recipe": recipe,
-        "settings": [f"seed={seed}"],
-        "best_epoch": model.best_iteration_,
-        "seconds_an_epoch": None,
-        "metrics": {name: {key: each.mean for key, each in report.metrics.items()} for name, report in reports.items()},
-    }
 
 
 if __name__ == "__main__":
