@@ -89,6 +89,10 @@ def recommend(
             show_default=False,
         ),
     ] = None,
+    outcome: Annotated[
+        str | None,
+        typer.Option(help="Rank --candidate by this outcome, of a model with several tasks.", show_default=False),
+    ] = None,
     similar: Annotated[str | None, typer.Option(help="Items like this one, instead.", show_default=False)] = None,
     search: Annotated[str | None, typer.Option(help="Items that fit this text, instead.", show_default=False)] = None,
     count: Annotated[int, typer.Option(help="How many items; of --candidate all.", min=1)] = 10,
@@ -116,6 +120,8 @@ def recommend(
                     f"Received: {len(values)} times."
                     + ("" if flag == "label" else f' Write --{flag} "" where it is unknown.')
                 )
+        if outcome is not None and candidate is None:
+            raise InputError("Expected --outcome beside --candidate. Received: none.")
         if label and candidate is None:
             raise InputError(
                 "Expected --label beside --candidate, for a model that predicts the click. Received: none."
@@ -155,7 +161,8 @@ def recommend(
                     events, seconds = [event] if event else None, [timestamps] if time else None
                     if candidate is not None:
                         labels = [label] if label else None
-                        [found] = client.rank([history_ids], [candidate_ids], None, known, events, seconds, labels)
+                        beside = (known, events, seconds, labels, outcome)
+                        [found] = client.rank([history_ids], [candidate_ids], None, *beside)
                     else:
                         [found] = client.recommend([history_ids], [excluded_ids], None, None, known, events, seconds)
         except (ServingError, ValueError) as error:

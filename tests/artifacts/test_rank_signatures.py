@@ -1,6 +1,7 @@
 """A model that predicts the click, from the checkpoint to the answer of a server."""
 
 import dataclasses
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from tfrec.training.run import Run
 from tfrec.training.trainer import load_calibrations, load_ranker, train
 
 CONFIG = ranker_config(
-    "din",
+    "mmoe",
     **{
         "training.epochs": 1,
         "features.crosses": [["device", "slot"]],
@@ -49,7 +50,7 @@ def prepared() -> PreparedImpressions:
 @pytest.fixture(scope="module")
 def run(prepared: PreparedImpressions, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Its answers are compared after reload, in Python and through a v1 Session, before the version is there."""
-    folder = tmp_path_factory.mktemp("din")
+    folder = tmp_path_factory.mktemp("mmoe")
     run = Run.create(folder / "run", CONFIG)
     prepared.save(run.prepared)
     train(run, prepared, tf.distribute.get_strategy())
@@ -75,9 +76,9 @@ def client(address: str) -> Iterator[Client]:
         yield client
 
 
-EXPORTED = ("din", "esmm")
+EXPORTED = ("mmoe", "esmm")
 """The one below, the other by the command line, in tests/test_click_commands.py."""
-LIKE_OTHERS = ("dnn", "wide_and_deep", "dcn_v2", "shared_bottom", "mmoe", "jasper")
+LIKE_OTHERS = ("dnn", "wide_and_deep", "dcn_v2", "shared_bottom", "jasper")
 
 
 @pytest.mark.parametrize(
@@ -110,9 +111,13 @@ def test_the_server_sees_what_evaluation_saw(
     from tests.models.ranking import simulated
 
     rows = model.rows(prepared, TEST)
-    expected = sigmoid(load_calibrations(run, model, prepared)[LABEL](model.predict_logits(rows)))
+    calibrations, logits = load_calibrations(run, model, prepared), model.predict_logits(rows)
+    expected = {
+        None: sigmoid(calibrations[LABEL](logits[:, 0])),
+        "bought": sigmoid(calibrations["bought"](logits[:, 1])),
+    }
     impressions, dataset = prepared.impressions, simulated().dataset
-    for place, number in enumerate(rows.numbers.numpy()[:40]):
+    for (place, number), outcome in itertools.product(enumerate(rows.numbers.numpy()[:40]), expected):
         shown = dataset.interactions.iloc[impressions.rows[number]]
         user = dataset.users.iloc[impressions.users[number]]
         first = np.flatnonzero(impressions.users == impressions.users[number])[0]
@@ -128,9 +133,10 @@ def test_the_server_sees_what_evaluation_saw(
                 "hour": [float(shown["hour"])],
             },
             labels=[impressions.labels[past].tolist()],
+            outcome=outcome,
         )
         assert item == shown["item_id"]
-        assert probability == pytest.approx(expected[place], abs=1e-5)
+        assert probability == pytest.approx(expected[outcome][place], abs=1e-5)
 
 
 def request(**changes: np.ndarray) -> dict[str, np.ndarray]:
@@ -194,6 +200,15 @@ def test_a_candidate_does_not_depend_on_the_others(client: Client) -> None:
         assert alone[0, 0] == pytest.approx(together[place], abs=1e-6)
 
 
+def test_an_outcome_is_sold_as_a_click_is(client: Client) -> None:
+    """Paid for the purchase: the same order of revenue, with its own probability."""
+    bids = {"candidate_bids": np.array([[0.5, 2.0, 1.0, 9.0]], np.float32), "floor": np.zeros(1, np.float32)}
+    [bought] = client.predict("rank", request())["bought_probabilities"]
+    revenue = 1000 * bids["candidate_bids"][0, :3] * bought[:3]
+    [scores] = client.predict("auction_bought", request(**bids))["scores"]
+    np.testing.assert_allclose(scores, [*np.sort(revenue)[::-1], 0], rtol=1e-5)
+
+
 class TestAuction:
     bids = np.array([[0.5, 2.0, 1.0, 9.0]], np.float32)
 
@@ -226,6 +241,11 @@ def test_the_command_line_asks_it(address: str, client: Client, run: Run, monkey
     assert answer.exit_code == 0, answer.output
     assert "item-1" in answer.output
     assert "item-2" in answer.output
+    assert "bought" not in answer.output
+    for outcome, code, said in (("bought", 0, "item-2"), ("returned", 2, "that the model predicts, of ['bought']")):
+        asked = CliRunner().invoke(recommend_app, [*words, "--outcome", outcome])
+        assert asked.exit_code == code, asked.output
+        assert said in " ".join(asked.output.split())
     silent = CliRunner().invoke(recommend_app, [word for word in words if word not in ("--label", "1")])
     assert silent.exit_code == 2
     assert "Expected --label for each --history" in silent.output

@@ -240,6 +240,7 @@ class Client:
         events: Sequence[Sequence[str | None]] | None = None,
         timestamps: Sequence[Sequence[int | None]] | None = None,
         labels: Sequence[Sequence[float]] | None = None,
+        outcome: str | None = None,
     ) -> Recommendations:
         """Candidates that come from elsewhere, best first, each with the probability that it is clicked, or is next.
 
@@ -251,10 +252,12 @@ class Client:
                 `user_id` and the context of the request.
             labels: Whether each item of the histories was liked, 1 or 0; None is 0. Of models that read it, and needed
                 there.
+            outcome: Of a model with several tasks, what is to be probable instead: `bought`.
 
         Raises:
-            ValueError: The model has no signature `rank`; `candidates` or an attribute is not as long as `histories`,
-                `events` or `timestamps` do not go with the histories, or the model takes no such thing.
+            ValueError: The model has no signature `rank`, or no such outcome; `candidates` or an attribute is not as
+                long as `histories`, `events` or `timestamps` do not go with the histories, or the model takes no such
+                thing.
             ServingError: The server answered with an error, or not in time.
         """
         if len(candidates) != len(histories):
@@ -271,10 +274,14 @@ class Client:
             beside = _beside(histories, events, timestamps, specs, labels)
             return inputs | beside | _attributes(attributes or {}, specs, {*inputs, *beside}, len(histories))
 
-        probabilities = self._run("rank", build, version)["probabilities"]
+        outputs = self._run("rank", build, version)
+        name = "probabilities" if outcome is None else f"{outcome}_probabilities"
+        if name not in outputs:
+            known = [each.removesuffix("_probabilities") for each in sorted(outputs) if each != "probabilities"]
+            raise ValueError(f"Expected an outcome that the model predicts, of {known}. Received: {outcome!r}.")
         pairs = [
             list(zip(row, map(float, answers), strict=False))  # Behind the row there is padding.
-            for row, answers in zip(candidates, probabilities, strict=True)
+            for row, answers in zip(candidates, outputs[name], strict=True)
         ]
         return [sorted(row, key=lambda pair: -pair[1]) for row in pairs]
 
