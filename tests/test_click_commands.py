@@ -13,7 +13,8 @@ TEXT = """--interactions shown.csv --items ads.csv --users people.csv --column l
     --categorical interactions.device,interactions.slot,category --numeric interactions.hour,price
     --categorical users.country --outcome bought --set model.name=esmm --set model.use_text=false
     --set split.kind=global_time --set features.history_labels=true --set model.embedding_size=4
-    --set evaluation.bootstrap_samples=50 --epochs 2 --batch-size 256 --run runs/ads"""
+    --set evaluation.bootstrap_samples=50 --epochs 2 --batch-size 256 --run runs/ads
+    --set data.items.separators={category=";"}"""
 FLAGS = TEXT.split()
 
 
@@ -23,7 +24,11 @@ def ads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dataset = simulated().dataset
     shown = dataset.interactions.rename(columns={"label": "clicked", "timestamp": "when"}).assign(quantity=2)
     shown.to_csv(folder / "shown.csv", index=False)
-    dataset.items.drop(columns="title").to_csv(folder / "ads.csv", index=False)
+    ads = dataset.items.drop(columns="title")
+    ads["category"] = [
+        f"{category}; sale" if number % 3 else category for number, category in enumerate(ads["category"])
+    ]
+    ads.to_csv(folder / "ads.csv", index=False)
     dataset.users.to_csv(folder / "people.csv", index=False)
     return folder
 
@@ -70,13 +75,17 @@ def test_a_version_is_written_with_its_signatures(ads: Path, trained: str) -> No
         (["--set", "features.history_events=true"], "does not read features.history_events"),
         (["--set", "backbone.tuning=lora", "--set", "model.use_text=true"], "through a frozen backbone"),
         (["--set", "evaluation.monitor=ndcg@10"], "is auc or grouped_auc"),
-        (["--set", "model.name=deep_fm"], "Expected name to be one of two_tower, jd_tower, logistic_regression"),
+        (
+            ["--set", "model.name=deep_fm"],
+            "Expected name to be one of two_tower, youtube_dnn, jd_tower, logistic_regression",
+        ),
         (["--column", "label=category"], "Expected column 'category' in shown.csv"),
         (["--column", "label=when"], "label_range"),
         (
             ["--set", 'features.crosses=[["device", "hour"]]'],
             "categorical columns of the context ['device', 'slot'] each",
         ),
+        (["--set", 'data.items.separators={price=";"}'], "separators are of categorical columns. Received: ['price']"),
         (["--outcome", "quantity"], "column 'quantity', expected 0 or 1: 8,000 rows"),
         (["--outcome", "purchased"], "Expected column 'purchased' in shown.csv, as --outcome says"),
         (["--outcome", "device"], "and --outcome for each column of interactions. Received ['device'] more than once"),

@@ -150,3 +150,12 @@ def test_categories_that_are_rare_share_buckets() -> None:
 def test_crossed_categories_are_one() -> None:
     devices, slots = tf.constant(["phone", "phone", "", ""]), tf.constant(["1", "2", "2", ""])
     assert [each.decode() for each in cross([devices, slots]).numpy()] == ["phone\x1f1", "phone\x1f2", "\x1f2", ""]
+
+
+def test_several_categories_in_a_value() -> None:
+    column = Column.fit("genres", "categorical", pd.Series(["war | art", "war", None, "art|war|jazz"]), separator="|")
+    assert column.vocabulary == ("war", "art", "jazz")
+    assert column.num_values == 3
+    assert Column.from_dict(json.loads(json.dumps(column.to_dict()))) == column
+    codes = column.encoder()(tf.constant(["art|war", "", "polka|jazz", "war|war|art|jazz"])).numpy()
+    assert codes.tolist() == [[3, 2, 0], [0, 0, 0], [1, 4, 0], [2, 2, 3]]

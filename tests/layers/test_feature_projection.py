@@ -75,3 +75,12 @@ def test_training_hides_all_attributes_of_some_rows() -> None:
     # A binomial of 2,000 rows: 500 hidden, give or take 19.
     assert 400 < hidden.sum() < 600
     np.testing.assert_array_equal(outputs[~hidden], layer(features).numpy()[~hidden])
+
+
+def test_several_categories_are_their_mean() -> None:
+    layer = FeatureProjection((Column("genres", "categorical", vocabulary=("war", "art"), num_values=2),), 2)
+    layer.build()
+    layer.set_weights([np.array([[1, 2], [10, 20], [100, 200], [1000, 2000]], np.float32)])
+    codes = tf.constant([[2, 3], [2, 0], [0, 0], [1, 3]])
+    expected = [[550, 1100], [100, 200], [1, 2], [505, 1010]]
+    np.testing.assert_allclose(layer({"genres": codes}), expected)

@@ -47,7 +47,7 @@ def click_baselines(
 
 
 def feature_codes(prepared: PreparedImpressions, labels_are_known: bool) -> list[np.ndarray]:
-    """All features that are no vectors, as integers [num_impressions], one array each.
+    """All features that are one integer each, [num_impressions]: no vectors, and not several categories in one.
 
     The last are of the history: in how many doublings it is as long as it is, and, if the labels are known, which part
     of it was liked, in bins from 1; 0 where there is none.
@@ -58,7 +58,7 @@ def feature_codes(prepared: PreparedImpressions, labels_are_known: bool) -> list
         (prepared.users.arrays, impressions.users + NUM_SPECIAL),
         (prepared.context, slice(None)),
     ]
-    codes = [array[rows] for arrays, rows in tables for array in arrays.values() if array.dtype.kind == "i"]
+    codes = [array[rows] for arrays, rows in tables for array in arrays.values() if _is_code(array)]
     shown = np.concatenate([[0], np.cumsum(impressions.remembered)])
     liked = np.concatenate([[0.0], np.cumsum(impressions.labels * impressions.remembered, dtype=np.float64)])
     counts = shown[impressions.past] - shown[impressions.first]
@@ -66,6 +66,11 @@ def feature_codes(prepared: PreparedImpressions, labels_are_known: bool) -> list
         return [*codes, _doublings(liked[impressions.past] - liked[impressions.first])]
     rates = (liked[impressions.past] - liked[impressions.first]) / np.maximum(counts, 1)
     return [*codes, _doublings(counts), np.where(counts > 0, 1 + np.rint(RATE_BINS * rates), 0).astype(np.int64)]
+
+
+def _is_code(array: np.ndarray) -> bool:
+    """Whether an encoded column is one category, or quantile, a row."""
+    return array.dtype.kind == "i" and array.ndim == 1
 
 
 def _doublings(counts: np.ndarray) -> np.ndarray:

@@ -34,6 +34,9 @@ class TableConfig(Section):
     categorical: tuple[str, ...] = ()
     """Columns to read as categories (strings)."""
 
+    separators: dict[str, Annotated[str, Field(min_length=1)]] = Field({})
+    """Of categorical columns with several categories in a value, what stands between them: `{genres = "|"}`."""
+
     numeric: tuple[str, ...] = ()
     """Columns to read as float32 numbers; missing values stay missing (NaN)."""
 
@@ -46,6 +49,13 @@ class TableConfig(Section):
     outcomes: tuple[str, ...] = ()
     """Columns of the interactions that are 0 or 1, which models with several tasks predict beside the label: what
     became of each impression besides, as a purchase after the click."""
+
+    @model_validator(mode="after")
+    def _what_is_separated_is_categorical(self) -> Self:
+        others = sorted(self.separators.keys() - set(self.categorical))
+        if others:
+            raise ValueError(f"separators are of categorical columns. Received: {others}. Name them there too")
+        return self
 
 
 class DataConfig(Section):

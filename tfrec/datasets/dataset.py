@@ -12,12 +12,18 @@ from tfrec.errors import InputError
 
 @dataclass(frozen=True)
 class Roles:
-    """Which columns of a table are what. Declared once, by the loader."""
+    """Which columns of a table are what. Declared once, by the loader.
+
+    Attributes:
+        text, categorical, numeric, vector: Names of columns.
+        separators: Of categorical columns whose values hold several categories, what stands between them.
+    """
 
     text: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     numeric: tuple[str, ...] = ()
     vector: tuple[str, ...] = ()
+    separators: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def columns(self) -> tuple[str, ...]:

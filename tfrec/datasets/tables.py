@@ -107,7 +107,7 @@ def _read(name: TableName, config: TableConfig, bad_rows: Literal["error", "drop
             f"leave --encoding out, or pass --set data.{name}.encoding=utf-8 for this table alone."
         )
     named = _named_columns(name, config, reader, suspicion)
-    roles = Roles(config.text, config.categorical, config.numeric, config.vector)
+    roles = Roles(config.text, config.categorical, config.numeric, config.vector, config.separators)
     _require_declared(name, config, reader, roles, named, suspicion)
     notes: tuple[str, ...] = (suspicion,) if suspicion else ()
     if roles.columns or name == "interactions":
@@ -255,7 +255,8 @@ def _guess_roles(name: TableName, table: pa.Table, decimal: str) -> Roles:
             guesses["vector"].append(column)
         elif not to_text(values)[1].any():
             guesses["text" if name == "items" else "categorical"].append(column)
-    return Roles(**{kind: tuple(columns) for kind, columns in guesses.items()})
+    text, categorical, numeric, vector = (tuple(columns) for columns in guesses.values())
+    return Roles(text, categorical, numeric, vector)
 
 
 def _repeated(ids: pa.DictionaryArray, good: np.ndarray) -> np.ndarray:

@@ -12,6 +12,8 @@ from tfrec.features.vocabulary import NUM_SPECIAL, Vocabulary
 
 NUM_BINS = 32
 """Quantiles of a number."""
+MOST_VALUES = 32
+"""Of a value that holds several categories, so many are read."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +22,14 @@ class Column:
 
     Attributes:
         name: The column of the table.
-        kind: categorical: int32 [rows], an index of a Vocabulary. numeric: float32 [rows, 2], standardised and
-            0 where missing; beside it 1 where missing. binned: a number as int32 [rows], the quantile that it falls
-            into, from 1; 0 where missing. vector: float32 [rows, size], 0 where missing.
+        kind: categorical: int32 [rows], an index of a Vocabulary; of several categories in a value [rows, num_values].
+            numeric: float32 [rows, 2], standardised and 0 where missing; beside it 1 where missing. binned: a number as
+            int32 [rows], the quantile that it falls into, from 1; 0 where missing. vector: float32 [rows, size], 0
+            where missing.
         vocabulary: categorical: the terms, most frequent first.
         num_buckets: categorical: what other terms are hashed into; 0: they are unknown.
+        separator: categorical: what stands between several categories of a value; "": it is one.
+        num_values: categorical: how many of them are read, if there is a separator.
         crossed: categorical: the columns whose values it joins; none: it is a column of the table itself.
         boundaries: binned: where one quantile ends and the next begins.
         mean: numeric.
@@ -36,6 +41,8 @@ class Column:
     kind: Literal["categorical", "numeric", "binned", "vector"]
     vocabulary: tuple[str, ...] = ()
     num_buckets: int = 0
+    separator: str = ""
+    num_values: int = 0
     crossed: tuple[str, ...] = ()
     boundaries: tuple[float, ...] = ()
     mean: float = 0.0
@@ -43,15 +50,34 @@ class Column:
     size: int = 0
 
     @classmethod
-    def fit(cls, name: str, kind: str, values: pd.Series, minimum_count: int = 1, num_buckets: int = 0) -> "Column":
+    def fit(
+        cls,
+        name: str,
+        kind: str,
+        values: pd.Series,
+        minimum_count: int = 1,
+        num_buckets: int = 0,
+        separator: str = "",
+    ) -> "Column":
         """Learns the encoding from a column of the table; rarer categories are unknown, or hashed into buckets."""
         if kind == "categorical":
-            terms = values.dropna().astype(str)
+            terms, num_values = values.dropna().astype(str), 0
+            if separator:
+                several = [[part.strip() for part in term.split(separator)] for term in terms]
+                num_values = min(max(map(len, several), default=1), MOST_VALUES)
+                terms = pd.Series([part for parts in several for part in parts], dtype="str")
             counts = terms[terms != ""].value_counts()
             counts = counts[counts >= minimum_count]
             order = sorted(zip(-counts.to_numpy(), counts.index, strict=True))
             vocabulary = tuple(str(term) for _, term in order)
-            return cls(name, "categorical", vocabulary=vocabulary, num_buckets=num_buckets)
+            return cls(
+                name,
+                "categorical",
+                vocabulary=vocabulary,
+                num_buckets=num_buckets,
+                separator=separator,
+                num_values=num_values,
+            )
         if kind == "numeric":
             numbers = values.to_numpy(np.float64)
             present = numbers[np.isfinite(numbers)]
@@ -146,6 +172,9 @@ class ColumnEncoder(tf.Module):
 
     def __call__(self, values: tf.Tensor) -> tf.Tensor:
         """Encodes raw values ([rows] strings or numbers, [rows, size] vectors); see Column.kind for what comes out."""
+        if self.vocabulary is not None and self.column.separator:
+            several = tf.strings.split(values, self.column.separator)
+            return self.vocabulary(tf.strings.strip(several.to_tensor("", shape=[None, self.column.num_values])))
         if self.vocabulary is not None:
             return self.vocabulary(values)
         missing = tf.math.logical_not(tf.math.is_finite(values))

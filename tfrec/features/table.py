@@ -110,7 +110,10 @@ def fit_columns(
     kinds = {name: kind for kind in ("categorical", "numeric", "vector") for name in getattr(roles, kind)}
     if binned:
         kinds |= dict.fromkeys(roles.numeric, "binned")
-    return tuple(Column.fit(name, kinds[name], table[name], minimum_count, num_buckets) for name in names)
+    return tuple(
+        Column.fit(name, kinds[name], table[name], minimum_count, num_buckets, roles.separators.get(name, ""))
+        for name in names
+    )
 
 
 def build_attributes(

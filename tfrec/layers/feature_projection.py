@@ -51,13 +51,35 @@ class FeatureProjection(keras.layers.Layer):
 
     def call(self, features: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         outputs = sum(
-            projection(features[column.name]) for column, projection in zip(self.columns, self.projections, strict=True)
+            embed_categories(projection, features[column.name])
+            if column.kind == "categorical"
+            else projection(features[column.name])
+            for column, projection in zip(self.columns, self.projections, strict=True)
         )
         if training and self.dropout:
             rows = tf.shape(outputs)[0]
             seen = keras.random.uniform([rows, 1], seed=self.seed_generator) >= self.dropout
             outputs = tf.where(seen, outputs, 0.0)
         return outputs
+
+
+def embed_categories(embedding: keras.layers.Layer, codes: tf.Tensor) -> tf.Tensor:
+    """The vector of a category, or the mean of those of several; of none, that of what is missing.
+
+    Args:
+        embedding: Of the categories.
+        codes: int32 [rows], or [rows, num_values], padded.
+
+    Returns:
+        [rows, size]
+    """
+    vectors = embedding(codes)
+    if codes.shape.rank == 1:
+        return vectors
+    is_there = tf.cast(codes != PADDING, vectors.dtype)
+    # Without any, all are padding, and so is their mean.
+    is_there = tf.where(tf.reduce_any(codes != PADDING, axis=1, keepdims=True), is_there, tf.ones_like(is_there))
+    return tf.einsum("rv,rvs->rs", is_there / tf.reduce_sum(is_there, axis=1, keepdims=True), vectors)
 
 
 class ZeroRows(keras.initializers.Initializer):

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfrec.features.columns import Column
 from tfrec.features.vocabulary import NUM_SPECIAL
-from tfrec.layers.feature_projection import ZeroRows
+from tfrec.layers.feature_projection import ZeroRows, embed_categories
 
 
 class Field(NamedTuple):
@@ -21,6 +21,7 @@ class Field(NamedTuple):
         num_special: The first so many of the integers say that it is missing or unknown: their vectors begin as zero,
             since training need not have met them.
         is_ordered: Whether a larger integer is more of something.
+        num_values: So many integers a row; 0: one.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Field(NamedTuple):
     size: int = 0
     num_special: int = NUM_SPECIAL
     is_ordered: bool = False
+    num_values: int = 0
 
     @classmethod
     def of(cls, column: Column, prefix: str = "") -> "Field":
@@ -37,7 +39,7 @@ class Field(NamedTuple):
             return cls(name, size=column.size)
         if column.kind == "binned":
             return cls(name, column.num_categories, num_special=1, is_ordered=True)
-        return cls(name, column.num_categories)
+        return cls(name, column.num_categories, num_values=column.num_values)
 
 
 class FieldEmbeddings(keras.layers.Layer):
@@ -48,7 +50,7 @@ class FieldEmbeddings(keras.layers.Layer):
         embedding_size: Dimensions of a field's vector.
 
     Call arguments:
-        features: Name -> int32 [rows] or float32 [rows, size]; other names are passed over.
+        features: Name -> int32 [rows] or [rows, num_values], or float32 [rows, size]; other names are passed over.
         num_rows: How many rows there are, should there be no field to tell.
 
     Returns:
@@ -76,5 +78,8 @@ class FieldEmbeddings(keras.layers.Layer):
     def call(self, features: Mapping[str, tf.Tensor], num_rows: tf.Tensor) -> tf.Tensor:
         if not self.fields:
             return tf.zeros([num_rows, 0, self.embedding_size], self.compute_dtype)
-        vectors = [project(features[field.name]) for field, project in zip(self.fields, self.projections, strict=True)]
+        vectors = [
+            embed_categories(project, features[field.name]) if field.num_categories else project(features[field.name])
+            for field, project in zip(self.fields, self.projections, strict=True)
+        ]
         return tf.stack(vectors, axis=1)

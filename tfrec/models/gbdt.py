@@ -24,7 +24,8 @@ class GBDT(RankingModel):
     every model is.
 
     The features are those of the logistic regression, ids and other categories as sets and quantiles as numbers. It
-    reads neither texts nor vectors, and of the history how long it is and how much of it was liked.
+    reads no texts, no vectors and no columns of several categories, and of the history how long it is and how much of
+    it was liked.
 
     Raises:
         InputError: LightGBM is not installed.
@@ -38,8 +39,10 @@ class GBDT(RankingModel):
                              "with pip install 'tfrec[gbdt]'.")  # fmt: skip
         self.trees = DecisionTrees(name="trees")
         self.optimizer = None  # Keras's callbacks look for one.
-        self._item_columns = [field for field in self.item_features if field.num_categories]
-        self._other_columns = [field for field in self.other_features if field.num_categories]
+        self._item_columns, self._other_columns = (
+            [field for field in fields if field.num_categories and not field.num_values]
+            for fields in (self.item_features, self.other_features)
+        )
         self.num_fields = len(self.columns)
 
     @property

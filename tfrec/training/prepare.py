@@ -135,7 +135,8 @@ def prepare_impressions(
             f"{chosen.position_column!r}. Declare it with --categorical or --numeric interactions.COLUMN."
         )
     for crossed in chosen.crosses:
-        _require_categories(crossed, set(names["context"]) & set(dataset.context_roles.categorical))
+        roles = dataset.context_roles
+        _require_categories(crossed, set(names["context"]) & set(roles.categorical) - roles.separators.keys())
         name = " x ".join(crossed)
         joined = cross([tf.constant(raw[part]) for part in crossed]).numpy()
         raw[name] = np.char.decode(joined.astype(bytes), "utf-8").astype(object)
