@@ -21,7 +21,10 @@ import numpy as np
 import pandas as pd
 from recorded_runs import markdown_row, record_run, write_lines
 
-SINGLE, SEVERAL = ("logistic_regression", "dnn", "deepfm", "dcn_v2"), ("shared_bottom", "mmoe", "ple", "esmm")
+SINGLE, SEVERAL = (
+    ("logistic_regression", "gbdt", "dnn", "deepfm", "dcn_v2"),
+    ("shared_bottom", "mmoe", "ple", "esmm", "jasper"),
+)
 PURCHASE, CLICKED_ALONE = "dnn, purchase", "clicked alone"
 MODELS = (*SINGLE, *SEVERAL, PURCHASE, CLICKED_ALONE)
 RECIPE = """
@@ -190,12 +193,12 @@ def _of_all_impressions(prepared: Any, folder: Path) -> Any:
     import tensorflow as tf
 
     from tfrec.config import Config
-    from tfrec.datasets import load_dataset, split_impressions
+    from tfrec.datasets import load_dataset, load_impressions
 
     settings = {"data.interactions.columns": {"label": "bought"}}
     config = Config.load(str(folder / "clicks.toml"), settings)
     dataset = load_dataset(config.data, Path("data"))
-    impressions = split_impressions(dataset, config.split)
+    impressions = load_impressions(dataset, config)
     shown = dataset.interactions.iloc[impressions.rows]
     context = {
         column.name: column.encoder()(tf.constant(column.values(shown[column.name]))).numpy()

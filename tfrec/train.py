@@ -9,6 +9,7 @@ import typer
 from tfrec import console
 from tfrec.cli import DataRoot, messages_for_errors, new_app, parse_settings, start_tensorflow
 from tfrec.config import Config, recipe_names
+from tfrec.config.models import MULTI_TASK_NAMES
 from tfrec.errors import InputError
 from tfrec.training.run import Run, write_json
 
@@ -210,7 +211,7 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
 
 def _load(config: Config, data_root: Path) -> "tuple[Dataset, Any, list[str] | None]":
     """The data, their division (a Split, or Impressions of a model that predicts the click), and the items' texts."""
-    from tfrec.datasets import history_context, load_dataset, split_dataset, split_impressions
+    from tfrec.datasets import history_context, load_dataset, load_impressions, split_dataset
     from tfrec.features.text import item_texts
 
     dataset = load_dataset(config.data, data_root)
@@ -226,8 +227,12 @@ def _load(config: Config, data_root: Path) -> "tuple[Dataset, Any, list[str] | N
     notes = dataset.notes
     divided: Split | Impressions
     if config.ranks:
-        divided = split_impressions(dataset, config.split)
+        divided = load_impressions(dataset, config)
         notes += (divided.summary(),)
+        if config.data.negatives:
+            notes += ("Some impressions are drawn at random: probabilities are those of such a mixture.",)
+        if dataset.outcomes and config.model.name not in MULTI_TASK_NAMES:
+            notes += (f"{config.model.name} predicts the label alone, and not {', '.join(dataset.outcomes)}.",)
     else:
         divided = split_dataset(dataset, config.split, history_context(dataset, config.features))
         notes += divided.notes

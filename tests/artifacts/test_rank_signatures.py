@@ -91,11 +91,17 @@ LIKE_OTHERS = ("dnn", "wide_and_deep", "dcn_v2", "shared_bottom", "jasper")
 )
 def test_every_architecture_exports(name: str, prepared: PreparedImpressions, tmp_path: Path) -> None:
     # TensorFlow writes inputs in small letters, whatever a column is called.
+    # "Task" is an argument's name, too.
+    renamed = {"slot": "Task"}
     columns = [
-        dataclasses.replace(column, name=column.name.title(), crossed=tuple(part.title() for part in column.crossed))
+        dataclasses.replace(
+            column,
+            name=renamed.get(column.name, column.name.title()),
+            crossed=tuple(renamed.get(part, part.title()) for part in column.crossed),
+        )
         for column in prepared.context_columns
     ]
-    context = {name.title(): array for name, array in prepared.context.items()}
+    context = {renamed.get(name, name.title()): array for name, array in prepared.context.items()}
     prepared = dataclasses.replace(prepared, context_columns=tuple(columns), context=context)
     model = build_ranker(ranker_config(name), prepared)
     signatures = RankSignatures(model, prepared, dict.fromkeys(model.tasks(prepared), Calibration()))

@@ -1,6 +1,7 @@
 """Impressions: their order, their past, and how they are divided."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from tfrec.config import SplitConfig
 from tfrec.datasets import Dataset, Impressions, split_impressions
 from tfrec.datasets.assemble import assemble
+from tfrec.datasets.impressions import check_labels, check_outcomes
 from tfrec.datasets.splits import TEST, TRAINING, VALIDATION
 from tfrec.errors import InputError
 
@@ -118,7 +120,31 @@ def test_the_summary_counts() -> None:
 )
 def test_labels_that_cannot_be_learned_are_refused(rows: list[Row], message: str) -> None:
     with pytest.raises(InputError, match=message):
-        divide(rows, "leave_last_out")
+        check_labels(divide(rows, "leave_last_out"), SplitConfig(minimum_users=1))
+
+
+class TestOutcomes:
+    """Twelve impressions, six of each of two users; the last of a user is tested, the one before validated."""
+
+    def impressions(self, *outcomes: list[int]) -> Impressions:
+        rows = [(user, item, item, item % 2) for user in range(2) for item in range(6)]
+        columns = np.array(outcomes, np.float32).T
+        return replace(divide(rows, "leave_last_out"), outcomes=np.tile(columns, (2, 1)))
+
+    def test_each_part_has_some(self) -> None:
+        impressions = self.impressions([0, 1, 0, 0, 0, 1])
+        with pytest.raises(InputError, match="the outcome 'bought' and some without, in validation"):
+            check_outcomes(impressions, ("bought",), "mmoe")
+
+    def test_stages_come_after_each_other(self) -> None:
+        parts = np.tile([TRAINING, TRAINING, VALIDATION, VALIDATION, TEST, TEST], 2)
+        # Labels are 0, 1, 0, 1, 0, 1.
+        impressions = replace(self.impressions([0, 1, 0, 1, 0, 1], [0, 1, 0, 1, 1, 0]), parts=parts)
+        check_outcomes(impressions, ("cart", "bought"), "mmoe")
+        with pytest.raises(InputError, match=r"'bought' only where there is the label.*2 impressions"):
+            check_outcomes(impressions, ("cart", "bought"), "esmm")
+        with pytest.raises(InputError, match="'bought' only where there is cart"):
+            check_outcomes(impressions, ("cart", "bought"), "jasper")
 
 
 def test_without_labels_it_says_how_to_get_some() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tfrec.config import Config
 from tfrec.config.models import MULTI_TASK_NAMES
-from tfrec.datasets import split_impressions
+from tfrec.datasets import load_impressions
 from tfrec.datasets.click_simulator import ClickSimulation, simulate_clicks
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.features.text import item_texts
@@ -46,7 +46,7 @@ def prepare_ranker(config: Config, data_root: Path | None = None) -> PreparedImp
     from tfrec.training.prepare import prepare_impressions
 
     dataset = simulated().dataset
-    impressions = split_impressions(dataset, config.split)
+    impressions = load_impressions(dataset, config)
     texts = item_texts(dataset, None) if config.model.use_text else None
     with tempfile.TemporaryDirectory() as folder:
         return prepare_impressions(dataset, impressions, texts, config, data_root or Path(folder))

@@ -117,7 +117,7 @@ class RankSignatures(tf.Module):
             for (task, calibrated), of_task in zip(self._calibrated.items(), of_tasks, strict=True)
         }
 
-    def auction(self, task: str, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+    def auction(self, task: str, /, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         bids, floor = inputs.pop(BIDS), inputs.pop(FLOOR)
         probabilities = self.rank(**inputs)[_probabilities(task)]
         revenue = 1000 * bids * probabilities

@@ -93,14 +93,21 @@ class Config(Section):
                 f"model.name {self.model.name!r} predicts several tasks. Name the columns of the others with --outcome "
                 "(data.interactions.outcomes), or take a model of one task, such as dnn"
             )
-        if self.data.negatives and (not self.ranks or self.features.history_labels):
+        is_unfit = not self.ranks or self.features.history_labels or self.split.kind == "cold_items"
+        if self.data.negatives and is_unfit:
             raise ValueError(
-                "data.negatives is for models that predict the click from what was liked alone. Received: model.name "
-                f"{self.model.name!r}, features.history_labels {self.features.history_labels}. Leave one of them off"
+                "data.negatives is for models that predict the click from what was liked alone, and not of cold items. "
+                f"Received: model.name {self.model.name!r}, features.history_labels {self.features.history_labels}, "
+                f"split.kind {self.split.kind!r}"
             )
         if self.model.name == "gbdt" and self.features.position_column is not None:
             raise ValueError(
                 "features.position_column is for networks; trees divide by it as by any column. Leave it out"
+            )
+        if self.ranks and self.features.position_column is not None and not self.model.attribute_dropout:
+            raise ValueError(
+                "features.position_column needs some model.attribute_dropout, to learn what an unknown position adds. "
+                "Received: 0"
             )
         if self.evaluation.monitor == "grouped_auc" and self.split.kind == "leave_last_out":
             raise ValueError(

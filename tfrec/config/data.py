@@ -84,8 +84,9 @@ class DataConfig(Section):
     labels are the column `label`."""
 
     negatives: Annotated[int, Field(ge=0)] = 0
-    """Models that predict the click, where only what was done is known: beside each interaction so many with the label
-    0, with items drawn at random. Probabilities are then those of such a mixture."""
+    """Models that predict the click, where only what was done is known: beside each interaction that is liked, or
+    without labels each, so many with the label 0, with items drawn at random. Probabilities are then those of such a
+    mixture."""
 
     title: str | None = None
     """The items' text column that is shown to people. None: the first text column."""
@@ -155,8 +156,9 @@ class FeaturesConfig(Section):
     hashed."""
 
     hash_buckets: Annotated[int, Field(ge=0)] = 0
-    """Models that predict the click: so many buckets for a column's categories that are rarer than minimum_count, or
-    that training never saw; which one is told by a hash. 0: they are all the unknown one."""
+    """Models that predict the click: so many buckets for a context column's categories that are rarer than
+    minimum_count, which is to be more than 1, or that training never saw; which one is told by a hash. 0: they are all
+    the unknown one."""
 
     position_column: str | None = None
     """Models that predict the click: the column of the context that says where the item was shown. It adds to the

@@ -1,12 +1,16 @@
 """Files → `Dataset` → `Split`."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from tfrec.config import DataConfig
+import numpy as np
+
+from tfrec.config import Config, DataConfig
+from tfrec.config.models import MULTI_TASK_NAMES
 from tfrec.datasets.ads import load_avazu, load_criteo
 from tfrec.datasets.dataset import Dataset, EvaluationSet, Ragged, Roles, Split
 from tfrec.datasets.history_context import history_context
-from tfrec.datasets.impressions import Impressions, split_impressions
+from tfrec.datasets.impressions import Impressions, check_labels, check_outcomes, split_impressions
 from tfrec.datasets.movielens import load_movielens
 from tfrec.datasets.negatives import draw_negatives
 from tfrec.datasets.online_retail import load_online_retail
@@ -23,6 +27,7 @@ __all__ = [
     "Split",
     "history_context",
     "load_dataset",
+    "load_impressions",
     "split_dataset",
     "split_impressions",
 ]
@@ -53,6 +58,21 @@ def load_dataset(config: DataConfig, data_root: Path) -> Dataset:
         dataset = LOADERS[config.source](data_root)
     else:
         dataset = load_movielens(config.source, data_root)
-    if config.label_threshold is not None:
-        dataset = dataset.labelled(config.label_threshold)
-    return draw_negatives(dataset, config.negatives) if config.negatives else dataset
+    if config.negatives and "label" not in dataset.interactions and config.label_threshold is None:
+        dataset = replace(dataset, interactions=dataset.interactions.assign(label=np.float32(1)))
+    return dataset if config.label_threshold is None else dataset.labelled(config.label_threshold)
+
+
+def load_impressions(dataset: Dataset, config: Config) -> Impressions:
+    """The interactions as examples of a model that predicts the click: divided, with what is drawn beside them.
+
+    Raises:
+        InputError: There is nothing to learn or to test, or nothing of an outcome that the model predicts.
+    """
+    impressions = split_impressions(dataset, config.split)
+    if config.data.negatives:
+        impressions = draw_negatives(impressions, dataset, config.data.negatives)
+    check_labels(impressions, config.split)
+    if config.model.name in MULTI_TASK_NAMES:
+        check_outcomes(impressions, dataset.outcomes, config.model.name)
+    return impressions

@@ -79,9 +79,7 @@ def split_impressions(dataset: Dataset, config: SplitConfig) -> Impressions:
         config: How.
 
     Raises:
-        InputError: There are no labels; a part lacks liked or other impressions, or some with or without an outcome, or
-            has fewer than `config.minimum_users` users; or `global_time` is asked of times that cannot be compared
-            between users.
+        InputError: There are no labels; or `global_time` is asked of times that cannot be compared between users.
     """
     if "label" not in dataset.interactions:
         raise InputError(
@@ -105,10 +103,33 @@ def split_impressions(dataset: Dataset, config: SplitConfig) -> Impressions:
         remembered=(parts == TRAINING) | (config.kind != "cold_items"),
         rows=order,
     )
-    _require_both_labels(impressions, config)
-    for number, name in enumerate(dataset.outcomes):
-        _require_both_outcomes(name, impressions.outcomes[:, number], parts)
     return impressions
+
+
+def check_outcomes(impressions: Impressions, names: tuple[str, ...], model: str) -> None:
+    """Whether a model with several tasks can learn what it is given.
+
+    Args:
+        impressions: With outcomes.
+        names: Of the outcomes.
+        model: The architecture.
+
+    Raises:
+        InputError: A part has no impression with an outcome, or none without; or one has an outcome without what comes
+            before it, and the model is esmm or jasper.
+    """
+    stages = dict(zip(("the label", *names), (impressions.labels, *impressions.outcomes.T), strict=True))
+    _, *outcomes = stages
+    for place, name in enumerate(outcomes):
+        _require_both_outcomes(name, stages[name], impressions.parts)
+        before = list(stages)[place if model == "jasper" else 0]
+        num_strange = int((stages[name] > stages[before]).sum())
+        if num_strange and model in ("esmm", "jasper"):
+            raise InputError(
+                f"Expected the outcome '{name}' only where there is {before}, for model.name {model!r}. Received: "
+                f"{num_strange:,} impressions with the one and without the other. Name outcomes in the order in which "
+                "they happen, or take mmoe or another model that needs no order."
+            )
 
 
 def _require_both_outcomes(name: str, outcomes: np.ndarray, parts: np.ndarray) -> None:
@@ -122,7 +143,13 @@ def _require_both_outcomes(name: str, outcomes: np.ndarray, parts: np.ndarray) -
             )
 
 
-def _require_both_labels(impressions: Impressions, config: SplitConfig) -> None:
+def check_labels(impressions: Impressions, config: SplitConfig) -> None:
+    """Whether there is something to learn and something to test.
+
+    Raises:
+        InputError: A label is neither 0 nor 1; or a part lacks liked or other impressions, or has fewer than
+            `config.minimum_users` users.
+    """
     is_between = (impressions.labels != 0) & (impressions.labels != 1)
     if is_between.any():
         raise InputError(
@@ -138,5 +165,6 @@ def _require_both_labels(impressions: Impressions, config: SplitConfig) -> None:
             raise InputError(
                 f"Expected impressions that were liked and some that were not, of at least {wanted:,} users, in {name} "
                 f"after split '{config.kind}'. Received: {liked:,} liked of {inside.sum():,}, {num_users:,} users. "
-                "Bring more interactions, choose another split.kind or other fractions, or lower split.minimum_users."
+                "Bring more interactions, choose another split.kind or other fractions, or lower split.minimum_users. "
+                "If all was liked, set data.negatives."
             )

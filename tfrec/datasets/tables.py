@@ -222,7 +222,7 @@ def _require_declared(
     declared = {kind: getattr(roles, kind) for kind in ("text", "categorical", "numeric", "vector")}
     for kind, columns in {**declared, "outcome": config.outcomes}.items():
         for column in columns:
-            if column in named:
+            if column in named or (kind == "outcome" and column in named.values()):
                 raise InputError(
                     f"Expected --{kind} to name other columns than {list(named)}, which {name} reads already. "
                     f"Received: {column!r}."

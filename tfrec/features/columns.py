@@ -156,9 +156,9 @@ class Column:
 
 
 def cross(values: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Categories, string [rows] each, joined to one; "" where all are missing."""
-    joined = tf.strings.join(values, separator="\x1f")
-    return tf.where(joined == "\x1f" * (len(values) - 1), "", joined)
+    """Categories, string [rows] each, joined to one; "" where any is missing."""
+    is_whole = tf.reduce_all([value != "" for value in values], axis=0)
+    return tf.where(is_whole, tf.strings.join(values, separator="\x1f"), "")
 
 
 class ColumnEncoder(tf.Module):

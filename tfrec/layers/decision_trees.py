@@ -50,12 +50,14 @@ class DecisionTrees(keras.layers.Layer):
         """More trees, as LightGBM's `model_to_string` writes them."""
         self.boosters, self._nodes = (*self.boosters, booster), None
 
-    def predict(self, codes: np.ndarray) -> np.ndarray:
-        """What a call returns, by LightGBM itself: float64 [rows]."""
+    def predict(self, codes: np.ndarray, first: int = 0) -> np.ndarray:
+        """What a call returns, by LightGBM itself, of the boosters from the first: float64 [rows]."""
         import lightgbm
 
-        each = [lightgbm.Booster(model_str=text).predict(codes, raw_score=True) for text in self.boosters]
-        return np.sum([np.zeros(len(codes)), *each], axis=0)
+        sums = np.zeros(len(codes))
+        for text in self.boosters[first:]:
+            sums += lightgbm.Booster(model_str=text).predict(codes, raw_score=True)
+        return sums
 
     @property
     def nodes(self) -> "_Nodes":
@@ -99,10 +101,10 @@ class _Nodes(NamedTuple):
         num_levels: Of the deepest tree.
     """
 
-    roots: tf.Tensor
-    table: tf.Tensor
-    words: tf.Tensor
-    values: tf.Tensor
+    roots: tf.Variable
+    table: tf.Variable
+    words: tf.Variable
+    values: tf.Variable
     num_levels: int
 
 
@@ -136,10 +138,11 @@ def _read_nodes(trees: list[dict[str, Any]]) -> _Nodes:
         return place
 
     roots = [add(tree, 0) for tree in trees]
-    return _Nodes(
-        tf.constant(roots, tf.int32),
-        tf.constant(table, tf.int32),
-        tf.constant(words, tf.uint32),
-        tf.constant(values, tf.float32),
-        deepest,
-    )
+    # Variables, not constants: a graph must stay below 2 GB.
+    arrays = {"roots": (roots, tf.int32), "table": (table, tf.int32), "words": (words, tf.uint32)}
+    arrays["values"] = (values, tf.float32)
+    variables = {
+        name: tf.Variable(np.array(array, dtype.as_numpy_dtype), trainable=False, name=name)
+        for name, (array, dtype) in arrays.items()
+    }
+    return _Nodes(**variables, num_levels=deepest)

@@ -20,6 +20,7 @@ class Field(NamedTuple):
         size: Length of the vectors.
         num_special: The first so many of the integers say that it is missing or unknown: their vectors begin as zero,
             since training need not have met them.
+        num_buckets: So do the last so many, which rare categories share.
         is_ordered: Whether a larger integer is more of something.
         num_values: So many integers a row; 0: one.
     """
@@ -30,6 +31,12 @@ class Field(NamedTuple):
     num_special: int = NUM_SPECIAL
     is_ordered: bool = False
     num_values: int = 0
+    num_buckets: int = 0
+
+    @property
+    def zero_rows(self) -> tuple[int, ...]:
+        """The categories whose vectors begin as zero."""
+        return (*range(self.num_special), *range(self.num_categories - self.num_buckets, self.num_categories))
 
     @classmethod
     def of(cls, column: Column, prefix: str = "") -> "Field":
@@ -39,7 +46,7 @@ class Field(NamedTuple):
             return cls(name, size=column.size)
         if column.kind == "binned":
             return cls(name, column.num_categories, num_special=1, is_ordered=True)
-        return cls(name, column.num_categories, num_values=column.num_values)
+        return cls(name, column.num_categories, num_values=column.num_values, num_buckets=column.num_buckets)
 
 
 class FieldEmbeddings(keras.layers.Layer):
@@ -62,9 +69,7 @@ class FieldEmbeddings(keras.layers.Layer):
         self.fields = tuple(fields)
         self.embedding_size = embedding_size
         self.projections = [
-            keras.layers.Embedding(
-                field.num_categories, embedding_size, ZeroRows("uniform", rows=tuple(range(field.num_special)))
-            )
+            keras.layers.Embedding(field.num_categories, embedding_size, ZeroRows("uniform", rows=field.zero_rows))
             if field.num_categories
             else keras.layers.Dense(embedding_size, use_bias=False)
             for field in self.fields

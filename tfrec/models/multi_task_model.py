@@ -31,6 +31,11 @@ class MultiTaskModel(RankingModel):
         self.num_tasks = 1 + len(self.outcomes)
         super().__init__(settings, features, prepared)
 
+    @property
+    def num_positions(self) -> int:  # type: ignore[override]
+        """The position adds to every task."""
+        return self.num_tasks
+
     @abstractmethod
     def task_outputs(self, inputs: tf.Tensor, training: bool) -> list[tf.Tensor]:
         """From all fields' vectors, [batch_size, num_fields * embedding_size], to an output [batch_size, 1] a task."""

@@ -105,6 +105,8 @@ class RankingModel(keras.Model):
     """Whether each feature has a vector, and a weight as in a logistic regression."""
     outcomes: tuple[str, ...] = ()
     """What it predicts beside the label."""
+    num_positions = 1
+    """To how many of the tasks, from the first, the position adds."""
 
     text_encoder = None
     encodes_catalogue = False
@@ -125,6 +127,11 @@ class RankingModel(keras.Model):
         other_fields = [Field.of(column, USER) for column in prepared.users.columns]
         other_fields += [Field.of(column, CONTEXT) for column in prepared.context_columns]
         self.optional_names = [field.name for field in other_fields]
+        self._crossed = {
+            CONTEXT + column.name: [CONTEXT + part for part in column.crossed]
+            for column in prepared.context_columns
+            if column.crossed
+        }
         position = [field for field in other_fields if field.name == f"{CONTEXT}{features.position_column}"]
         other_fields = [field for field in other_fields if field not in position]
         if settings.use_user_id:
@@ -138,7 +145,7 @@ class RankingModel(keras.Model):
         self.item_embeddings = FieldEmbeddings(item_fields if has_vectors else [], size, name="item_embeddings")
         self.other_embeddings = FieldEmbeddings(other_fields if has_vectors else [], size, name="other_embeddings")
         # See position_logits.
-        self.position_weight = FieldEmbeddings(position, 1, name="position_weight")
+        self.position_weight = FieldEmbeddings(position, self.num_positions, name="position_weight")
         layers = [self.item_embeddings, self.other_embeddings, self.position_weight]
         if self.has_weights:
             self.item_weights = FieldEmbeddings(item_fields, 1, name="item_weights")
@@ -227,12 +234,18 @@ class RankingModel(keras.Model):
 
     def hide_some(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """What training sees: of attributes and context some values are missing."""
-        hidden = dict(features)
+        seen: dict[str, tf.Tensor] = {}
         for name in self.optional_names:
+            if name in self._crossed:  # Where a part is missing, so is the whole.
+                seen[name] = tf.reduce_all([seen[part] for part in self._crossed[name]], axis=0)
+                continue
+            drawn = keras.random.uniform(tf.shape(features[name])[:1], seed=self.seed_generator)
+            seen[name] = drawn >= self.settings.attribute_dropout
+        hidden = dict(features)
+        for name, kept in seen.items():
             values = features[name]
-            drawn = keras.random.uniform(tf.shape(values)[:1], seed=self.seed_generator)
-            drawn = tf.reshape(drawn, [-1] + [1] * (values.shape.rank - 1))
-            hidden[name] = tf.where(drawn < self.settings.attribute_dropout, tf.zeros([], values.dtype), values)
+            kept = tf.reshape(kept, [-1] + [1] * (values.shape.rank - 1))
+            hidden[name] = tf.where(kept, values, tf.zeros([], values.dtype))
         return hidden
 
     def _hide(self, ids: tf.Tensor) -> tf.Tensor:
@@ -305,7 +318,7 @@ class RankingModel(keras.Model):
         return tf.reshape(logits, tf.concat([tf.shape(items), tf.shape(logits)[1:]], axis=0))
 
     def position_logits(self, features: Mapping[str, tf.Tensor], logits: tf.Tensor) -> tf.Tensor:
-        """What the place adds at which an item is shown, whatever the item is: to the label's log-odds alone.
+        """What the place adds at which an item is shown, whatever the item is.
 
         Zhao et al. 2019, "Recommending What Video to Watch Next: A Multitask Ranking System", section 4.2: a shallow
         tower, whose input is missing now and then in training, and when the model is asked.
@@ -319,12 +332,11 @@ class RankingModel(keras.Model):
         """
         if not self.position_weight.fields:
             return tf.zeros([])
-        weights = tf.cast(
-            self.position_weight(features, num_rows=tf.shape(logits)[0]), tf.float32
-        )  # [batch_size, 1, 1]
+        # [batch_size, 1, num_positions]
+        weights = tf.cast(self.position_weight(features, num_rows=tf.shape(logits)[0]), tf.float32)
         if logits.shape.rank == 2:
             return weights[:, :, 0]
-        return tf.pad(weights, [[0, 0], [0, 0], [0, tf.shape(logits)[2] - 1]])
+        return tf.pad(weights, [[0, 0], [0, 0], [0, tf.shape(logits)[2] - self.num_positions]])
 
     def with_statistics(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """The inputs, and what `history_statistics` tells of their histories."""
@@ -378,10 +390,13 @@ class RankingModel(keras.Model):
         for number, (task, labels) in enumerate(self.tasks(prepared).items()):
             report = evaluate_clicks(task, labels[inside], logits[:, number], users, settings)
             of_tasks[task] = {name: metric.mean for name, metric in report.metrics.items()}
-        metrics = {name: float(np.mean([each[name] for each in of_tasks.values()])) for name in of_tasks[LABEL]}
-        if len(of_tasks) > 1:
-            metrics |= {f"{task}_{name}": value for task, each in of_tasks.items() for name, value in each.items()}
-        return metrics
+        if len(of_tasks) == 1:
+            return of_tasks[LABEL]
+        means = {}
+        for name in of_tasks[LABEL]:
+            known = [each[name] for each in of_tasks.values() if not np.isnan(each[name])]
+            means[name] = float(np.mean(known)) if known else float("nan")
+        return means | {f"{task}/{name}": value for task, each in of_tasks.items() for name, value in each.items()}
 
     def tasks(self, prepared: PreparedImpressions) -> dict[str, np.ndarray]:
         """What it predicts: LABEL, then its outcomes -> 0 or 1 for each impression, float32 [num_impressions]."""

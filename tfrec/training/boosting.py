@@ -5,16 +5,19 @@ import numpy as np
 
 from tfrec.config import Config
 from tfrec.evaluation.click_metrics import log_losses
+from tfrec.features.impression_rows import ImpressionRows
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.features.vocabulary import PADDING, UNKNOWN
 from tfrec.models.gbdt import GBDT
 
+SAMPLE_FOR_BINS = 200_000
 SHARE_OF_ROWS = SHARE_OF_COLUMNS = 0.8
 """That each tree is grown from (Friedman 2002, "Stochastic gradient boosting")."""
 
 
 def grow(
     model: GBDT,
+    rows: ImpressionRows,
     prepared: PreparedImpressions,
     config: Config,
     first_epoch: int,
@@ -27,6 +30,7 @@ def grow(
 
     Args:
         model: Holds the trees of the epochs before.
+        rows: What to train on.
         prepared: The data.
         config: The run's configuration.
         first_epoch: How many epochs there were.
@@ -40,11 +44,12 @@ def grow(
     )
     model.stop_training = False
     told.on_train_begin()
-    rows = model.examples(config.features, prepared)
     labels = prepared.impressions.labels[rows.numbers.numpy()]
     codes = _hide_some(model, model.codes(rows), training.seed)
     categories = [place for place, field in enumerate(model.columns) if not field.is_ordered]
-    data = lightgbm.Dataset(codes, labels, categorical_feature=categories, free_raw_data=False, params={"verbose": -1})
+    # Bins are learned from a sample of the rows, the same in a resumed run.
+    binning = {"data_random_seed": training.seed, "bin_construct_sample_cnt": SAMPLE_FOR_BINS, "verbose": -1}
+    data = lightgbm.Dataset(codes, labels, categorical_feature=categories, free_raw_data=False, params=binning)
     start = float(model.with_bias(0.0, training=True))
     grown = model.trees.predict(codes)
     for epoch in range(first_epoch, training.epochs):
@@ -63,7 +68,7 @@ def grow(
                 "seed": training.seed * 100_003 + epoch,
                 "deterministic": training.deterministic,
                 "force_row_wise": True,
-                "verbose": -1,
+                **binning,
             },
             data.set_init_score(start + grown),
             num_boost_round=settings.trees_per_epoch,

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tfrec import console
-from tfrec.errors import TrainingError
+from tfrec.errors import InputError, TrainingError
 from tfrec.features.epochs import EpochBatches
 from tfrec.features.prepared import Prepared
 from tfrec.features.prepared_impressions import PreparedImpressions
@@ -96,6 +96,11 @@ class ValidateAndSave(keras.callbacks.Callback):
         state.epoch = epoch + 1
         state.history.append({name: float(value) for name, value in logs.items()})
         value = metrics[settings.evaluation.monitor]
+        if math.isnan(value):
+            raise InputError(
+                f"Expected a validation {settings.evaluation.monitor}. Received: none, since no user has validation "
+                "impressions of both kinds. Set evaluation.monitor to auc, with --fresh, or bring more interactions."
+            )
         if value > state.best_value:
             state.best_value, state.best_epoch = value, state.epoch
             facts = {"epoch": state.epoch, "rows": rows_digest(self.prepared)}

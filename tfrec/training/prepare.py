@@ -106,7 +106,8 @@ def prepare_impressions(
         InputError: The configuration does not fit the tables, or the backbone can't be had.
     """
     assert isinstance(config.model, RankerConfig)
-    chosen, trained = config.features, impressions.parts == TRAINING
+    # What training never sees has no row of its own.
+    chosen, trained = config.features, impressions.thinned(config.model.keep_negatives).parts == TRAINING
     names = {
         "item": attribute_names(dataset.item_roles, chosen.item_columns, "item"),
         "user": attribute_names(dataset.user_roles, chosen.user_columns, "user"),
@@ -136,10 +137,11 @@ def prepare_impressions(
         )
     for crossed in chosen.crosses:
         roles = dataset.context_roles
-        _require_categories(crossed, set(names["context"]) & set(roles.categorical) - roles.separators.keys())
+        unfit = {chosen.position_column, *roles.separators}
+        _require_categories(crossed, (set(names["context"]) & set(roles.categorical)) - unfit)
         name = " x ".join(crossed)
         joined = cross([tf.constant(raw[part]) for part in crossed]).numpy()
-        raw[name] = np.char.decode(joined.astype(bytes), "utf-8").astype(object)
+        raw[name] = np.array([each.decode() for each in joined], object)
         column = Column.fit(name, "categorical", pd.Series(raw[name][trained]), *admission)
         context_columns += (dataclasses.replace(column, crossed=crossed),)
     context = {column.name: column.encoder()(tf.constant(raw[column.name])).numpy() for column in context_columns}
@@ -159,7 +161,8 @@ def _require_categories(crossed: tuple[str, ...], known: set[str]) -> None:
     if len(crossed) < 2 or not known.issuperset(crossed):
         raise InputError(
             f"Expected features.crosses to name two or more of the categorical columns of the context {sorted(known)} "
-            f"each. Received: {list(crossed)}. Declare them with --categorical interactions.COLUMN."
+            f"each, and not the position. Received: {list(crossed)}. Declare them with --categorical "
+            "interactions.COLUMN."
         )
 
 

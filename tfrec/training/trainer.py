@@ -14,6 +14,7 @@ from tfrec.config import Config, TrainingConfig
 from tfrec.datasets.splits import VALIDATION
 from tfrec.errors import InputError, TrainingError
 from tfrec.evaluation import Calibration, fit_calibration
+from tfrec.features.impression_rows import ImpressionRows
 from tfrec.features.prepared import Prepared
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.models import build_model, build_ranker
@@ -82,8 +83,8 @@ def train(
     callbacks = [keeper, keras.callbacks.TensorBoard(run.tensorboard, write_graph=False)]
     try:
         if isinstance(model, GBDT):
-            assert isinstance(prepared, PreparedImpressions)
-            grow(model, prepared, config, state.epoch, callbacks)
+            assert isinstance(prepared, PreparedImpressions) and isinstance(examples, ImpressionRows)
+            grow(model, examples, prepared, config, state.epoch, callbacks)
             return state
         model.fit(
             examples.dataset(batch_size, config.training.seed, state.epoch, config.training.epochs),
@@ -184,7 +185,8 @@ def _load(run: Run, prepared: AnyPrepared, data_root: Path) -> RetrievalModel | 
         )
     keras.config.set_dtype_policy(run.config.training.precision)
     model = _build(run.config, prepared, data_root)
-    if _restore(run.best, model.trainable_variables)["rows"] != rows_digest(prepared):
+    # Runs of an earlier tfrec don't say.
+    if _restore(run.best, model.trainable_variables).get("rows") not in (None, rows_digest(prepared)):
         raise InputError(
             f"Expected weights of the items and users in {run.prepared}. Received: those of others, in {run.best}. The "
             "data were prepared anew since it was trained: train it again, with --fresh."
