@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tfrec.datasets.impressions import Impressions
+from tfrec.errors import InputError
 from tfrec.features.columns import Column
 from tfrec.features.prepared import load_facts, load_table, save_table, written_whole
 from tfrec.features.table import FeatureTable
@@ -55,11 +56,16 @@ class PreparedImpressions:
         """Reads what `save` wrote.
 
         Raises:
-            InputError: There is nothing.
+            InputError: There is nothing, or what an earlier tfrec wrote.
         """
         facts = load_facts(folder)
         context = load_table(folder / "context")
         with np.load(folder / "impressions.npz") as arrays:
+            if missing := sorted({field.name for field in fields(Impressions)} - set(arrays.files)):
+                raise InputError(
+                    f"Expected impressions with {missing} in {folder}. Received: those of an earlier tfrec, without. "
+                    "Train anew, with --fresh."
+                )
             impressions = Impressions(**{field.name: arrays[field.name] for field in fields(Impressions)})
         return cls(
             items=load_table(folder / "items"),
