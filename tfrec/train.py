@@ -236,6 +236,13 @@ def _load(config: Config, data_root: Path) -> "tuple[Dataset, Any, list[str] | N
     else:
         divided = split_dataset(dataset, config.split, history_context(dataset, config.features))
         notes += divided.notes
+        longest = config.features.history_length
+        num_long = int((divided.train.lengths > longest).sum())
+        if num_long:
+            notes += (
+                f"{num_long:,} users have more than {longest} training interactions (features.history_length): all are "
+                f"learned from, each by the latest {longest} before it.",
+            )
     for note in notes:
         console.say(f"note: {note}")
     needs_texts = config.model.use_text or config.reads_words
