@@ -187,7 +187,7 @@ def test_python_a_v1_session_and_the_server_answer_alike(server: str, exported: 
         np.testing.assert_allclose(answer["scores"], answers[0]["scores"], atol=1e-5)
 
 
-@pytest.mark.parametrize("phase", ["texts:", "epoch 3/4"])
+@pytest.mark.parametrize("phase", [pytest.param("texts:", marks=pytest.mark.slow), "epoch 3/4"])
 def test_kill_9_then_the_same_command(
     phase: str, shop: Path, flags: list[str], undisturbed: str, tmp_path: Path
 ) -> None:

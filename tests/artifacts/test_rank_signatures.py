@@ -78,7 +78,7 @@ def client(address: str) -> Iterator[Client]:
 
 EXPORTED = ("mmoe", "esmm")
 """The one below, the other by the command line, in tests/test_click_commands.py."""
-LIKE_OTHERS = ("dnn", "wide_and_deep", "dcn_v2", "shared_bottom", "jasper")
+LIKE_OTHERS = ("dnn", "wide_and_deep", "deepfm", "dcn_v2", "shared_bottom", "ple", "jasper")
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def tiny_gpt(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_tiny_gpt(tmp_path_factory.mktemp("gpt") / "tiny")
 
 
-@pytest.fixture(scope="module", params=["fresh", "pretrained"])
+@pytest.fixture(scope="module", params=[pytest.param("fresh", marks=pytest.mark.slow), "pretrained"])
 def words_config(request: pytest.FixtureRequest, config: Config, tiny_gpt: Path) -> Config:
     model = {
         "name": "jd_tower",

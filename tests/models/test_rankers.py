@@ -154,7 +154,7 @@ def test_it_learns_what_there_is_to_learn(name: str, prepared: PreparedImpressio
 FEW_TREES = {"training.learning_rate": 0.1, "model.num_leaves": 8, "model.trees_per_epoch": 5}
 
 
-@pytest.mark.parametrize("name", ["logistic_regression", "gbdt", "jd_ranker"])
+@pytest.mark.parametrize("name", ["logistic_regression", "gbdt", pytest.param("jd_ranker", marks=pytest.mark.slow)])
 def test_probabilities_are_right_though_few_negatives_are_seen(
     name: str, prepared: PreparedImpressions, tmp_path: Path
 ) -> None:
@@ -176,7 +176,7 @@ def test_probabilities_are_right_though_few_negatives_are_seen(
 
 
 @pytest.mark.parametrize(
-    "name", ["jd_ranker", "mmoe", *(pytest.param(name, marks=pytest.mark.slow) for name in ("dnn", "esmm"))]
+    "name", ["mmoe", *(pytest.param(name, marks=pytest.mark.slow) for name in ("dnn", "esmm", "jd_ranker"))]
 )
 def test_the_position_adds_by_itself(name: str, tmp_path: Path) -> None:
     settings: dict[str, object] = {"features.position_column": "slot", "training.epochs": 6}

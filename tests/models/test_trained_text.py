@@ -18,6 +18,7 @@ from tfrec.models.retrieval_model import RetrievalModel, RetrievalRecommender
 from tfrec.training.optimizer import AdamW
 
 
+@pytest.mark.slow
 class TestContract(RecommenderContract):
     num_items = 60
     num_users = 300

@@ -69,7 +69,7 @@ def test_help_shows_every_flag_whole_at_80_columns(monkeypatch: pytest.MonkeyPat
     assert max(map(len, shown)) <= 80
 
 
-@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("stop", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_signal_lets_the_request_in_flight_end(tmp_path: Path, exports: Path, stop: signal.Signals) -> None:
     port, rest_port = free_port(), free_port()
     flags = ("--model_name", "adder", "--port", str(port), "--rest_api_port", str(rest_port))

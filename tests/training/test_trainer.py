@@ -68,6 +68,7 @@ def test_a_killed_run_ends_where_an_undisturbed_one_ends(
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_killed_run_that_trains_its_backbone_ends_where_an_undisturbed_one_ends(
     tuned: Callable[..., Tuned], trained_lora: Trained, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +205,7 @@ def test_mixed_precision_trains_and_resumes(precision: str, prepared: Prepared, 
     assert model.item_vectors().dtype == np.float32
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains_a_backbone(tuned: Callable[..., Tuned], tmp_path) -> None:
     full = tuned(tuning="full")
     keras.config.set_dtype_policy("mixed_float16")
