@@ -51,6 +51,14 @@ def test_no_step_is_certain() -> None:
     np.testing.assert_allclose(corrected, [1 / 6, 5 / 6])  # half an impression in three
 
 
+def test_a_step_of_one_lifts_no_other() -> None:
+    """The lowest impression alone, which was not clicked: half an impression in two, but it is below all others."""
+    logits = np.concatenate([[-5.0], np.repeat([-3.0, 0.0, 3.0], 100), [5.0]]).astype(np.float32)
+    labels = np.concatenate([[0], [1] * 5, [0] * 95, [1] * 50, [0] * 50, [1] * 95, [0] * 5, [1]]).astype(np.float32)
+    corrected = sigmoid(fit_calibration("isotonic", logits, labels)(np.array([-5.0, -3, 0, 3, 5])))
+    np.testing.assert_allclose(corrected, [0.05, 0.05, 0.5, 0.95, 0.95], atol=1e-6)
+
+
 def test_a_model_that_is_worse_than_chance_is_not_turned_round() -> None:
     logits, labels = drawn(-1, 0)
     corrected = sigmoid(fit_calibration("platt", logits + 3, labels)(logits + 3))

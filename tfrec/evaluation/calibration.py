@@ -56,14 +56,18 @@ def fit_calibration(
             slope, intercept = 1e-6, float(np.log(labels.mean() / (1 - labels.mean())))
         # The knots where the line reaches the ends, so that it is a line all the way.
         return Calibration(tuple((end - intercept) / slope for end in (-MOST, MOST)), (-MOST, MOST))
+    # In float32 a step would come apart where its rate is rounded.
+    logits, labels = logits.astype(np.float64), labels.astype(np.float64)
     steps = IsotonicRegression(y_min=0, y_max=1).fit_transform(logits, labels)
     # One knot a step, in its middle, so that what the model tells apart stays apart.
     rates, members = np.unique(steps, return_inverse=True)
     sizes = np.bincount(members)
     knots = np.bincount(members, logits) / sizes
-    # A rate of 0 or 1 is what few impressions had, and no certainty: half an impression more of either kind.
-    least = 0.5 / (sizes + 1)
-    rates = np.maximum.accumulate(np.clip(rates, least, 1 - least))
+    # A rate of 0 or 1 is what few impressions had, and no certainty: half an impression more of either kind, but no
+    # more than its neighbour's.
+    least, rest = 0.5 / (sizes + 1), rates[(rates > 0) & (rates < 1)]
+    rates = np.where(rates == 0, np.minimum(least, rest.min(initial=1)), rates)
+    rates = np.where(rates == 1, np.maximum(1 - least, rest.max(initial=0)), rates)
     values = np.clip(np.log(rates / (1 - rates)), -MOST, MOST)
     if len(knots) == 1:
         knots, values = knots + np.array([0, 1]), np.repeat(values, 2)
