@@ -78,7 +78,17 @@ def client(address: str) -> Iterator[Client]:
 
 EXPORTED = ("mmoe", "esmm")
 """The one below, the other by the command line, in tests/test_click_commands.py."""
-LIKE_OTHERS = ("dnn", "wide_and_deep", "deepfm", "dcn_v2", "shared_bottom", "ple", "jasper")
+LIKE_OTHERS = (
+    "logistic_regression",
+    "dnn",
+    "wide_and_deep",
+    "din",
+    "deepfm",
+    "dcn_v2",
+    "shared_bottom",
+    "ple",
+    "jasper",
+)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ class TestRows:
         assert model.compute_loss(inputs, None, outputs).numpy() == pytest.approx(expected, rel=1e-5)
 
 
-LIKE_OTHERS = ("dnn", "wide_and_deep", "shared_bottom", "mmoe", "ple", "jasper")
+LIKE_OTHERS = ("dnn", "wide_and_deep", "dcn_v2", "shared_bottom", "mmoe", "ple", "jasper")
 """Parts of DeepFM and relatives of ESMM; they learn where those learn."""
 
 

@@ -30,7 +30,14 @@ class Killed(BaseException):
     """Stands for SIGKILL: nothing catches it."""
 
 
-@pytest.mark.parametrize("moment", ["in the middle of an epoch", "before the checkpoint", "after the checkpoint"])
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "in the middle of an epoch",
+        pytest.param("before the checkpoint", marks=pytest.mark.slow),
+        "after the checkpoint",
+    ],
+)
 def test_a_killed_run_ends_where_an_undisturbed_one_ends(
     moment: str, trained: Trained, prepared: Prepared, config: Config, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
