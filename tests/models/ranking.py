@@ -3,6 +3,7 @@
 import functools
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tfrec.config import Config
 from tfrec.config.models import MULTI_TASK_NAMES
@@ -10,6 +11,9 @@ from tfrec.datasets import load_impressions
 from tfrec.datasets.click_simulator import ClickSimulation, simulate_clicks
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.features.text import item_texts
+
+if TYPE_CHECKING:
+    from tfrec.models.ranking_model import RankingModel
 
 
 @functools.cache
@@ -50,3 +54,23 @@ def prepare_ranker(config: Config, data_root: Path | None = None) -> PreparedImp
     texts = item_texts(dataset, None) if config.model.use_text else None
     with tempfile.TemporaryDirectory() as folder:
         return prepare_impressions(dataset, impressions, texts, config, data_root or Path(folder))
+
+
+@functools.cache
+def prepared_rankers() -> PreparedImpressions:
+    """What most tests of rankers build their models from."""
+    return prepare_ranker(ranker_config("dnn"))
+
+
+def build(name: str, **settings: object) -> "RankingModel":
+    """A model with the same weights each time."""
+    import tensorflow as tf
+
+    from tfrec.models import build_ranker
+
+    tf.keras.utils.set_random_seed(0)
+    return build_ranker(ranker_config(name, **settings), prepared_rankers())
+
+
+FEW_TREES = {"training.learning_rate": 0.1, "model.num_leaves": 8, "model.trees_per_epoch": 5}
+"""Of a gbdt that is grown in a moment."""

@@ -1,7 +1,6 @@
 """Every model that predicts the click: one contract, and each architecture's own equation."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -10,31 +9,21 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 
-from tests.models.ranking import prepare_ranker, ranker_config, simulated
+from tests.models.ranking import FEW_TREES, build, prepare_ranker, prepared_rankers, ranker_config, simulated
 from tfrec.config.models import MULTI_TASK_NAMES, RANKER_NAMES
-from tfrec.datasets.splits import TEST, TRAINING, VALIDATION
+from tfrec.datasets.splits import TEST, TRAINING
 from tfrec.errors import InputError
 from tfrec.evaluation.click_metrics import log_losses
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.models import RANKERS, build_ranker
 from tfrec.models.ranking_model import Impression, RankingModel
-from tfrec.training import boosting, epoch_end
 from tfrec.training.run import Run
 from tfrec.training.trainer import load_calibrations, load_ranker, train
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def prepared() -> PreparedImpressions:
-    return prepare_ranker(ranker_config("dnn"))
-
-
-@pytest.fixture(scope="module")
-def build(prepared: PreparedImpressions) -> Callable[..., RankingModel]:
-    def build(name: str, **settings: object) -> RankingModel:
-        tf.keras.utils.set_random_seed(0)
-        return build_ranker(ranker_config(name, **settings), prepared)
-
-    return build
+    return prepared_rankers()
 
 
 def batch(model: RankingModel, prepared: PreparedImpressions, numbers: list[int]) -> dict[str, tf.Tensor]:
@@ -52,27 +41,21 @@ ROW_RANKERS = [name for name in RANKER_NAMES if name != "jd_ranker"]
 
 @pytest.mark.parametrize("name", ROW_RANKERS)
 class TestRows:
-    def test_a_row_does_not_depend_on_its_batch(
-        self, name: str, build: Callable[..., RankingModel], prepared: PreparedImpressions
-    ) -> None:
+    def test_a_row_does_not_depend_on_its_batch(self, name: str, prepared: PreparedImpressions) -> None:
         model = build(name)
         together = model(batch(model, prepared, [5, 900, 31]))["logits"].numpy()
         alone = [model(batch(model, prepared, [number]))["logits"].numpy()[0] for number in (5, 900, 31)]
         assert together.shape == ((3, 2) if name in MULTI_TASK_NAMES else (3,))
         np.testing.assert_allclose(together, alone, rtol=1e-5, atol=1e-6)
 
-    def test_evaluation_sees_what_training_sees(
-        self, name: str, build: Callable[..., RankingModel], prepared: PreparedImpressions
-    ) -> None:
+    def test_evaluation_sees_what_training_sees(self, name: str, prepared: PreparedImpressions) -> None:
         model = build(name)
         rows = model.rows(prepared, TEST)
         np.testing.assert_allclose(
             model.predict_logits(rows), model(rows.batch(rows.numbers))["logits"], rtol=1e-4, atol=1e-5
         )
 
-    def test_the_loss_is_the_cross_entropy_of_its_logits(
-        self, name: str, build: Callable[..., RankingModel], prepared: PreparedImpressions
-    ) -> None:
+    def test_the_loss_is_the_cross_entropy_of_its_logits(self, name: str, prepared: PreparedImpressions) -> None:
         model = build(name)
         inputs = batch(model, prepared, [1, 2, 3])
         outputs = model(inputs)
@@ -89,9 +72,7 @@ LIKE_OTHERS = ("dnn", "wide_and_deep", "dcn_v2", "shared_bottom", "mmoe", "ple",
 
 @pytest.mark.parametrize("name", NETWORKS)
 class TestContract:
-    def test_every_weight_learns(
-        self, name: str, build: Callable[..., RankingModel], prepared: PreparedImpressions
-    ) -> None:
+    def test_every_weight_learns(self, name: str, prepared: PreparedImpressions) -> None:
         model = build(name)
         examples = model.examples(ranker_config(name).features, prepared)
         inputs = examples.batch(examples.numbers[:16])
@@ -105,9 +86,7 @@ class TestContract:
         ]
         assert not unmoved
 
-    def test_it_computes_in_half_precision(
-        self, name: str, build: Callable[..., RankingModel], prepared: PreparedImpressions
-    ) -> None:
+    def test_it_computes_in_half_precision(self, name: str, prepared: PreparedImpressions) -> None:
         keras.config.set_dtype_policy("mixed_float16")
         try:
             model = build(name)
@@ -149,9 +128,6 @@ def test_it_learns_what_there_is_to_learn(name: str, prepared: PreparedImpressio
         rate = labels[prepared.impressions.parts == TRAINING].mean()
         always = np.full(len(tested), np.log(rate / (1 - rate)))
         assert log_losses(tested, logits).mean() < log_losses(tested, always).mean()
-
-
-FEW_TREES = {"training.learning_rate": 0.1, "model.num_leaves": 8, "model.trees_per_epoch": 5}
 
 
 @pytest.mark.parametrize("name", ["logistic_regression", "gbdt", pytest.param("jd_ranker", marks=pytest.mark.slow)])
@@ -208,257 +184,8 @@ def test_the_position_adds_by_itself(name: str, tmp_path: Path) -> None:
     assert (first > unknown).all()
 
 
-class TestGBDT:
-    @pytest.fixture
-    def run(self, prepared: PreparedImpressions, tmp_path: Path) -> Run:
-        run = Run.create(tmp_path / "gbdt", ranker_config("gbdt", **FEW_TREES))
-        train(run, prepared, tf.distribute.get_strategy())
-        return run
-
-    def test_tensorflow_walks_the_trees_as_lightgbm_does(self, run: Run, prepared: PreparedImpressions) -> None:
-        model = load_ranker(run, prepared)
-        rows = model.rows(prepared, TEST)
-        expected = model.predict_logits(rows)
-        assert len(model.trees.boosters) == 3
-        assert len(np.unique(expected)) > 100
-        np.testing.assert_allclose(model(rows.batch(rows.numbers))["logits"], expected, atol=1e-5)
-
-    def test_a_resumed_run_grows_the_same_trees(
-        self, run: Run, prepared: PreparedImpressions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        other = Run.create(tmp_path / "run", ranker_config("gbdt", **FEW_TREES))
-        save = epoch_end.save_checkpoint
-        saved: list[Path] = []
-
-        def die_after_the_first_epoch(path: Path, *arguments: object) -> None:
-            save(path, *arguments)
-            saved.append(path)
-            if len(saved) == 2:  # best and latest
-                raise KeyboardInterrupt
-
-        with monkeypatch.context() as patch:
-            patch.setattr(epoch_end, "save_checkpoint", die_after_the_first_epoch)
-            with pytest.raises(KeyboardInterrupt):
-                train(other, prepared, tf.distribute.get_strategy())
-        train(other, prepared, tf.distribute.get_strategy())
-        first, second = (load_ranker(each, prepared).trees.boosters for each in (run, other))
-        assert first == second
-
-    def test_bins_are_those_of_the_run_and_not_of_the_process(
-        self, prepared: PreparedImpressions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Where they are learned from a sample of the rows: the second process begins with the second epoch."""
-        monkeypatch.setattr(boosting, "SAMPLE_FOR_BINS", 300)
-        boosters = []
-        for stops in ([2], [1, 2]):
-            run = Run.create(tmp_path / f"{len(stops)}", ranker_config("gbdt", **FEW_TREES, **{"training.epochs": 2}))
-            for epochs in stops:
-                run = Run.create(run.folder, ranker_config("gbdt", **FEW_TREES, **{"training.epochs": epochs}))
-                prepared.save(run.prepared)
-                train(run, prepared, tf.distribute.get_strategy())
-            boosters.append(load_ranker(run, prepared).trees.boosters)
-        assert len(boosters[0]) == 2
-        assert boosters[0] == boosters[1]
-
-    def test_texts_are_refused(self) -> None:
-        with pytest.raises(InputError, match="gbdt does not read texts"):
-            ranker_config("gbdt", **{"model.use_text": True})
-
-
-class TestJDRanker:
-    """The windows of training and the rows of evaluation and serving are two ways to the same logits."""
-
-    config = ranker_config("jd_ranker", **{"features.history_length": 400})
-
-    @pytest.fixture
-    def model(self, prepared: PreparedImpressions) -> RankingModel:
-        tf.keras.utils.set_random_seed(0)
-        return build_ranker(self.config, prepared)
-
-    def test_training_sees_what_evaluation_sees(self, model: RankingModel, prepared: PreparedImpressions) -> None:
-        windows = model.examples(self.config.features, prepared)
-        assert len(windows) == 30  # Longer than any user's history.
-        rows = model.rows(prepared, TRAINING)
-        users = prepared.impressions.users[rows.numbers.numpy()]
-        rows.numbers = rows.numbers[np.isin(users, (0, 7))]
-        users = users[np.isin(users, (0, 7))]
-        of_rows = model.predict_logits(rows)
-        for user in (0, 7):
-            of_windows = model(windows.batch(tf.constant([user], tf.int64)))["logits"]
-            np.testing.assert_allclose(of_windows, of_rows[users == user], rtol=1e-3, atol=1e-4)
-
-    def test_validation_through_windows_is_that_through_rows(
-        self, model: RankingModel, prepared: PreparedImpressions
-    ) -> None:
-        expected = model.predict_logits(model.rows(prepared, VALIDATION))
-        np.testing.assert_allclose(model.validation_logits(prepared), expected, rtol=1e-3, atol=1e-4)
-
-    def test_no_place_sees_what_comes_after_it_or_its_own_label(
-        self, model: RankingModel, prepared: PreparedImpressions
-    ) -> None:
-        windows = model.examples(self.config.features, prepared)
-        inputs = windows.batch(tf.constant([3], tf.int64))
-        before = model(inputs)["logits"].numpy()
-        changed = inputs["label"].numpy()
-        changed[0, 50] = 1 - changed[0, 50]
-        after = model({**inputs, "label": tf.constant(changed)})["logits"].numpy()
-        np.testing.assert_allclose(after[:51], before[:51], atol=1e-5)
-        assert (np.abs(after[51:] - before[51:]) > 1e-7).mean() > 0.9
-
-    def test_the_loss_is_the_mean_over_impressions(self, model: RankingModel, prepared: PreparedImpressions) -> None:
-        windows = model.examples(self.config.features, prepared)
-        inputs = windows.batch(windows.numbers)
-        outputs = model(inputs)
-        labels = tf.boolean_mask(inputs["label"], inputs["asked"] > 0).numpy()
-        expected = log_losses(labels, outputs["logits"].numpy()).mean()
-        assert model.compute_loss(inputs, None, outputs).numpy() == pytest.approx(expected, rel=1e-5)
-
-    def test_heads_divide_the_embedding(self) -> None:
-        with pytest.raises(InputError, match=r"num_heads divides embedding_size, 4\. Received: 3"):
-            ranker_config("jd_ranker", **{"model.num_heads": 3})
-
-
-class TestEquations:
-    """The logit of an Impression, recomputed with NumPy."""
-
-    @pytest.fixture
-    def impression(self, build: Callable[..., RankingModel]) -> Impression:
-        model = build("deepfm")
-        generator = np.random.default_rng(0)
-
-        def draw(*shape: int) -> tf.Tensor:
-            return tf.constant(generator.normal(size=(3, *shape)), tf.float32)
-
-        mask = tf.constant([[True] * 4 + [False] * 2, [False] * 6, [True] * 6])
-        labels = tf.cast(draw(6) > 0, tf.float32)
-        return Impression(draw(model.num_fields, 4), draw(), draw(4), draw(6, 4), labels, mask)
-
-    def mlp(self, model: RankingModel, inputs: np.ndarray, layers: int = 2) -> np.ndarray:
-        dense = [layer for layer in model.mlp.layers if layer.get_weights()]
-        assert len(dense) == layers
-        for place, layer in enumerate(dense):
-            inputs = inputs @ layer.kernel.numpy() + layer.bias.numpy()
-            inputs = np.maximum(inputs, 0) if place < layers - 1 else inputs
-        return inputs
-
-    def test_logistic_regression(self, build: Callable[..., RankingModel], impression: Impression) -> None:
-        assert build("logistic_regression").logit(impression, False) is impression.weight
-
-    def test_dnn(self, build: Callable[..., RankingModel], impression: Impression) -> None:
-        model = build("dnn")
-        expected = self.mlp(model, impression.fields.numpy().reshape(3, -1))[:, 0]
-        np.testing.assert_allclose(model.logit(impression, False), expected, rtol=1e-4, atol=1e-5)
-
-    def test_wide_and_deep(self, build: Callable[..., RankingModel], impression: Impression) -> None:
-        model = build("wide_and_deep")
-        expected = impression.weight.numpy() + self.mlp(model, impression.fields.numpy().reshape(3, -1))[:, 0]
-        np.testing.assert_allclose(model.logit(impression, False), expected, rtol=1e-4, atol=1e-5)
-
-    def test_deepfm(self, build: Callable[..., RankingModel], impression: Impression) -> None:
-        model, fields = build("deepfm"), impression.fields.numpy()
-        products = np.einsum("bid,bjd->bij", fields, fields)
-        pairs = np.array([np.triu(product, 1).sum() for product in products])
-        expected = impression.weight.numpy() + pairs + self.mlp(model, fields.reshape(3, -1))[:, 0]
-        np.testing.assert_allclose(model.logit(impression, False), expected, rtol=1e-4, atol=1e-4)
-
-    def test_dcn_v2(self, build: Callable[..., RankingModel], impression: Impression) -> None:
-        model, start = build("dcn_v2"), impression.fields.numpy().reshape(3, -1)
-        crossed = start
-        for cross in model.crosses:
-            crossed = start * (crossed @ cross.dense.kernel.numpy() + cross.dense.bias.numpy()) + crossed
-        deep = self.parts(model.hidden, start, ends_linear=False)
-        both = np.concatenate([crossed, deep], axis=1)
-        expected = (both @ model.output_layer.kernel.numpy() + model.output_layer.bias.numpy())[:, 0]
-        np.testing.assert_allclose(model.logit(impression, False), expected, rtol=1e-4, atol=1e-4)
-
-    def test_din(self, build: Callable[..., RankingModel], impression: Impression) -> None:
-        # TargetAttention has its own test.
-        model = build("din")
-        interest = model.attention(impression.candidate, impression.history, impression.labels, impression.mask)
-        inputs = np.concatenate([impression.fields.numpy().reshape(3, -1), interest], axis=1)
-        np.testing.assert_allclose(model.logit(impression, False), self.mlp(model, inputs)[:, 0], rtol=1e-4, atol=1e-5)
-
-    def parts(self, network: keras.Sequential, inputs: np.ndarray, ends_linear: bool) -> np.ndarray:
-        """A stack of dense layers, ReLU after each but perhaps the last."""
-        dense = [layer for layer in network.layers if layer.get_weights()]
-        for place, layer in enumerate(dense):
-            inputs = inputs @ layer.kernel.numpy() + layer.bias.numpy()
-            inputs = inputs if ends_linear and place == len(dense) - 1 else np.maximum(inputs, 0)
-        return inputs
-
-    def gate(self, gate: keras.layers.Layer, inputs: np.ndarray, experts: list[np.ndarray]) -> np.ndarray:
-        weights = np.exp(inputs @ gate.weigh.kernel.numpy())
-        weights /= weights.sum(axis=1, keepdims=True)
-        return sum(weights[:, [place]] * expert for place, expert in enumerate(experts))
-
-    def test_shared_bottom(self, build: Callable[..., RankingModel], impression: Impression) -> None:
-        model = build("shared_bottom")
-        hidden = self.parts(model.body, impression.fields.numpy().reshape(3, -1), ends_linear=False)
-        expected = np.concatenate([self.parts(tower, hidden, ends_linear=True) for tower in model.towers], axis=1)
-        np.testing.assert_allclose(model.logit(impression, False), expected, rtol=1e-4, atol=1e-5)
-
-    def test_mmoe(self, build: Callable[..., RankingModel], impression: Impression) -> None:
-        model, inputs = build("mmoe"), impression.fields.numpy().reshape(3, -1)
-        experts = [self.parts(expert, inputs, ends_linear=False) for expert in model.experts]
-        mixed = [self.gate(gate, inputs, experts) for gate in model.gates]
-        expected = [self.parts(tower, each, ends_linear=True) for tower, each in zip(model.towers, mixed, strict=True)]
-        assert (len(experts), len(mixed)) == (3, 2)
-        np.testing.assert_allclose(model.logit(impression, False), np.concatenate(expected, 1), rtol=1e-4, atol=1e-5)
-
-    def test_ple(self, build: Callable[..., RankingModel], impression: Impression) -> None:
-        model, inputs = build("ple", **{"model.num_experts": 2}), impression.fields.numpy().reshape(3, -1)
-        (first, second), (gates, last_gates) = model.experts, model.gates
-        assert (len(first), len(gates), len(last_gates)) == (3, 3, 2)  # Click, bought, and what is shared.
-
-        def say(experts: list, state: np.ndarray) -> list[np.ndarray]:
-            return [self.parts(expert, state, ends_linear=False) for expert in experts]
-
-        click, bought, shared = (say(experts, inputs) for experts in first)
-        heard = [click + shared, bought + shared, click + bought + shared]
-        states = [self.gate(gate, inputs, each) for gate, each in zip(gates, heard, strict=True)]
-        click, bought, shared = (say(experts, state) for experts, state in zip(second, states, strict=True))
-        heard = [click + shared, bought + shared]
-        states = [self.gate(*each) for each in zip(last_gates, states, heard, strict=False)]
-        expected = [self.parts(tower, each, ends_linear=True) for tower, each in zip(model.towers, states, strict=True)]
-        np.testing.assert_allclose(model.logit(impression, False), np.concatenate(expected, 1), rtol=1e-4, atol=1e-5)
-
-    def test_esmm(self, build: Callable[..., RankingModel]) -> None:
-        """The probability of a purchase is that of the click times that of one after a click."""
-        model = build("esmm")
-        model.bias.assign([0.5, -1.0])
-        click, after = np.array([[0.3, 2.0, -30]]), np.array([[1.0, -2.0, 30]])
-        logits = model.with_bias(tf.constant(np.stack([click, after], axis=-1), tf.float32)).numpy()
-        probability = 1 / (1 + np.exp(-(click + 0.5)))
-        joint = probability / (1 + np.exp(-(after - 1)))
-        np.testing.assert_allclose(logits[..., 0], click + 0.5, rtol=1e-5)
-        np.testing.assert_allclose(logits[..., 1], np.log(joint / (1 - joint)), rtol=1e-4)
-
-    def test_jasper(self, build: Callable[..., RankingModel], prepared: PreparedImpressions) -> None:
-        """Of three stages each needs the one before."""
-        outcomes = np.repeat(prepared.impressions.outcomes, 2, axis=1)
-        three = dataclasses.replace(
-            prepared,
-            outcomes=("cart", "bought"),
-            impressions=dataclasses.replace(prepared.impressions, outcomes=outcomes),
-        )
-        model = build_ranker(ranker_config("jasper"), three)
-        model.bias.assign([0.0, 0.5, -1.0])
-        outputs = np.array([[0.3, 1.0, -2.0], [-4.0, 0.0, 3.0]])
-        stages = 1 / (1 + np.exp(-(outputs + np.array([0.0, 0.5, -1.0]))))
-        expected = np.stack([stages[:, 0], stages[:, 0] * stages[:, 1], stages.prod(axis=1)], axis=1)
-        np.testing.assert_allclose(tf.sigmoid(model.with_bias(tf.constant(outputs, tf.float32))), expected, rtol=1e-5)
-
-    @pytest.mark.parametrize("name", ["esmm", "jasper"])
-    def test_a_product_begins_with_the_rates(self, name: str, prepared: PreparedImpressions) -> None:
-        """Untrained towers say nothing, and so the bias alone gives the rate of clicks and that of purchases."""
-        model = build_ranker(ranker_config(name), prepared)
-        trained = prepared.impressions.parts == TRAINING
-        rates = [prepared.impressions.labels[trained].mean(), prepared.impressions.outcomes[trained, 0].mean()]
-        np.testing.assert_allclose(tf.sigmoid(model.with_bias(tf.zeros([1, 2]))), [rates], rtol=1e-4)
-
-
 class TestFields:
-    def test_history_fields_by_hand(self, build: Callable[..., RankingModel], prepared: PreparedImpressions) -> None:
+    def test_history_fields_by_hand(self, prepared: PreparedImpressions) -> None:
         """The means of what was liked and of what was not are the last two fields."""
         model = build("dnn")
         seen: list[Impression] = []
@@ -475,7 +202,7 @@ class TestFields:
         assert not impression.fields[0, -2:].numpy().any()  # The first impression of all has no past.
         np.testing.assert_allclose(impression.candidate[1], table[inputs["item"][1]], atol=1e-6)
 
-    def test_training_hides_ids(self, build: Callable[..., RankingModel], prepared: PreparedImpressions) -> None:
+    def test_training_hides_ids(self, prepared: PreparedImpressions) -> None:
         model = build("logistic_regression", **{"model.id_dropout": 0.999})
         inputs = batch(model, prepared, [3, 4])
         # Two users who differ in nothing but their ids.
@@ -498,7 +225,7 @@ class TestFields:
         rows = model.rows(data, TEST)
         assert np.isfinite(model.predict_logits(rows)).all()
 
-    def test_columns_may_be_called_like_anything(self, build: Callable[..., RankingModel]) -> None:
+    def test_columns_may_be_called_like_anything(self) -> None:
         """Of the context's columns none takes the place of what the model calls the same."""
         config = ranker_config("dnn")
         plain = prepare_ranker(config)
@@ -518,7 +245,7 @@ class TestFields:
             logits.append(model.predict_logits(model.rows(data, TEST)))
         np.testing.assert_array_equal(*logits)
 
-    def test_training_hides_attributes(self, build: Callable[..., RankingModel], prepared: PreparedImpressions) -> None:
+    def test_training_hides_attributes(self, prepared: PreparedImpressions) -> None:
         model = build("logistic_regression", **{"model.attribute_dropout": 0.999, "model.id_dropout": 0.0})
         inputs = batch(model, prepared, [3, 4])
         changed = {**inputs, "context/device": 5 - inputs["context/device"]}
