@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfrec import console
 from tfrec.backbones.text_encoder import TextEncoder
-from tfrec.config import Config, TowersConfig
+from tfrec.config import Config, FeaturesConfig, TowersConfig
 from tfrec.datasets.dataset import Ragged
 from tfrec.evaluation.report import evaluate
 from tfrec.features.prepared import Prepared
@@ -17,6 +17,8 @@ from tfrec.features.vocabulary import NUM_SPECIAL
 from tfrec.heads import RankingHead
 from tfrec.layers.interaction_context import InteractionContext
 from tfrec.towers.item_tower import ItemTower
+from tfrec.towers.user_tower import UserTower
+from tfrec.towers.youtube_user_tower import YouTubeUserTower
 
 ROWS_AT_ONCE = 8192
 TEXTS_AT_ONCE = 256
@@ -299,6 +301,23 @@ def build_item_tower(settings: TowersConfig, prepared: Prepared, text_encoder: T
         dropout=settings.dropout,
         attribute_dropout=settings.attribute_dropout,
         id_dropout=settings.id_dropout,
+    )
+
+
+def build_user_tower(
+    tower: type[UserTower] | type[YouTubeUserTower],
+    settings: TowersConfig,
+    features: FeaturesConfig,
+    prepared: Prepared,
+) -> UserTower | YouTubeUserTower:
+    """The user tower, of those that pool histories, that a model's settings and the data ask for."""
+    return tower(
+        columns=prepared.users.columns,
+        history_length=features.history_length,
+        embedding_size=settings.embedding_size,
+        hidden_sizes=settings.hidden_sizes,
+        dropout=settings.dropout,
+        attribute_dropout=settings.attribute_dropout,
     )
 
 

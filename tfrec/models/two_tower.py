@@ -9,7 +9,7 @@ from tfrec.config import FeaturesConfig, TwoTowerConfig
 from tfrec.features.prepared import Prepared
 from tfrec.features.sequences import NextItemExamples
 from tfrec.features.vocabulary import NUM_SPECIAL
-from tfrec.models.retrieval_model import RetrievalModel, build_item_tower, sampling_probabilities
+from tfrec.models.retrieval_model import RetrievalModel, build_item_tower, build_user_tower, sampling_probabilities
 from tfrec.tasks.retrieval import RetrievalTask
 from tfrec.towers.user_tower import UserTower
 
@@ -41,14 +41,7 @@ class TwoTower(RetrievalModel):
         prepared: Prepared,
         text_encoder: TextEncoder | None = None,
     ) -> None:
-        user_tower = UserTower(
-            columns=prepared.users.columns,
-            history_length=features.history_length,
-            embedding_size=settings.embedding_size,
-            hidden_sizes=settings.hidden_sizes,
-            dropout=settings.dropout,
-            attribute_dropout=settings.attribute_dropout,
-        )
+        user_tower = build_user_tower(UserTower, settings, features, prepared)
         item_tower = build_item_tower(settings, prepared, text_encoder)
         super().__init__(
             item_tower, user_tower, prepared, text_encoder, "two_tower", context_dropout=settings.attribute_dropout

@@ -11,7 +11,7 @@ from tfrec.config import FeaturesConfig, YouTubeDNNConfig
 from tfrec.features.prepared import Prepared
 from tfrec.features.sequences import NextItemExamples
 from tfrec.features.vocabulary import NUM_SPECIAL
-from tfrec.models.retrieval_model import RetrievalModel, build_item_tower
+from tfrec.models.retrieval_model import RetrievalModel, build_item_tower, build_user_tower
 from tfrec.tasks.devices import num_devices
 from tfrec.tasks.next_item import sampled_softmax
 from tfrec.towers.youtube_user_tower import YouTubeUserTower
@@ -50,14 +50,7 @@ class YouTubeDNN(RetrievalModel):
         prepared: Prepared,
         text_encoder: TextEncoder | None = None,
     ) -> None:
-        user_tower = YouTubeUserTower(
-            columns=prepared.users.columns,
-            history_length=features.history_length,
-            embedding_size=settings.embedding_size,
-            hidden_sizes=settings.hidden_sizes,
-            dropout=settings.dropout,
-            attribute_dropout=settings.attribute_dropout,
-        )
+        user_tower = build_user_tower(YouTubeUserTower, settings, features, prepared)
         item_tower = build_item_tower(settings, prepared, text_encoder)
         super().__init__(
             item_tower, user_tower, prepared, text_encoder, "youtube_dnn", context_dropout=settings.attribute_dropout

@@ -12,7 +12,7 @@ from tfrec.backbones.embedding_cache import EmbeddingCache
 from tfrec.backbones.gpt import NO_TOKEN, load_gpt_tokenizer, tokenize_items
 from tfrec.backbones.resolve import load_text_encoder
 from tfrec.backbones.text_encoder import TextEncoder
-from tfrec.config import BackboneConfig, Config, JDTowerConfig, RankerConfig
+from tfrec.config import BackboneConfig, Config, FeaturesConfig, JDTowerConfig, RankerConfig
 from tfrec.datasets.dataset import Dataset, Split
 from tfrec.datasets.history_context import EVENT, TIME
 from tfrec.datasets.impressions import Impressions
@@ -126,25 +126,7 @@ def prepare_impressions(
         encoder = load_text_encoder(config.backbone, data_root)
         key = encoder.key()
         item_arrays["text"] = _text_vectors(texts, encoder, config.backbone, data_root)
-    shown = dataset.interactions[list(names["context"])].iloc[impressions.rows]
-    admission = (chosen.minimum_count, chosen.hash_buckets)
-    context_columns = fit_columns(shown[trained], dataset.context_roles, names["context"], True, *admission)
-    raw = {column.name: column.values(shown[column.name]) for column in context_columns}
-    if chosen.position_column is not None and chosen.position_column not in raw:
-        raise InputError(
-            f"Expected features.position_column to be a column of the context {sorted(raw)}. Received: "
-            f"{chosen.position_column!r}. Declare it with --categorical or --numeric interactions.COLUMN."
-        )
-    for crossed in chosen.crosses:
-        roles = dataset.context_roles
-        unfit = {chosen.position_column, *roles.separators}
-        _require_categories(crossed, (set(names["context"]) & set(roles.categorical)) - unfit)
-        name = " x ".join(crossed)
-        joined = cross([tf.constant(raw[part]) for part in crossed]).numpy()
-        raw[name] = np.array([each.decode() for each in joined], object)
-        column = Column.fit(name, "categorical", pd.Series(raw[name][trained]), *admission)
-        context_columns += (dataclasses.replace(column, crossed=crossed),)
-    context = {column.name: column.encoder()(tf.constant(raw[column.name])).numpy() for column in context_columns}
+    context_columns, context = _encode_context(dataset, impressions.rows, trained, names["context"], chosen)
     return PreparedImpressions(
         items=FeatureTable(dataset.items["item_id"].to_numpy(object), item_columns, item_arrays),
         users=FeatureTable(dataset.users["user_id"].to_numpy(object), user_columns, user_arrays),
@@ -155,6 +137,31 @@ def prepare_impressions(
         outcomes=dataset.outcomes,
         text_encoder_key=key,
     )
+
+
+def _encode_context(
+    dataset: Dataset, rows: np.ndarray, trained: np.ndarray, names: tuple[str, ...], chosen: FeaturesConfig
+) -> tuple[tuple[Column, ...], dict[str, np.ndarray]]:
+    """The columns of the impressions, and their crosses, learned from those that are trained on; and encoded."""
+    roles = dataset.context_roles
+    shown = dataset.interactions[list(names)].iloc[rows]
+    admission = (chosen.minimum_count, chosen.hash_buckets)
+    columns = fit_columns(shown[trained], roles, names, True, *admission)
+    raw = {column.name: column.values(shown[column.name]) for column in columns}
+    if chosen.position_column is not None and chosen.position_column not in raw:
+        raise InputError(
+            f"Expected features.position_column to be a column of the context {sorted(raw)}. Received: "
+            f"{chosen.position_column!r}. Declare it with --categorical or --numeric interactions.COLUMN."
+        )
+    for crossed in chosen.crosses:
+        unfit = {chosen.position_column, *roles.separators}
+        _require_categories(crossed, (set(names) & set(roles.categorical)) - unfit)
+        name = " x ".join(crossed)
+        joined = cross([tf.constant(raw[part]) for part in crossed]).numpy()
+        raw[name] = np.array([each.decode() for each in joined], object)
+        column = Column.fit(name, "categorical", pd.Series(raw[name][trained]), *admission)
+        columns += (dataclasses.replace(column, crossed=crossed),)
+    return columns, {column.name: column.encoder()(tf.constant(raw[column.name])).numpy() for column in columns}
 
 
 def _require_categories(crossed: tuple[str, ...], known: set[str]) -> None:
