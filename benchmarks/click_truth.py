@@ -7,7 +7,8 @@ The tables are written to files, trained on and tested through the command lines
 and the purchase after it, of which a model with several tasks predicts both. The log-loss of the tested impressions is
 compared with that of the true probabilities, which is the least possible; the rates with the true ones, on average over
 all tested impressions. "Clicked alone" is what is often done instead: a model of the purchase after a click, trained on
-clicked impressions, times one of the click. Peak memory is the highest of the commands so far.
+clicked impressions, times one of the click. `youtube_ranker` predicts how many seconds of an impression are watched.
+Peak memory is the highest of the commands so far.
 """
 
 import argparse
@@ -26,7 +27,8 @@ SINGLE, SEVERAL = (
     ("shared_bottom", "mmoe", "ple", "esmm", "jasper"),
 )
 PURCHASE, CLICKED_ALONE = "dnn, purchase", "clicked alone"
-MODELS = (*SINGLE, *SEVERAL, PURCHASE, CLICKED_ALONE)
+WATCHED = "youtube_ranker"
+MODELS = (*SINGLE, *SEVERAL, PURCHASE, CLICKED_ALONE, WATCHED)
 RECIPE = """
 [data.interactions]
 path = "{folder}/shown.parquet"
@@ -87,7 +89,8 @@ def main() -> None:
     purchases = [
         markdown_row("purchase", "log-loss", "times the truth's", "AUC", "the truth's", "mean rate", "after a click")
     ]
-    for rows in (clicks, purchases):
+    seconds = [markdown_row("seconds", "RMSE", "times the truth's", "AUC", "the truth's", "mean", "off by")]
+    for rows in (clicks, purchases, seconds):
         rows.append(markdown_row("---", *["--:"] * (rows[0].count("|") - 2)))
     records = []
     for model in arguments.models:
@@ -99,10 +102,12 @@ def main() -> None:
         for task, rows, last in (("click", clicks, cost), ("purchase", purchases, [])):
             if task in measured and (task, model) != ("click", CLICKED_ALONE):
                 rows.append(markdown_row(model, *_cells(measured[task]), *last))
+        if "seconds" in measured:
+            seconds.append(markdown_row(model, *_cells_of_seconds(**measured["seconds"])))
         if "after a click" in measured:
             purchases[-1] = purchases[-1].removesuffix("|") + f"| {measured['after a click']:.3f} |"
-    print("\n".join([*clicks, "", *purchases]))
-    print("\nMean rates are times the true ones, over all tested impressions.")
+    print("\n".join([*clicks, "", *purchases, "", *seconds]))
+    print("\nMeans are times the true ones, over all tested impressions; predictions are off by a factor, on average.")
     write_lines(arguments.folder / "results.jsonl", records)
 
 
@@ -127,7 +132,7 @@ def _write_tables(arguments: argparse.Namespace) -> None:
     from tfrec.datasets.click_simulator import simulate_clicks
 
     folder, drawn = arguments.folder, {name: getattr(arguments, name) for name in ("users", "items", "impressions")}
-    told = folder / "drawn.json"
+    told = folder / "drawn_with_seconds.json"
     if told.is_file() and json.loads(told.read_text()) == drawn:
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -137,12 +142,19 @@ def _write_tables(arguments: argparse.Namespace) -> None:
     shown[shown["label"] == 1].to_parquet(folder / "clicked.parquet")
     simulation.dataset.items.to_parquet(folder / "ads.parquet")
     simulation.dataset.users.to_parquet(folder / "people.parquet")
-    np.savez(folder / "truth.npz", click=simulation.click_rates, after_click=simulation.conversion_rates)
+    np.savez(
+        folder / "truth.npz",
+        click=simulation.click_rates,
+        after_click=simulation.conversion_rates,
+        seconds=simulation.expected_values,
+    )
     told.write_text(json.dumps(drawn))
 
 
 def _measure(model: str, folder: Path) -> dict[str, Any]:
     """What the model, and what the truth, make of the tested impressions."""
+    if model == WATCHED:
+        return {"seconds": _measure_seconds(folder)}
     rates, rows, outcomes = _predict(model, folder)
     with np.load(folder / "truth.npz") as drawn:
         truth = {"click": drawn["click"][rows]}
@@ -157,6 +169,34 @@ def _measure(model: str, folder: Path) -> dict[str, Any]:
     }
     if len(rates) == 2:
         measured["after a click"] = float((rates["purchase"] / rates["click"]).mean() / after_click.mean())
+    return measured
+
+
+def _measure_seconds(folder: Path) -> dict[str, dict[str, float]]:
+    """As `_measure`, of what is watched."""
+    from tfrec.config import EvaluationConfig
+    from tfrec.datasets.splits import TEST
+    from tfrec.evaluation import evaluate_values
+    from tfrec.features.prepared_impressions import PreparedImpressions
+    from tfrec.training.run import Run
+    from tfrec.training.trainer import load_ranker
+
+    run = Run.open(_folder(WATCHED, folder))
+    prepared = PreparedImpressions.load(run.prepared)
+    model = load_ranker(run, prepared)
+    tested = model.rows(prepared, TEST)
+    impressions, numbers = prepared.impressions, tested.numbers.numpy()
+    with np.load(folder / "truth.npz") as drawn:
+        truth = drawn["seconds"][impressions.rows[numbers]]
+    happened = impressions.labels[numbers], impressions.values[numbers]
+    users, settings = impressions.users[numbers], EvaluationConfig(monitor="auc", bootstrap_samples=1)
+    measured = {}
+    for name, predicted in (("model", np.exp(model.predict_logits(tested))), ("truth", truth)):
+        metrics = evaluate_values(name, *happened, predicted, users, settings).metrics
+        measured[name] = {metric: estimate.mean for metric, estimate in metrics.items()} | {
+            "mean": float(predicted.mean() / truth.mean()),
+            "off_by": float(np.exp(np.abs(np.log(predicted / truth)).mean())),
+        }
     return measured
 
 
@@ -215,6 +255,11 @@ def _figures(outcomes: np.ndarray, rates: np.ndarray, truth: np.ndarray) -> dict
         "auc": float(roc_auc_score(outcomes, rates)),
         "mean_rate": float(rates.mean() / truth.mean()),
     }
+
+
+def _cells_of_seconds(model: dict[str, float], truth: dict[str, float]) -> list[str]:
+    errors = [f"{model['rmse']:.1f}", f"{model['rmse'] / truth['rmse']:.4f}"]
+    return [*errors, f"{model['auc']:.4f}", f"{truth['auc']:.4f}", f"{model['mean']:.3f}", f"{model['off_by']:.3f}"]
 
 
 def _cells(measured: dict[str, dict[str, float]]) -> list[str]:

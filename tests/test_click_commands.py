@@ -69,6 +69,17 @@ def test_a_version_is_written_with_its_signatures(ads: Path, trained: str) -> No
     assert (version / "saved_model.pb").is_file()
 
 
+@pytest.mark.slow
+def test_what_an_impression_is_worth(ads: Path) -> None:
+    flags = [*FLAGS, "--set", "model.name=youtube_ranker", "--run", "runs/worth"]
+    succeed(ads, "train", *flags)
+    table = succeed(ads, "evaluate", "runs/worth").stdout
+    for expected in ("youtube_ranker", "Poisson", "mean", "random", "rmse", "calibration_error"):
+        assert expected in table
+    version = ads / succeed(ads, "export", "runs/worth", "--output", "saved_models/worth").stdout.strip()
+    assert (version / "saved_model.pb").is_file()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -43,7 +43,8 @@ def evaluate(
     texts. A model with a head is there twice: by what it retrieves, and with the first of that ranked by the head.
 
     A model that predicts the click is there as it was trained and calibrated; beside it stand a logistic regression,
-    the rate of clicks and chance. One with several tasks has a table for each.
+    the rate of clicks and chance. One with several tasks has a table for each. One of what impressions are worth stands
+    beside a Poisson regression, the mean and chance.
 
     The table goes to stdout, the same figures to metrics.json in the run's folder. It warns if a baseline wins. A run
     that trained its text backbone needs it again: it is looked for in --data-root.
@@ -103,9 +104,11 @@ def _test_lists(run: "Run", data_root: Path, rank_candidates: int) -> "tuple[lis
 def _test_clicks(run: "Run") -> "list[tuple[list[Report], int]]":
     """For each task of a model that predicts the click: of it, calibrated and not, and of the baselines; and how many
     are the model's."""
-    from tfrec.baselines import click_baselines
+    import numpy as np
+
+    from tfrec.baselines import click_baselines, value_baselines
     from tfrec.datasets.splits import TEST
-    from tfrec.evaluation import evaluate_clicks
+    from tfrec.evaluation import evaluate_clicks, evaluate_values
     from tfrec.features.prepared_impressions import PreparedImpressions
     from tfrec.training.trainer import load_calibrations, load_ranker
 
@@ -116,7 +119,12 @@ def _test_clicks(run: "Run") -> "list[tuple[list[Report], int]]":
     users = prepared.impressions.users[numbers]
     all_logits = model.predict_logits(rows).reshape(len(numbers), -1)
     calibrations = load_calibrations(run, model, prepared)
-    settings = run.config.evaluation
+    settings, labels_are_known = run.config.evaluation, run.config.features.history_labels
+    if model.predicts_values:
+        worth = {model.name: np.exp(all_logits[:, 0].astype(np.float64))}
+        worth |= value_baselines(prepared, labels_are_known, run.config.training.seed)
+        happened = prepared.impressions.labels[numbers], prepared.impressions.values[numbers]
+        return [([evaluate_values(name, *happened, each, users, settings) for name, each in worth.items()], 1)]
     tables = []
     for number, (task, labels) in enumerate(model.tasks(prepared).items()):
         logits = all_logits[:, number]
@@ -124,7 +132,7 @@ def _test_clicks(run: "Run") -> "list[tuple[list[Report], int]]":
         if model.settings.calibration != "none":
             predictions = {f"{model.name}, calibrated": calibrations[task](logits), **predictions}
         num_models = len(predictions)
-        predictions |= click_baselines(prepared, labels, run.config.features.history_labels, run.config.training.seed)
+        predictions |= click_baselines(prepared, labels, labels_are_known, run.config.training.seed)
         prefix = f"{task}: " if number else ""
         reports = [
             evaluate_clicks(prefix + name, labels[numbers], each, users, settings) for name, each in predictions.items()

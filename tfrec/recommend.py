@@ -173,7 +173,7 @@ def recommend(
             typer.echo(json.dumps([{"item_id": id, "title": names.get(id), "score": score} for id, score in found]))
             return
         heading = f"like {similar}" if similar else f"found for “{search}”" if search else "recommended"
-        heading = "how probable they are" if candidate else heading
+        heading = "candidates, best first" if candidate else heading
         if history:
             heading += " after " + ", ".join(names.get(id, id) for id in history_ids)
         table = Table("", "item", "title", "score", title=Text(heading))

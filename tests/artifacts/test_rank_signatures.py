@@ -81,6 +81,7 @@ EXPORTED = ("mmoe", "esmm")
 LIKE_OTHERS = (
     "logistic_regression",
     "dnn",
+    "youtube_ranker",
     "wide_and_deep",
     "din",
     "deepfm",

@@ -24,6 +24,17 @@ def test_only_what_is_clicked_is_bought_and_that_more_than_the_rest_would_be() -
     assert rates[clicked].mean() > 1.1 * rates[~clicked].mean()
 
 
+def test_what_is_clicked_is_watched_as_long_as_expected() -> None:
+    simulation = simulate_clicks(num_impressions=50_000, seed=1)
+    clicked = simulation.dataset.interactions["label"].to_numpy() == 1
+    seconds = simulation.dataset.interactions["value"].to_numpy()
+    assert (seconds[clicked] > 0).all() and not seconds[~clicked].any()
+    liked = simulation.expected_values > np.quantile(simulation.expected_values, 0.8)
+    for chosen in (liked, ~liked):
+        error = seconds[chosen].std() / np.sqrt(chosen.sum())
+        assert abs(seconds[chosen].mean() - simulation.expected_values[chosen].mean()) < 3 * error
+
+
 def test_the_same_seed_gives_the_same_data() -> None:
     first, second = (simulate_clicks(num_impressions=100, seed=3).dataset for _ in range(2))
     assert first.interactions.equals(second.interactions)

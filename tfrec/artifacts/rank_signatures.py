@@ -28,7 +28,8 @@ class RankSignatures(tf.Module):
       `user_id` string [batch], "" if unknown; and one input for each of the users' attributes and each column of the
       context, "" or NaN where unknown -> `probabilities` float32 [batch, any], of a click on each candidate,
       calibrated. An unknown item is one of which nothing is known; padding has 0. Of a model with several tasks, each
-      outcome's besides: `NAME_probabilities`.
+      outcome's besides: `NAME_probabilities`. Of a model of what impressions are worth `expected_values` instead, and
+      there are no auctions.
     - `auction`: the same and `candidate_bids` float32 [batch, any], what is paid for a click, and `floor` float32
       [batch], the least revenue that is accepted for a thousand impressions -> `item_ids` string, `scores` float32 and
       `probabilities` float32 [batch, any]: the candidates by their expected revenue per mille, `1000 * bid *
@@ -38,7 +39,7 @@ class RankSignatures(tf.Module):
     Args:
         model: The trained model.
         prepared: The tables that it was trained on.
-        calibrations: What corrects its log-odds, of each of its tasks.
+        calibrations: What corrects its log-odds, of each of its tasks; of a model of values none.
     """
 
     def __init__(
@@ -111,6 +112,8 @@ class RankSignatures(tf.Module):
             raw = [inputs[part.lower()] for part in encoder.column.crossed]
             user[name] = encoder(cross(raw) if raw else inputs[encoder.column.input_name])
         logits = self.model.score(self.table, {**user, "item_place": candidates})
+        if self.model.predicts_values:
+            return {"expected_values": tf.where(candidates == PADDING, 0.0, tf.exp(logits))}
         of_tasks = [logits] if logits.shape.rank == 2 else tf.unstack(logits, axis=2)
         return {
             _probabilities(task): tf.where(candidates == PADDING, 0.0, tf.sigmoid(calibrated(of_task)))

@@ -1,10 +1,10 @@
-"""What a model that predicts the click must beat: chance, the rate of clicks, and a logistic regression."""
+"""What a model that predicts the click, or its worth, must beat: chance, the mean, and a regression."""
 
 from collections.abc import Mapping
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.linear_model import LogisticRegression, PoissonRegressor
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from tfrec.datasets.splits import TEST, TRAINING
@@ -35,15 +35,45 @@ def click_baselines(
     impressions = prepared.impressions
     train, test = impressions.parts == TRAINING, impressions.parts == TEST
     features = np.stack(feature_codes(prepared, labels_are_known), axis=1)
-    one_hot = OneHotEncoder(handle_unknown="ignore", dtype=np.float32)
-    regression = make_pipeline(one_hot, LogisticRegression(C=0.1, max_iter=200))
-    regression.fit(features[train], labels[train])
+    regression = _over_one_hot(LogisticRegression(C=0.1, max_iter=200)).fit(features[train], labels[train])
     rate = labels[train].mean()
     return {
         "logistic regression": regression.decision_function(features[test]),
         "global rate": np.full(test.sum(), np.log(rate / (1 - rate))),
         "random": np.random.default_rng(seed).standard_normal(test.sum()),
     }
+
+
+def value_baselines(prepared: PreparedImpressions, labels_are_known: bool, seed: int = 0) -> dict[str, np.ndarray]:
+    """What each tested impression is expected to be worth, by the name of what predicts it.
+
+    - `random`: drawn evenly from 0 to twice the mean of training. `mean`: that of training, for all alike.
+    - `Poisson regression`: a linear model of the logarithm, L2-regularised, by scikit-learn, over the one-hot
+      `feature_codes`.
+
+    Args:
+        prepared: The data.
+        labels_are_known: As of `click_baselines`.
+        seed: Draws the random ones.
+
+    Returns:
+        float64 [num_test_impressions] each, in order.
+    """
+    impressions = prepared.impressions
+    train, test = impressions.parts == TRAINING, impressions.parts == TEST
+    features = np.stack(feature_codes(prepared, labels_are_known), axis=1)
+    mean = impressions.values[train].mean(dtype=np.float64)
+    regression = _over_one_hot(PoissonRegressor(alpha=1e-6, max_iter=200))
+    regression.fit(features[train], impressions.values[train].astype(np.float64) / mean)
+    return {
+        "Poisson regression": mean * regression.predict(features[test]),
+        "mean": np.full(test.sum(), mean),
+        "random": np.random.default_rng(seed).uniform(0, 2 * mean, test.sum()),
+    }
+
+
+def _over_one_hot(regression: LogisticRegression | PoissonRegressor) -> Pipeline:
+    return make_pipeline(OneHotEncoder(handle_unknown="ignore", dtype=np.float32), regression)
 
 
 def feature_codes(prepared: PreparedImpressions, labels_are_known: bool) -> list[np.ndarray]:

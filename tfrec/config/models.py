@@ -185,6 +185,7 @@ class RankerConfig(Section):
         "logistic_regression",
         "gbdt",
         "dnn",
+        "youtube_ranker",
         "wide_and_deep",
         "deepfm",
         "dcn_v2",
@@ -198,6 +199,7 @@ class RankerConfig(Section):
     ]
     """The architecture. logistic_regression: a weight for each feature. gbdt: decision trees
     that LightGBM grows, without text and vectors. dnn: an MLP over the fields' vectors.
+    youtube_ranker: the same, but it predicts what an impression is worth, such as the seconds watched: the role value.
     wide_and_deep: both. deepfm: both, and a factorisation machine. dcn_v2: explicit crosses beside an MLP. din:
     attention of the candidate over the history, and an MLP. jd_ranker: a GPT over the history, attention of the
     candidate over what it makes of it, and an MLP. With several tasks, the label and data.interactions.outcomes:
@@ -226,7 +228,7 @@ class RankerConfig(Section):
 
     keep_negatives: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the training impressions that were not liked which are learned from, drawn once; probabilities are
-    corrected for it. For clicks that are rare. Of one task only."""
+    corrected for it. For clicks that are rare. Of one task only, and not of youtube_ranker."""
 
     hidden_sizes: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (128, 64)
     """Widths of the MLP's hidden layers."""
@@ -272,7 +274,8 @@ class RankerConfig(Section):
 
     calibration: Literal["none", "platt", "isotonic"] = "platt"
     """How probabilities are corrected, by what the validation impressions teach. platt: a line through the log-odds.
-    isotonic: any rising function; for some ten thousand validation impressions and more."""
+    isotonic: any rising function; for some ten thousand validation impressions and more. Not of youtube_ranker, which
+    predicts none."""
 
     @model_validator(mode="after")
     def _heads_share_the_embedding(self) -> Self:
@@ -282,7 +285,7 @@ class RankerConfig(Section):
 
     @model_validator(mode="after")
     def _negatives_are_of_one_task(self) -> Self:
-        if self.keep_negatives < 1 and self.name in MULTI_TASK_NAMES:
+        if self.keep_negatives < 1 and self.name in (*MULTI_TASK_NAMES, "youtube_ranker"):
             raise ValueError(f"{self.name} learns from every impression. Leave keep_negatives at 1")
         return self
 

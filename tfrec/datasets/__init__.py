@@ -10,7 +10,7 @@ from tfrec.config.models import MULTI_TASK_NAMES
 from tfrec.datasets.ads import load_avazu, load_criteo
 from tfrec.datasets.dataset import Dataset, EvaluationSet, Ragged, Roles, Split
 from tfrec.datasets.history_context import history_context
-from tfrec.datasets.impressions import Impressions, check_labels, check_outcomes, split_impressions
+from tfrec.datasets.impressions import Impressions, check_labels, check_outcomes, check_values, split_impressions
 from tfrec.datasets.movielens import load_movielens
 from tfrec.datasets.negatives import draw_negatives
 from tfrec.datasets.online_retail import load_online_retail
@@ -75,4 +75,6 @@ def load_impressions(dataset: Dataset, config: Config) -> Impressions:
     check_labels(impressions, config.split)
     if config.model.name in MULTI_TASK_NAMES:
         check_outcomes(impressions, dataset.outcomes, config.model.name)
+    if config.model.name == "youtube_ranker":
+        check_values(impressions)
     return impressions

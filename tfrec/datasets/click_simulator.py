@@ -12,6 +12,7 @@ from tfrec.datasets.dataset import Dataset, Roles
 CATEGORIES = ("shoes", "books", "garden", "toys", "sound", "kitchen")
 DEVICES = ("phone", "desktop", "tablet")
 NUM_SLOTS = 5
+SPREAD = 0.8
 
 _EFFECT_OF_DEVICE = np.array([0.3, 0.0, -0.4])
 _DAY = 24 * 3600
@@ -27,11 +28,14 @@ class ClickSimulation:
             impressions with a `device` (categorical), a `slot` (categorical, "1" is the best) and an `hour` (numeric).
         click_rates: The probability of a click on each impression, float64 [num_impressions].
         conversion_rates: The probability that a click, if there is one, ends in a purchase, float64 [num_impressions].
+        expected_values: `click_rates` times the seconds that a click is watched on average, float64 [num_impressions];
+            the interactions' `value` is how long it was.
     """
 
     dataset: Dataset
     click_rates: np.ndarray
     conversion_rates: np.ndarray
+    expected_values: np.ndarray
 
 
 def simulate_clicks(
@@ -42,7 +46,8 @@ def simulate_clicks(
     The log-odds of a click are $b + t_u + q_i + a_{u, c(i)} + d_{device} - 0.4 \log_2(slot) + h(hour)$: how much a user
     clicks at all, how good an item is, how much the user likes its category, and where and when it is shown. Those of a
     conversion after a click fall with the price and rise with the user's liking; so what is clicked converts more than
-    what is not, and a model that learns from clicks alone is biased.
+    what is not, and a model that learns from clicks alone is biased. What is clicked is watched for a lognormal time,
+    longer the more the user likes the category and the later it is shown on the page.
 
     Args:
         num_users: Users.
@@ -78,6 +83,16 @@ def simulate_clicks(
     clicked = generator.random(num_impressions) < click_rates
     bought = clicked & (generator.random(num_impressions) < conversion_rates)
 
+    user_table = pd.DataFrame(
+        {
+            "user_id": [f"user-{user}" for user in range(num_users)],
+            "country": generator.choice(["Chile", "Ghana", "Japan", "Norway"], num_users),
+        }
+    )
+    mean_seconds = 60 * np.exp(0.5 * likings + 0.2 * slots)
+    # A lognormal of mean 1.
+    seconds = mean_seconds * generator.lognormal(-(SPREAD**2) / 2, SPREAD, num_impressions)
+
     interactions = pa.table(
         {
             "user_id": _dictionary(users, "user-", num_users),
@@ -85,6 +100,7 @@ def simulate_clicks(
             "timestamp": times,
             "label": clicked.astype(np.float32),
             "bought": bought.astype(np.float32),
+            "value": np.where(clicked, seconds, 0).astype(np.float32),
             "device": pa.array(np.array(DEVICES)[devices]),
             "slot": pa.array((slots + 1).astype(str)),
             "hour": hours,
@@ -98,12 +114,6 @@ def simulate_clicks(
             "price": prices,
         }
     )
-    user_table = pd.DataFrame(
-        {
-            "user_id": [f"user-{user}" for user in range(num_users)],
-            "country": generator.choice(["Chile", "Ghana", "Japan", "Norway"], num_users),
-        }
-    )
     dataset = assemble(
         "simulated clicks",
         interactions,
@@ -115,7 +125,7 @@ def simulate_clicks(
         outcomes=("bought",),
         title="title",
     )
-    return ClickSimulation(dataset, click_rates, conversion_rates)
+    return ClickSimulation(dataset, click_rates, conversion_rates, click_rates * mean_seconds)
 
 
 def _intercept(logits: np.ndarray, rate: float) -> float:

@@ -22,6 +22,8 @@ class Impressions:
         items: Item codes, int32 [num_impressions].
         labels: Whether the user liked, clicked, bought it: 0 or 1, float32 [num_impressions].
         outcomes: What else became of it, as in `Dataset.outcomes`: 0 or 1, float32 [num_impressions, num_outcomes].
+        values: What it was worth, such as the seconds watched: of liked ones the interactions' column `value`, and 0 of
+            others, or without such a column; float32 [num_impressions].
         parts: TRAINING, VALIDATION or TEST, or NO_PART, int8 [num_impressions].
         past: How many of the impressions, from the first of all, lie before this one: those of the same user from
             there back are its history. Of impressions at the same time none is in another's history. int64
@@ -34,6 +36,7 @@ class Impressions:
     items: np.ndarray
     labels: np.ndarray
     outcomes: np.ndarray
+    values: np.ndarray
     parts: np.ndarray
     past: np.ndarray
     remembered: np.ndarray
@@ -93,11 +96,16 @@ def split_impressions(dataset: Dataset, config: SplitConfig) -> Impressions:
     is_first = np.ones(len(order), bool)
     is_first[1:] = (users[1:] != users[:-1]) | (times[1:] != times[:-1])
     parts = divide(dataset, config, order)
+    labels = dataset.interactions["label"].to_numpy(np.float32)[order]
+    values = np.zeros_like(labels)
+    if "value" in dataset.interactions:
+        values = np.where(labels > 0, dataset.interactions["value"].to_numpy(np.float32)[order], 0)
     impressions = Impressions(
         users=users,
         items=dataset.item_codes[order],
-        labels=dataset.interactions["label"].to_numpy(np.float32)[order],
+        labels=labels,
         outcomes=dataset.interactions[list(dataset.outcomes)].to_numpy(np.float32)[order],
+        values=values,
         parts=parts,
         past=np.maximum.accumulate(np.where(is_first, np.arange(len(order)), 0)),
         remembered=(parts == TRAINING) | (config.kind != "cold_items"),
@@ -129,6 +137,28 @@ def check_outcomes(impressions: Impressions, names: tuple[str, ...], model: str)
                 f"Expected the outcome '{name}' only where there is {before}, for model.name {model!r}. Received: "
                 f"{num_strange:,} impressions with the one and without the other. Name outcomes in the order in which "
                 "they happen, or take mmoe or another model that needs no order."
+            )
+
+
+def check_values(impressions: Impressions) -> None:
+    """Whether a model of what impressions are worth can learn from them.
+
+    Raises:
+        InputError: A liked impression has no value, or a negative one; or those of a part are all 0.
+    """
+    is_bad = ~(impressions.values >= 0) | np.isinf(impressions.values)
+    if is_bad.any():
+        raise InputError(
+            "Expected a value of 0 or more for each interaction with a label of 1, such as the seconds watched. "
+            f"Received: {is_bad.sum():,} without, as {impressions.values[is_bad][0]:g}. Mend them, or give them the "
+            "label 0."
+        )
+    for part, title in PARTS.items():
+        if not impressions.values[impressions.parts == part].any():
+            raise InputError(
+                f"Expected interactions with a value above 0 in {title}. Received: none. Map what they were worth, "
+                "such as the seconds watched, with --column value=COLUMN, or take a model that predicts the label, "
+                "such as dnn."
             )
 
 

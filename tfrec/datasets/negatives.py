@@ -14,10 +14,10 @@ TRIES = 10
 def draw_negatives(impressions: Impressions, dataset: Dataset, number: int, seed: int = 0) -> Impressions:
     """The same, and behind each liked impression so many with the label 0: with items that the user did not take then.
 
-    They are of the same user, moment, context and part, have no outcomes, and are in no history. All items are equally
-    likely that somebody had taken by then (where users' times can't be compared, that occur in training), but those
-    that the user took at the same time; those of other times are not left out, since they tell a model whom it has to
-    do with. Where a user took nearly everything at once, some are missing.
+    They are of the same user, moment, context and part, have no outcomes or value, and are in no history. All items are
+    equally likely that somebody had taken by then (where users' times can't be compared, that occur in training), but
+    those that the user took at the same time; those of other times are not left out, since they tell a model whom it
+    has to do with. Where a user took nearly everything at once, some are missing.
 
     Args:
         impressions: Divided already.
@@ -48,6 +48,7 @@ def draw_negatives(impressions: Impressions, dataset: Dataset, number: int, seed
     items[is_drawn] = drawn[places[is_drawn] - len(impressions)]
     labels[is_drawn] = 0
     outcomes[is_drawn] = 0
+    together.values[is_drawn] = 0
     return replace(
         together,
         past=np.flatnonzero(~is_drawn)[together.past],

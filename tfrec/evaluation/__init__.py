@@ -5,6 +5,7 @@ from tfrec.evaluation.clicks import evaluate_clicks
 from tfrec.evaluation.comparison import Comparison, compare
 from tfrec.evaluation.protocol import Ranking, Recommender, rank
 from tfrec.evaluation.report import Estimate, Report, evaluate, format_table
+from tfrec.evaluation.values import evaluate_values
 
 __all__ = [
     "Calibration",
@@ -16,6 +17,7 @@ __all__ = [
     "compare",
     "evaluate",
     "evaluate_clicks",
+    "evaluate_values",
     "fit_calibration",
     "format_table",
     "rank",

@@ -11,9 +11,8 @@ from tfrec.evaluation.click_metrics import (
     normalised_entropy,
     sigmoid,
 )
-from tfrec.evaluation.report import Estimate, Report
-
-METRICS = ("auc", "grouped_auc", "log_loss", "normalised_entropy", "ece")
+from tfrec.evaluation.report import Report
+from tfrec.evaluation.user_bootstrap import UserBootstrap
 
 
 def evaluate_clicks(
@@ -27,73 +26,48 @@ def evaluate_clicks(
     - `log_loss`, in nats, and `normalised_entropy`, which divides it by that of the rate of clicks.
     - `ece`: expected calibration error; without an interval, for a sum of absolute values is larger in every resample.
 
-    Impressions of one user are alike, so the intervals are of a bootstrap that draws users and not impressions (Field
-    and Welsh 2007, "Bootstrapping clustered data", section 3); of a single user, impressions. As many draws as
-    config.bootstrap_samples, 0: none.
-
     Args:
         name: What the table calls the model.
         labels: 0 or 1, [num_impressions].
         logits: The predicted log-odds, [num_impressions].
         users: User codes, int [num_impressions].
-        config: The intervals.
+        config: The intervals, which draw users.
         seed: Draws the resamples. The same seed pairs those of two reports.
 
     Returns:
         A report; `resamples` holds each metric's value in each resample.
     """
     labels = labels.astype(np.float64)
-    _, users = np.unique(users, return_inverse=True)
-    num_users = int(users.max()) + 1
-    is_one = num_users == 1
-    if is_one:
-        users, num_users = np.arange(len(labels)), len(labels)
+    bootstrap = UserBootstrap.of(users)
     everyone = Order(labels, logits)
     # Whole users are drawn, so that what is of one user alone, or a sum over impressions, is computed once.
-    aucs = Order(labels, logits, users).auc(np.ones(len(labels)))
+    aucs = Order(labels, logits, bootstrap.groups).auc(np.ones(len(labels)))
     has_auc = ~np.isnan(aucs)
     aucs = np.where(has_auc, aucs, 0)
-    counts, liked = np.bincount(users).astype(np.float64), np.bincount(users, labels)
-    losses = np.bincount(users, log_losses(labels, logits))
-    bins = bins_of(logits)
-    num_bins = int(bins.max()) + 1
-    gaps = np.bincount(users * num_bins + bins, labels - sigmoid(logits), minlength=num_users * num_bins)
-    gaps = gaps.reshape(num_users, num_bins)
+    counts, liked = bootstrap.sums(np.ones(len(labels))), bootstrap.sums(labels)
+    losses = bootstrap.sums(log_losses(labels, logits))
+    gaps = gaps_of_bins(bootstrap, bins_of(logits), labels - sigmoid(logits))
 
-    def measure(times: np.ndarray) -> list[float]:
+    def measure(times: np.ndarray) -> dict[str, float]:
         total = float(times @ counts)
-        [auc] = map(float, everyone.auc(times[users]))
+        [auc] = map(float, everyone.auc(times[bootstrap.groups]))
         shares = times * counts * has_auc
         loss, rate = float(times @ losses) / total, float(times @ liked) / total
-        return [
-            auc,
-            auc if is_one else float(shares @ aucs / shares.sum()) if shares.any() else float("nan"),
-            loss,
-            normalised_entropy(loss, rate),
-            expected_calibration_error(times @ gaps, total),
-        ]
+        grouped = float(shares @ aucs / shares.sum()) if shares.any() else float("nan")
+        return {
+            "auc": auc,
+            "grouped_auc": auc if bootstrap.is_one else grouped,
+            "log_loss": loss,
+            "normalised_entropy": normalised_entropy(loss, rate),
+            "ece": expected_calibration_error(times @ gaps, total),
+        }
 
-    means = dict(zip(METRICS, measure(np.ones(num_users)), strict=True))
-    generator = np.random.default_rng(seed)
-    draws = [
-        measure(np.bincount(generator.integers(num_users, size=num_users), minlength=num_users).astype(np.float64))
-        for _ in range(config.bootstrap_samples)
-    ]
-    resamples = dict(zip(METRICS, np.array(draws).reshape(-1, len(METRICS)).T, strict=True))
-    del resamples["ece"]
-    tail = (1 - config.confidence) / 2
-    estimates = {name: Estimate(mean) for name, mean in means.items()}
-    if draws:
-        for metric, values in resamples.items():
-            drawn = values[~np.isnan(values)]  # A draw may hold no click.
-            if len(drawn):
-                estimates[metric] = Estimate(means[metric], *np.quantile(drawn, [tail, 1 - tail]).tolist())
-    return Report(
-        name,
-        len(labels),
-        config.confidence,
-        estimates,
-        resamples=resamples,
-        unit="impressions",
-        drawn="impressions" if is_one else "users",
-    )
+    return bootstrap.report(name, measure, config, seed, without_interval=["ece"])
+
+
+def gaps_of_bins(bootstrap: UserBootstrap, bins: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    """What was seen less what was predicted, summed over each group's impressions in each bin: float64 [num_groups,
+    num_bins]."""
+    num_bins = int(bins.max()) + 1
+    places = bootstrap.groups * num_bins + bins
+    return np.bincount(places, gaps, bootstrap.num_groups * num_bins).reshape(bootstrap.num_groups, num_bins)

@@ -17,7 +17,7 @@ from tfrec.evaluation.bootstrap import bootstrap_interval
 from tfrec.evaluation.metrics import METRICS, coverage
 from tfrec.evaluation.protocol import Recommender, name_of, rank
 
-LOWER_IS_BETTER = ("log_loss", "normalised_entropy", "ece")
+LOWER_IS_BETTER = ("log_loss", "normalised_entropy", "ece", "rmse", "calibration_error")
 
 
 class Estimate(NamedTuple):

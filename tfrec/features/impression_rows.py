@@ -59,6 +59,7 @@ class ImpressionRows(EpochBatches):
             "item": tf.constant(impressions.items + NUM_SPECIAL, tf.int32),
             "label": tf.constant(impressions.labels, tf.float32),
             "outcomes": tf.constant(impressions.outcomes, tf.float32),
+            "value": tf.constant(impressions.values, tf.float32),
             **{CONTEXT + name: tf.constant(array) for name, array in context.items()},
         }
 
@@ -69,7 +70,7 @@ class ImpressionRows(EpochBatches):
             numbers: int64 [batch_size]
 
         Returns:
-            user, item: int32 [batch_size] indices. label: float32 [batch_size]. outcomes: float32 [batch_size,
+            user, item: int32 [batch_size] indices. label, value: float32 [batch_size]. outcomes: float32 [batch_size,
             num_outcomes]. history: int32 [batch_size, history_length] item indices, oldest first, padded at the end.
             history_label: float32 of the same shape, 0 where padded. And the encoded columns of the impressions, by
             name, behind CONTEXT.

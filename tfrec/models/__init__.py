@@ -22,12 +22,14 @@ from tfrec.models.shared_bottom import SharedBottom
 from tfrec.models.two_tower import TwoTower
 from tfrec.models.wide_and_deep import WideAndDeep
 from tfrec.models.youtube_dnn import YouTubeDNN
+from tfrec.models.youtube_ranker import YouTubeRanker
 
 MODELS = {"two_tower": TwoTower, "youtube_dnn": YouTubeDNN, "jd_tower": JDTower}
 RANKERS: dict[str, type[RankingModel]] = {
     "logistic_regression": LogisticRegression,
     "gbdt": GBDT,
     "dnn": DNN,
+    "youtube_ranker": YouTubeRanker,
     "wide_and_deep": WideAndDeep,
     "deepfm": DeepFM,
     "dcn_v2": DCNv2,

@@ -8,8 +8,8 @@ from tfrec.models.ranking_model import Impression, RankingModel, build_mlp, flat
 class DNN(RankingModel):
     r"""$z = b + \mathrm{MLP}([v_1; \dots; v_m])$.
 
-    Covington et al. 2016, "Deep Neural Networks for YouTube Recommendations", section 4, without its watch time: the
-    vectors side by side, and layers of ReLU.
+    Covington et al. 2016, "Deep Neural Networks for YouTube Recommendations", section 4: the vectors side
+    by side, and layers of ReLU. Its watch time is YouTubeRanker's.
     """
 
     def build_architecture(self) -> None:

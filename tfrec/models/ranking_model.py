@@ -107,6 +107,8 @@ class RankingModel(keras.Model):
     """What it predicts beside the label."""
     num_positions = 1
     """To how many of the tasks, from the first, the position adds."""
+    predicts_values = False
+    """Whether its logit is the logarithm of what an impression is worth on average, and not the log-odds of a click."""
 
     text_encoder = None
     encodes_catalogue = False
@@ -399,7 +401,8 @@ class RankingModel(keras.Model):
         return means | {f"{task}/{name}": value for task, each in of_tasks.items() for name, value in each.items()}
 
     def tasks(self, prepared: PreparedImpressions) -> dict[str, np.ndarray]:
-        """What it predicts: LABEL, then its outcomes -> 0 or 1 for each impression, float32 [num_impressions]."""
+        """What it predicts the probability of: LABEL, then its outcomes -> 0 or 1 for each impression, float32
+        [num_impressions]."""
         columns = dict(zip(prepared.outcomes, prepared.impressions.outcomes.T, strict=True))
         return {LABEL: prepared.impressions.labels, **{name: columns[name] for name in self.outcomes}}
 

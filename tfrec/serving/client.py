@@ -242,7 +242,8 @@ class Client:
         labels: Sequence[Sequence[float]] | None = None,
         outcome: str | None = None,
     ) -> Recommendations:
-        """Candidates that come from elsewhere, best first, each with the probability that it is clicked, or is next.
+        """Candidates that come from elsewhere, best first, each with the probability that it is clicked, or is next;
+        or, of a model that predicts it, with what showing it is worth.
 
         Args:
             histories: For every user the item ids so far, oldest first; the last that the model takes in count.
@@ -276,6 +277,8 @@ class Client:
 
         outputs = self._run("rank", build, version)
         name = "probabilities" if outcome is None else f"{outcome}_probabilities"
+        if outcome is None and name not in outputs:
+            name = "expected_values"
         if name not in outputs:
             known = [each.removesuffix("_probabilities") for each in sorted(outputs) if each != "probabilities"]
             raise ValueError(f"Expected an outcome that the model predicts, of {known}. Received: {outcome!r}.")

@@ -143,20 +143,24 @@ def load_ranker(run: Run, prepared: PreparedImpressions) -> RankingModel:
 
 
 def load_calibrations(run: Run, model: RankingModel, prepared: PreparedImpressions) -> dict[str, Calibration]:
-    """What the validation impressions teach of a model's probabilities; learned once, and kept in the run's folder.
+    """What the validation impressions teach of a model's probabilities, if it predicts any; learned once, and kept in
+    the run's folder.
 
     They are predicted as a server would, with the histories that it would see.
 
     Returns:
         Of each of the model's tasks.
     """
+    tasks = model.tasks(prepared)
+    if not tasks:
+        return {}
     if not run.calibration.is_file():
         rows = model.rows(prepared, VALIDATION)
         numbers = rows.numbers.numpy()
         logits = model.predict_logits(rows).reshape(len(numbers), -1)
         fitted = {
             task: fit_calibration(model.settings.calibration, logits[:, number], labels[numbers])
-            for number, (task, labels) in enumerate(model.tasks(prepared).items())
+            for number, (task, labels) in enumerate(tasks.items())
         }
         write_json(run.calibration, {task: asdict(calibration) for task, calibration in fitted.items()})
     saved = json.loads(run.calibration.read_text(encoding="utf-8"))
