@@ -7,6 +7,7 @@ import typer
 
 from tfrec import console
 from tfrec.cli import DataRoot, messages_for_errors, new_app, start_tensorflow
+from tfrec.config import INDEX_RECALL, IndexKind
 
 app = new_app()
 
@@ -17,6 +18,8 @@ EXAMPLES = """
 
   python -m tfrec.train movielens-1m/jd_tower --set model.head=mlp --run runs/films
   python -m tfrec.export runs/films --top-k 20 --rank-candidates 100
+
+  python -m tfrec.export runs/shop --index lists --index-recall 0.98
 
   python -m tfrec.serve --model_name movies --model_base_path saved_models/movies
 """
@@ -37,6 +40,21 @@ def export(
             help="Items that recommend retrieves for the model's head to rank, at least --top-k; 0: no ranking.", min=0
         ),
     ] = 0,
+    index: Annotated[
+        IndexKind,
+        typer.Option(
+            help="How items are found. exact: all are looked at. rounded: all, in bfloat16 first, for processors that "
+            "multiply it. lists: the cells of items nearest to the query. auto: exact, from 200,000 items on lists."
+        ),
+    ] = "auto",
+    index_recall: Annotated[
+        float,
+        typer.Option(
+            help="The share of the exact answer that lists are to find; measured, and written into the model's card.",
+            min=0.01,
+            max=1,
+        ),
+    ] = INDEX_RECALL,
     version: Annotated[
         int | None,
         typer.Option(help="The version's number; one more than the highest if not given.", min=1, show_default=False),
@@ -55,9 +73,8 @@ def export(
 
         from tfrec.artifacts.export import export as write
 
-        folder = write(
-            opened, data_root, output or Path("saved_models") / run.resolve().name, top_k, version, rank_candidates
-        )
+        base_path = output or Path("saved_models") / run.resolve().name
+        folder = write(opened, data_root, base_path, top_k, version, rank_candidates, index, index_recall)
         console.say(f"written to {folder}")
         console.say(f"next: python -m tfrec.serve --model_name {folder.parent.name} --model_base_path {folder.parent}")
         typer.echo(folder)

@@ -19,9 +19,11 @@ from tfrec.artifacts.signatures import Signatures
 from tfrec.artifacts.version import newest_version
 from tfrec.artifacts.warmup import BATCH_SIZES, read_warmup
 from tfrec.backbones.text_encoder import TextEncoder
+from tfrec.config import IndexKind
 from tfrec.datasets.dataset import Ragged
 from tfrec.errors import ExportError, InputError
 from tfrec.features.prepared import Prepared
+from tfrec.index import exact
 from tfrec.models.retrieval_model import RetrievalRecommender
 
 TOP_K = 7
@@ -164,6 +166,27 @@ def test_more_wanted_than_there_are(trained: Trained, prepared: Prepared) -> Non
     assert len(ids) == 60  # No more than the catalogue has; two are seen, so two places stay empty.
     assert ids[58:] == [b"", b""]
     assert len(set(ids[:58])) == 58
+
+
+@pytest.mark.parametrize("kind", ["rounded", "lists"])
+def test_each_index_is_exported_and_answers_as_the_exact_one(
+    kind: IndexKind, trained: Trained, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Blocks so small that this catalogue has some.
+    monkeypatch.setattr(exact, "SMALL", 8)
+    monkeypatch.setattr(exact, "BLOCK", 4)
+    signatures = Signatures(trained.model, prepared, top_k=3, index=kind, recall=1.0)
+    assert signatures.facts["items"]["kind"] == kind
+    assert signatures.facts["items"]["recall@3"] == 1.0
+    examples = signatures.examples([["item-0"], ["item-7", "item-8"]])
+    folder = version_module.write_version(signatures, examples, prepared.titles, {}, tmp_path / "movies")
+    written = tf.saved_model.load(str(folder)).signatures
+    expected = Signatures(trained.model, prepared, top_k=3, index="exact")
+    for name in ("recommend", "similar_items"):
+        request = {key: tf.constant(values) for key, values in examples[name].items()}
+        answer, right = written[name](**request), getattr(expected, name)(**request)
+        np.testing.assert_array_equal(answer["item_ids"], right["item_ids"])
+        np.testing.assert_allclose(answer["scores"], right["scores"], atol=1e-5)
 
 
 class TestFolder:

@@ -14,6 +14,7 @@ from tfrec.artifacts.served import Served
 from tfrec.artifacts.signatures import Signatures
 from tfrec.artifacts.version import CARD, newest_version, write_version
 from tfrec.backbones.resolve import load_text_encoder
+from tfrec.config import INDEX_RECALL, IndexKind
 from tfrec.datasets.splits import TEST
 from tfrec.features.prepared import Prepared
 from tfrec.features.prepared_impressions import PreparedImpressions
@@ -27,7 +28,14 @@ TOP_K = 100
 
 
 def export(
-    run: Run, data_root: Path, base_path: Path, top_k: int = TOP_K, version: int | None = None, rank_candidates: int = 0
+    run: Run,
+    data_root: Path,
+    base_path: Path,
+    top_k: int = TOP_K,
+    version: int | None = None,
+    rank_candidates: int = 0,
+    index: IndexKind = "auto",
+    recall: float = INDEX_RECALL,
 ) -> Path:
     """Writes the best epoch of a run as the next version of a model.
 
@@ -38,6 +46,8 @@ def export(
         top_k: Items in an answer.
         version: The version's number; None: one more than the highest.
         rank_candidates: How many items `recommend` retrieves for the model's head to rank; 0: it does not rank.
+        index: How the items are found: see `build_index`.
+        recall: How much of the exact answer an index of lists is to find.
 
     Returns:
         The version's folder.
@@ -50,10 +60,11 @@ def export(
     digest = hashlib.sha256(run.best.read_bytes()).hexdigest() if run.best.is_file() else ""
     card: dict[str, Any] = {"weights": f"sha256:{digest}"}
     if not run.config.ranks:
-        card |= {"top_k": top_k, "rank_candidates": rank_candidates}
-    elif rank_candidates or top_k != TOP_K:
+        card |= {"top_k": top_k, "rank_candidates": rank_candidates, "index": index, "index_recall": recall}
+    elif rank_candidates or (top_k, index, recall) != (TOP_K, "auto", INDEX_RECALL):
         console.say(
-            "note: the model predicts the click of given candidates; --top-k and --rank-candidates change nothing"
+            "note: the model predicts the click of given candidates; --top-k, --rank-candidates, --index and "
+            "--index-recall change nothing"
         )
     newest = newest_version(base_path)
     if newest is not None and version is None:
@@ -68,7 +79,8 @@ def export(
     text_encoder = model.text_encoder
     if text_encoder is None and run.config.model.use_text:
         text_encoder = load_text_encoder(run.config.backbone, data_root, prepared.text_encoder_key)
-    signatures = Signatures(model, prepared, text_encoder, top_k, rank_candidates)
+    signatures = Signatures(model, prepared, text_encoder, top_k, rank_candidates, index, recall)
+    card["indices"] = signatures.facts
     histories = [
         prepared.items.ids[prepared.split.test.histories[case]].tolist()
         for case in range(min(NUM_EXAMPLES, len(prepared.split.test)))

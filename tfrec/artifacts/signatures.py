@@ -7,17 +7,21 @@ import numpy as np
 import tensorflow as tf
 
 from tfrec.backbones.text_encoder import TextEncoder
+from tfrec.config import INDEX_RECALL, IndexKind
 from tfrec.errors import InputError
 from tfrec.features.context import HISTORY_EVENT, HISTORY_TIME
 from tfrec.features.prepared import Prepared
-from tfrec.features.sequences import compact_context
+from tfrec.features.sequences import compact_context, pad_context, pad_histories
 from tfrec.features.vocabulary import NUM_SPECIAL, PADDING, UNKNOWN, Vocabulary
-from tfrec.index.exact import top_items
+from tfrec.index import build_index
+from tfrec.index.exact import best_allowed
 from tfrec.models.retrieval_model import RetrievalModel, popularity_scores
 
 Inputs = Mapping[str, tf.TensorSpec]
 HISTORY, EXCLUDED, CANDIDATES = "history_item_ids", "exclude_item_ids", "candidate_item_ids"
 EVENTS, TIMES = "history_events", "history_timestamps"
+NUM_QUERIES = 256
+"""With which an approximate index is measured."""
 
 
 class Signatures(tf.Module):
@@ -52,6 +56,11 @@ class Signatures(tf.Module):
         top_k: Items in an answer; no more than the catalogue has.
         num_candidates: How many items `recommend` retrieves for the model's head to rank, at least top_k; 0: it answers
             with what is retrieved.
+        index: How the items are found: see `build_index`.
+        recall: How much of the exact answer lists are to find.
+
+    Attributes:
+        facts: What is worth knowing about the indices, by the name of the vectors.
 
     Raises:
         InputError: The model has no head, but is to rank, or would retrieve fewer candidates than it is to answer with.
@@ -64,6 +73,8 @@ class Signatures(tf.Module):
         text_encoder: TextEncoder | None = None,
         top_k: int = 100,
         num_candidates: int = 0,
+        index: IndexKind = "auto",
+        recall: float = INDEX_RECALL,
     ) -> None:
         super().__init__(name="signatures")
         self.ids = prepared.items.ids
@@ -96,10 +107,19 @@ class Signatures(tf.Module):
         self.item_ids = tf.Variable(["", "", *prepared.items.ids], trainable=False, name="item_ids")
         text_vectors = model.text_vectors()
         self.item_vectors = tf.Variable(model.item_vectors(text_vectors), trainable=False, name="item_vectors")
+        number = max(self.top_k, self.num_candidates)
+        built = build_index(self.item_vectors, self._typical_queries(model, prepared), number, index, recall)
+        self.index, self.facts = built.index, {"items": dict(built.facts)}
         if text_encoder is not None:
-            self.text_vectors = tf.Variable(text_vectors, trainable=False, name="text_vectors")
+            # What is searched for is like what items say.
+            sample = np.random.default_rng(0).permutation(text_vectors[NUM_SPECIAL:])[:NUM_QUERIES]
+            vectors = tf.Variable(text_vectors, trainable=False, name="text_vectors")
+            built = build_index(vectors, sample, self.top_k, index, recall)
+            self.text_index, self.facts["texts"] = built.index, dict(built.facts)
         popularity = np.concatenate([np.zeros(NUM_SPECIAL, np.float32), popularity_scores(model.counts)])
         self.popularity = tf.Variable(popularity, trainable=False, name="popularity")
+        by_popularity = NUM_SPECIAL + np.argsort(-popularity[NUM_SPECIAL:], kind="stable")
+        self.by_popularity = tf.Variable(by_popularity.astype(np.int32), trainable=False, name="by_popularity")
 
     def endpoints(self) -> dict[str, tuple[Callable[..., dict[str, tf.Tensor]], Inputs]]:
         """Name -> function of named tensors, and what they are."""
@@ -129,12 +149,10 @@ class Signatures(tf.Module):
 
     def recommend(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         user = self._user(inputs)
-        scores = tf.matmul(user.query, self.item_vectors, transpose_b=True)  # [batch_size, num_rows]
-        scores = tf.where(user.is_known, scores, self.popularity)
         excluded = self.vocabulary(tf.concat([inputs[HISTORY], inputs[EXCLUDED]], axis=1))
+        retrieved, candidates = self._retrieve(user, excluded, self.num_candidates or self.top_k)
         if not self.num_candidates:
-            return self._items(scores, excluded)
-        retrieved, candidates = top_items(scores, excluded, self.num_candidates)
+            return self._answer(retrieved, candidates)
         # By logits: far from 0, probabilities are equal that are not.
         logits = tf.where(user.is_known, self._logits(user, candidates), retrieved)
         logits = tf.where(candidates >= NUM_SPECIAL, logits, logits.dtype.min)
@@ -142,6 +160,20 @@ class Signatures(tf.Module):
         indices = tf.gather(candidates, places, batch_dims=1)
         scores = tf.where(user.is_known, tf.sigmoid(best), best)
         return self._answer(tf.where(indices >= NUM_SPECIAL, scores, 0.0), indices)
+
+    def _retrieve(self, user: "_User", excluded: tf.Tensor, number: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """By the dot product, or by popularity where nothing of a history is known; as of an index."""
+        found = self.index(user.query, excluded, number)
+
+        def with_popular() -> tuple[tf.Tensor, tf.Tensor]:
+            # The best that are allowed are among so many of all.
+            most = self.by_popularity[: number + tf.shape(excluded)[1]]
+            items = tf.tile(most[tf.newaxis], [tf.shape(excluded)[0], 1])
+            popular = best_allowed(tf.gather(self.popularity, items), items, excluded, number)
+            scores, indices = (tf.where(user.is_known, *each) for each in zip(found, popular, strict=True))
+            return scores, indices
+
+        return tf.cond(tf.reduce_all(user.is_known), lambda: found, with_popular)
 
     def rank(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
         user = self._user(inputs)
@@ -158,10 +190,10 @@ class Signatures(tf.Module):
         return {HISTORY: tf.TensorSpec(shape, tf.string), **events, **times}
 
     def similar_items(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        indices = self.vocabulary(item_ids)
-        scores = tf.matmul(tf.gather(self.item_vectors, indices), self.item_vectors, transpose_b=True)
-        known = indices[:, tf.newaxis] >= NUM_SPECIAL
-        return self._items(tf.where(known, scores, scores.dtype.min), indices[:, tf.newaxis])
+        indices = self.vocabulary(item_ids)[:, tf.newaxis]
+        scores, similar = self.index(tf.gather(self.item_vectors, indices[:, 0]), indices, self.top_k)
+        is_known = indices >= NUM_SPECIAL
+        return self._answer(tf.where(is_known, scores, 0.0), tf.where(is_known, similar, PADDING))
 
     def embed_item(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         features = {each.column.name: each(each.column.missing(tf.shape(text)[0])) for each in self.item_encoders}
@@ -173,8 +205,8 @@ class Signatures(tf.Module):
 
     def search(self, text: tf.Tensor) -> dict[str, tf.Tensor]:
         assert self.text_encoder is not None
-        scores = tf.matmul(self.text_encoder(text), self.text_vectors, transpose_b=True)
-        return self._items(scores, tf.zeros([tf.shape(text)[0], 1], tf.int32))
+        nothing = tf.zeros([tf.shape(text)[0], 0], tf.int32)
+        return self._answer(*self.text_index(self.text_encoder(text), nothing, self.top_k))
 
     def _user(self, inputs: Mapping[str, tf.Tensor]) -> "_User":
         context = {}
@@ -197,11 +229,18 @@ class Signatures(tf.Module):
         vectors = tf.gather(self.item_vectors, candidates)
         return self.head(user.query, user.history, user.mask, vectors, training=False)
 
-    def _items(self, scores: tf.Tensor, excluded: tf.Tensor) -> dict[str, tf.Tensor]:
-        return self._answer(*top_items(scores, excluded, self.top_k))
-
     def _answer(self, scores: tf.Tensor, indices: tf.Tensor) -> dict[str, tf.Tensor]:
+        scores, indices = (tf.ensure_shape(each, [None, self.top_k]) for each in (scores, indices))
         return {"item_ids": tf.gather(self.item_ids, indices), "scores": scores}
+
+    def _typical_queries(self, model: RetrievalModel, prepared: Prepared) -> np.ndarray:
+        """The vectors of some tested users: float32 [num_queries, embedding_size]."""
+        test = prepared.split.test
+        cases = np.random.default_rng(0).permutation(len(test))[:NUM_QUERIES]
+        histories, length = test.histories.take(cases), self.user_tower.history_length
+        read, context = pad_histories(histories, length), pad_context(histories, length)
+        vectors = model.user_vectors(self.item_vectors, read, test.users[cases] + NUM_SPECIAL, context)
+        return np.asarray(vectors)
 
     def examples(self, histories: Sequence[Sequence[str]]) -> dict[str, dict[str, np.ndarray]]:
         """Requests for every signature, to compare and to warm up with.

@@ -3,8 +3,10 @@
 from tfrec.config.config import Config
 from tfrec.config.data import DataConfig, FeaturesConfig, SplitConfig, TableConfig
 from tfrec.config.models import (
+    INDEX_RECALL,
     RANK_CANDIDATES,
     BackboneConfig,
+    IndexKind,
     JDTowerConfig,
     RankerConfig,
     TowersConfig,
@@ -15,12 +17,14 @@ from tfrec.config.recipes import recipe_names
 from tfrec.config.training import EvaluationConfig, TrainingConfig
 
 __all__ = [
+    "INDEX_RECALL",
     "RANK_CANDIDATES",
     "BackboneConfig",
     "Config",
     "DataConfig",
     "EvaluationConfig",
     "FeaturesConfig",
+    "IndexKind",
     "JDTowerConfig",
     "RankerConfig",
     "SplitConfig",

@@ -1,1 +1,82 @@
-"""Top-k over the catalogue, as graph layers."""
+"""Top-k over the catalogue as graph layers, from stock operations."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from tfrec import console
+from tfrec.config import INDEX_RECALL, IndexKind
+from tfrec.features.vocabulary import NUM_SPECIAL
+from tfrec.index.exact import ExactIndex
+from tfrec.index.inverted_lists import CELL, InvertedLists, divide
+
+MANY_ITEMS = 200_000
+"""From so many on, lists are faster by far."""
+FIRST_PROBES = 32
+QUERIES_AT_ONCE = 32
+
+
+class Index(Protocol):
+    """Finds the items with the largest dot products; see ExactIndex for arguments and answer."""
+
+    def __call__(self, queries: tf.Tensor, excluded: tf.Tensor, top_k: int) -> tuple[tf.Tensor, tf.Tensor]: ...
+
+
+@dataclass(frozen=True)
+class BuiltIndex:
+    """An index, and what is worth knowing about it: its kind, its measured recall, its cells and probes."""
+
+    index: Index
+    facts: Mapping[str, str | float | int]
+
+
+def build_index(
+    vectors: tf.Variable,
+    queries: np.ndarray,
+    top_k: int,
+    kind: IndexKind = "auto",
+    recall: float = INDEX_RECALL,
+) -> BuiltIndex:
+    """Builds an index, and measures what share of the exact answer it finds.
+
+    Args:
+        vectors: float32 [num_rows, dimensions], a row for each row of the item table.
+        queries: What will be asked, or is like it: float32 [num_queries, dimensions].
+        top_k: How many items are wanted.
+        kind: exact: all items are looked at. rounded: the same, in bfloat16 first; faster where the processor
+            multiplies it. lists: the cells nearest to the query are. auto: exact, and lists of MANY_ITEMS and more.
+        recall: How much lists are to find of the exact answer: as many cells are looked at as that takes.
+    """
+    num_items = int(vectors.shape[0]) - NUM_SPECIAL
+    if kind == "auto":
+        kind = "lists" if num_items >= MANY_ITEMS else "exact"
+    exact = ExactIndex(vectors)
+    if kind == "exact":
+        return BuiltIndex(exact, {"kind": kind})
+    expected = _answers(exact, queries, top_k)
+    if kind == "rounded":
+        rounded = ExactIndex(vectors, "bfloat16")
+        return BuiltIndex(rounded, {"kind": kind, f"recall@{top_k}": _recall(rounded, queries, expected)})
+    cells = divide(vectors.numpy())
+    lists = InvertedLists(vectors, cells, max(FIRST_PROBES, -(-2 * top_k // CELL)))
+    while (found := _recall(lists, queries, expected)) < recall and lists.num_probes < len(cells):
+        lists.num_probes = min(2 * lists.num_probes, len(cells))
+    console.say(f"index: {lists.num_probes} of {len(cells):,} cells are looked at; recall@{top_k} {found:.3f}")
+    probes = {"num_cells": len(cells), "num_probes": lists.num_probes}
+    return BuiltIndex(lists, {"kind": kind, f"recall@{top_k}": found, **probes})
+
+
+def _answers(index: Index, queries: np.ndarray, top_k: int) -> np.ndarray:
+    parts = np.array_split(queries, -(-len(queries) // QUERIES_AT_ONCE))
+    return np.concatenate(
+        [index(tf.constant(part), tf.zeros([len(part), 0], tf.int32), top_k)[1].numpy() for part in parts]
+    )
+
+
+def _recall(index: Index, queries: np.ndarray, expected: np.ndarray) -> float:
+    found = _answers(index, queries, expected.shape[1])
+    shares = [np.isin(row, others).mean() for row, others in zip(expected, found, strict=True)]
+    return float(np.mean(shares))

@@ -1,0 +1,152 @@
+"""What every index promises."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfrec.index import Index, build_index, exact
+from tfrec.index.exact import SMALL, ExactIndex
+from tfrec.index.inverted_lists import CELL, InvertedLists, divide
+
+NUM_ROWS, DIMENSIONS, TOP_K = SMALL + 100, 8, 20
+"""So many that blocks are used, and their number leaves a rest."""
+
+
+def draw(*shape: int, seed: int = 0) -> np.ndarray:
+    vectors = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+
+
+def lists_of_all(vectors: tf.Variable) -> InvertedLists:
+    """Every cell is looked at: as slow as it is exact."""
+    cells = np.arange(len(vectors.numpy()), dtype=np.int32)[2:]
+    cells = np.pad(cells, [0, -len(cells) % CELL]).reshape(-1, CELL)
+    return InvertedLists(vectors, cells, len(cells))
+
+
+MAKERS: dict[str, Callable[[tf.Variable], Index]] = {
+    "exact": ExactIndex,
+    "rounded": lambda vectors: ExactIndex(vectors, "bfloat16"),
+    "lists": lists_of_all,
+}
+
+
+@pytest.fixture(scope="module")
+def vectors() -> tf.Variable:
+    return tf.Variable(draw(NUM_ROWS, DIMENSIONS))
+
+
+@pytest.fixture(scope="module", params=list(MAKERS))
+def index(request: pytest.FixtureRequest, vectors: tf.Variable) -> Index:
+    return MAKERS[request.param](vectors)
+
+
+def best(products: np.ndarray, excluded: np.ndarray, top_k: int = TOP_K) -> tuple[np.ndarray, np.ndarray]:
+    """By sorting all."""
+    products = products.copy()
+    products[:, :2] = -np.inf
+    np.put_along_axis(products, excluded, -np.inf, axis=1)
+    order = np.argsort(-products, axis=1, kind="stable")[:, :top_k]
+    return np.take_along_axis(products, order, axis=1), order
+
+
+@pytest.mark.parametrize("num_queries", [1, exact.FEW_QUERIES + 1])
+@pytest.mark.parametrize("num_excluded", [0, 30])
+def test_it_is_a_sort_of_what_is_allowed(
+    index: Index, vectors: tf.Variable, num_queries: int, num_excluded: int
+) -> None:
+    queries = draw(num_queries, DIMENSIONS, seed=1)
+    products = queries @ vectors.numpy().T
+    # The best, so that it matters.
+    excluded = np.argsort(-products, axis=1)[:, :num_excluded]
+    expected, order = best(products, excluded)
+    scores, indices = index(tf.constant(queries), tf.constant(excluded, tf.int32), TOP_K)
+    np.testing.assert_allclose(scores, expected, atol=2**-6)
+    np.testing.assert_allclose(np.take_along_axis(products, indices.numpy(), axis=1), scores, atol=1e-5)
+    found = np.mean([np.isin(row, others).mean() for row, others in zip(order, indices.numpy(), strict=True)])
+    assert found == 1 if isinstance(index, ExactIndex) and not index.is_rounded else found > 0.9
+    assert not any(np.isin(row, bad).any() for row, bad in zip(indices.numpy(), excluded, strict=True))
+    assert (np.diff(scores, axis=1) <= 0).all() and (indices.numpy() >= 2).all()
+
+
+def test_padding_among_the_excluded_excludes_nothing(index: Index) -> None:
+    queries = tf.constant(draw(3, DIMENSIONS, seed=1))
+    without = index(queries, tf.zeros([3, 0], tf.int32), TOP_K)
+    padded = index(queries, tf.constant([[0, 1, 0]] * 3), TOP_K)
+    for first, second in zip(without, padded, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_inside_a_graph_with_any_batch(index: Index) -> None:
+    serve = tf.function(
+        lambda queries, excluded: index(queries, excluded, TOP_K),
+        input_signature=[tf.TensorSpec([None, DIMENSIONS], tf.float32), tf.TensorSpec([None, None], tf.int32)],
+    )
+    queries = draw(7, DIMENSIONS, seed=2)
+    _, together = serve(tf.constant(queries), tf.zeros([7, 1], tf.int32))
+    for number in (0, 1, 7):
+        _, alone = serve(tf.constant(queries[:number]), tf.zeros([number, 1], tf.int32))
+        np.testing.assert_array_equal(alone, together[:number])
+
+
+def test_many_queries_are_answered_in_turn(vectors: tf.Variable, monkeypatch: pytest.MonkeyPatch) -> None:
+    queries = tf.constant(draw(11, DIMENSIONS, seed=3))
+    excluded = tf.constant(np.arange(33).reshape(11, 3), tf.int32)
+    expected = ExactIndex(vectors)(queries, excluded, TOP_K)
+    monkeypatch.setattr(exact, "SCORES_AT_ONCE", 4 * NUM_ROWS)
+    for first, second in zip(expected, ExactIndex(vectors)(queries, excluded, TOP_K), strict=True):
+        np.testing.assert_allclose(first, second, rtol=1e-5)
+
+
+def test_of_few_items_all_are_sorted_at_once() -> None:
+    vectors = tf.Variable([[9.0, 9], [9, 9], [1, 0], [0, 1], [3, 3]])
+    for make in MAKERS.values():
+        scores, indices = make(vectors)(tf.constant([[1.0, 2], [1, 0]]), tf.constant([[4], [0]]), 4)
+        np.testing.assert_allclose(scores, [[2, 1, 0, 0], [3, 1, 0, 0]], rtol=1e-6)
+        # The last of the second row is the item with the product 0; of the first there is none.
+        assert indices.numpy().tolist() == [[3, 2, 0, 0], [4, 2, 3, 0]]
+
+
+class TestLists:
+    def test_each_item_is_in_one_cell(self) -> None:
+        cells = divide(draw(20_003, DIMENSIONS))
+        assert cells.shape[1] == CELL
+        items = cells[cells != 0]
+        assert sorted(items.tolist()) == list(range(2, 20_003))
+        assert (cells != 0).any(axis=1).all()
+
+    def test_cells_hold_what_is_alike(self) -> None:
+        vectors = draw(20_003, 3)
+        cells = divide(vectors)
+        full = cells[(cells != 0).all(axis=1)]
+        within = np.linalg.norm(vectors[full] - vectors[full].mean(axis=1, keepdims=True), axis=2).mean()
+        # 16 of 20,000 points spread evenly on a sphere share a cap of the angle 2 * asin(sqrt(16 / 20000)) = .057.
+        assert within < 0.06
+
+    def test_equal_items_are_divided_too(self) -> None:
+        cells = divide(np.ones((1_000, 4), np.float32))
+        assert sorted(cells[cells != 0].tolist()) == list(range(2, 1_000))
+
+    def test_as_many_probes_as_the_recall_takes(self) -> None:
+        vectors, queries = tf.Variable(draw(10_000, DIMENSIONS)), draw(64, DIMENSIONS, seed=1)
+        few = build_index(vectors, queries, TOP_K, "lists", recall=0.3)
+        many = build_index(vectors, queries, TOP_K, "lists", recall=0.99)
+        assert 0.3 <= few.facts[f"recall@{TOP_K}"] < 0.99 <= many.facts[f"recall@{TOP_K}"]  # type: ignore[operator]
+        assert few.facts["num_probes"] < many.facts["num_probes"] <= many.facts["num_cells"]  # type: ignore[operator]
+        # What the card says is what it does.
+        products = queries @ vectors.numpy().T
+        _, order = best(products, np.zeros((64, 1), int))
+        _, found = few.index(tf.constant(queries), tf.zeros([64, 0], tf.int32), TOP_K)
+        shares = [np.isin(row, others).mean() for row, others in zip(order, found.numpy(), strict=True)]
+        assert np.mean(shares) == pytest.approx(few.facts[f"recall@{TOP_K}"], abs=1e-3)
+
+
+def test_the_size_of_the_catalogue_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors, queries = tf.Variable(draw(1_002, DIMENSIONS)), draw(8, DIMENSIONS)
+    assert build_index(vectors, queries, TOP_K).facts == {"kind": "exact"}
+    monkeypatch.setattr("tfrec.index.MANY_ITEMS", 1_000)
+    assert build_index(vectors, queries, TOP_K).facts["kind"] == "lists"
+    rounded = build_index(vectors, queries, TOP_K, "rounded").facts
+    assert rounded == {"kind": "rounded", f"recall@{TOP_K}": 1.0}
