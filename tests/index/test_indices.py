@@ -147,6 +147,9 @@ def test_the_size_of_the_catalogue_chooses(monkeypatch: pytest.MonkeyPatch) -> N
     vectors, queries = tf.Variable(draw(1_002, DIMENSIONS)), draw(8, DIMENSIONS)
     assert build_index(vectors, queries, TOP_K).facts == {"kind": "exact"}
     monkeypatch.setattr("tfrec.index.MANY_ITEMS", 1_000)
-    assert build_index(vectors, queries, TOP_K).facts["kind"] == "lists"
+    # A hundred items, each many times, are found in few cells; items of random directions are not.
+    alike = tf.Variable(np.repeat(draw(100, DIMENSIONS), 100, axis=0))
+    assert build_index(alike, queries, TOP_K, recall=0.1).facts["kind"] == "lists"
+    assert build_index(vectors, queries, TOP_K).facts["kind"] == "exact"
     rounded = build_index(vectors, queries, TOP_K, "rounded").facts
     assert rounded == {"kind": "rounded", f"recall@{TOP_K}": 1.0}

@@ -103,7 +103,7 @@ class Signatures(tf.Module):
         id_embedding = model.item_tower.id_embedding
         self.unknown_id_vector = None if id_embedding is None else id_embedding(tf.constant([UNKNOWN])).numpy()
         self.vocabulary = Vocabulary(prepared.items.ids.tolist(), name="item_vocabulary")
-        # Variables, not constants: a graph must stay below 2 GB.
+        # Variables, not constants: a graph must stay below 2 GB. Gathered from by their value: see ExactIndex.
         self.item_ids = tf.Variable(["", "", *prepared.items.ids], trainable=False, name="item_ids")
         text_vectors = model.text_vectors()
         self.item_vectors = tf.Variable(model.item_vectors(text_vectors), trainable=False, name="item_vectors")
@@ -191,7 +191,7 @@ class Signatures(tf.Module):
 
     def similar_items(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         indices = self.vocabulary(item_ids)[:, tf.newaxis]
-        scores, similar = self.index(tf.gather(self.item_vectors, indices[:, 0]), indices, self.top_k)
+        scores, similar = self.index(tf.gather(self.item_vectors.value(), indices[:, 0]), indices, self.top_k)
         is_known = indices >= NUM_SPECIAL
         return self._answer(tf.where(is_known, scores, 0.0), tf.where(is_known, similar, PADDING))
 
@@ -216,7 +216,7 @@ class Signatures(tf.Module):
             context[HISTORY_TIME] = inputs[TIMES]
         indices = self.vocabulary(inputs[HISTORY])
         history, context = compact_context(indices, context, self.user_tower.history_length)
-        vectors, mask = tf.gather(self.item_vectors, history), history >= NUM_SPECIAL
+        vectors, mask = tf.gather(self.item_vectors.value(), history), history >= NUM_SPECIAL
         read = vectors if self.words is None else tf.gather(self.words, history)
         if self.interaction_context is not None:
             read = self.interaction_context(vectors, mask, context, training=False)
@@ -226,7 +226,7 @@ class Signatures(tf.Module):
 
     def _logits(self, user: "_User", candidates: tf.Tensor) -> tf.Tensor:
         assert self.head is not None
-        vectors = tf.gather(self.item_vectors, candidates)
+        vectors = tf.gather(self.item_vectors.value(), candidates)
         return self.head(user.query, user.history, user.mask, vectors, training=False)
 
     def _answer(self, scores: tf.Tensor, indices: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -239,7 +239,7 @@ class Signatures(tf.Module):
         cases = np.random.default_rng(0).permutation(len(test))[:NUM_QUERIES]
         histories, length = test.histories.take(cases), self.user_tower.history_length
         read, context = pad_histories(histories, length), pad_context(histories, length)
-        vectors = model.user_vectors(self.item_vectors, read, test.users[cases] + NUM_SPECIAL, context)
+        vectors = model.user_vectors(self.item_vectors.value(), read, test.users[cases] + NUM_SPECIAL, context)
         return np.asarray(vectors)
 
     def examples(self, histories: Sequence[Sequence[str]]) -> dict[str, dict[str, np.ndarray]]:

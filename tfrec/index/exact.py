@@ -111,7 +111,8 @@ class ExactIndex(tf.Module):
         scores, places = tf.math.top_k(scores, num_taken)
         members = tf.gather(members, places, batch_dims=1)
         if self.is_rounded:
-            scores = tf.einsum("qd,qcd->qc", queries, tf.gather(self.vectors, members))
+            # Of the value: once a variable was gathered from, TensorFlow copies it whenever it is read as a whole.
+            scores = tf.einsum("qd,qcd->qc", queries, tf.gather(self.vectors.value(), members))
         return best_allowed(scores, members, excluded, top_k)
 
 

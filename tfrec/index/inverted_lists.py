@@ -43,7 +43,7 @@ class InvertedLists(tf.Module):
         self.vectors = vectors
         self.num_probes = min(num_probes, len(cells))
         self._cells = tf.Variable(cells, trainable=False, name="cells")
-        codes = tf.gather(vectors, cells)  # [num_cells, CELL, dimensions]
+        codes = tf.gather(vectors.value(), cells)  # [num_cells, CELL, dimensions]
         filled = tf.cast(cells != PADDING, tf.float32)[:, :, tf.newaxis]
         means = tf.reduce_sum(codes * filled, axis=1) / tf.reduce_sum(filled, axis=1)
         self._codes = tf.Variable(tf.cast(codes, tf.bfloat16), trainable=False, name="codes")
@@ -54,14 +54,14 @@ class InvertedLists(tf.Module):
         num_queries, num_members = tf.shape(queries)[0], self.num_probes * CELL
         _, nearest = self._nearest(queries, tf.zeros([num_queries, 0], tf.int32), self.num_probes)
         nearest -= NUM_SPECIAL
-        members = tf.reshape(tf.gather(self._cells, nearest), [num_queries, num_members])
-        codes = tf.reshape(tf.gather(self._codes, nearest), [num_queries, num_members, self._codes.shape[2]])
+        members = tf.reshape(tf.gather(self._cells.value(), nearest), [num_queries, num_members])
+        codes = tf.reshape(tf.gather(self._codes.value(), nearest), [num_queries, num_members, self._codes.shape[2]])
         scores = tf.squeeze(tf.matmul(codes, tf.cast(queries, tf.bfloat16)[:, :, tf.newaxis]), axis=2)
         scores = tf.where(members == PADDING, tf.float32.min, tf.cast(scores, tf.float32))
         num_taken = tf.minimum(tf.shape(excluded)[1] + num_rescored(top_k), num_members)
         _, places = tf.math.top_k(scores, num_taken)
         members = tf.gather(members, places, batch_dims=1)
-        scores = tf.einsum("qd,qcd->qc", queries, tf.gather(self.vectors, members))
+        scores = tf.einsum("qd,qcd->qc", queries, tf.gather(self.vectors.value(), members))
         return best_allowed(scores, members, excluded, top_k)
 
 
