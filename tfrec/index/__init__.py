@@ -49,7 +49,8 @@ def build_index(
         queries: What will be asked, or is like it: float32 [num_queries, dimensions].
         top_k: How many items are wanted.
         kind: exact: all items are looked at. rounded: the same, in bfloat16 first; faster where the processor
-            multiplies it. lists: the cells nearest to the query are. auto: exact, and lists of MANY_ITEMS and more, if few cells suffice.
+            multiplies it. lists: the cells nearest to the query are. auto: exact; of MANY_ITEMS and more lists, if few
+            cells suffice.
         recall: How much lists are to find of the exact answer: as many cells are looked at as that takes.
     """
     num_items = int(vectors.shape[0]) - NUM_SPECIAL
@@ -67,9 +68,9 @@ def build_index(
     lists = InvertedLists(vectors, cells, max(FIRST_PROBES, -(-2 * top_k // CELL)))
     while (found := _recall(lists, queries, expected)) < recall and lists.num_probes < len(cells):
         lists.num_probes = min(2 * lists.num_probes, len(cells))
-        if asked == "auto" and lists.num_probes > len(cells) / FEWEST_CELLS:
-            console.say(f"index: exact, for the items are so unlike that lists find a share of {found:.3f} alone")
-            return BuiltIndex(exact, {"kind": "exact"})
+    if asked == "auto" and lists.num_probes > len(cells) / FEWEST_CELLS:
+        console.say(f"index: exact, for lists would look at {lists.num_probes:,} of {len(cells):,} cells")
+        return BuiltIndex(exact, {"kind": "exact"})
     console.say(f"index: {lists.num_probes} of {len(cells):,} cells are looked at; recall@{top_k} {found:.3f}")
     probes = {"num_cells": len(cells), "num_probes": lists.num_probes}
     return BuiltIndex(lists, {"kind": kind, f"recall@{top_k}": found, **probes})
