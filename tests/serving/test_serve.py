@@ -116,6 +116,15 @@ def ask_slowly(port: int, count: int) -> object:
         (["--model_base_path", "gs://bucket/movies"], "Expected a local folder as --model_base_path"),
         (["--model_config_file", "nothing.config"], "Expected a ModelServerConfig in text format"),
         (["--model_base_path", "a", "--model_name", ""], "Expected a model name"),
+        (["--model_base_path", "a", "--batching_parameters_file", "b"], "Expected --enable_batching with --batching_"),
+        (
+            ["--model_base_path", "a", "--enable_batching=false", "--enable_per_model_batching_parameters"],
+            "Expected --enable_batching with --enable_per_model_batching_parameters",
+        ),
+        (
+            ["--model_base_path", "a", "--enable_batching=true", "--batching_parameters_file", "nothing.config"],
+            "Expected a BatchingParameters in text format in nothing.config",
+        ),
     ],
 )
 def test_a_wrong_setting_ends_with_status_2(arguments: list[str], message: str) -> None:

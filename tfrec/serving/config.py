@@ -5,11 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig as ModelConfigProto
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from tfrec.serving.errors import StartError
+from tfrec.serving.text_protos import read_text_proto
 
 logger = logging.getLogger(__name__)
 
@@ -82,10 +82,7 @@ def read_model_config_file(path: Path) -> list[ModelConfig]:
     Raises:
         StartError: The file cannot be read or parsed, or describes no servable model.
     """
-    try:
-        proto = text_format.Parse(path.read_text(encoding="utf-8"), ModelServerConfig())
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise StartError(f"Expected a ModelServerConfig in text format in {path}. Received: {error}") from error
+    proto = read_text_proto(path, ModelServerConfig())
     models = [_model_config(model, path) for model in proto.model_config_list.config]
     names = [model.name for model in models]
     if not models or len(set(names)) < len(names):

@@ -75,7 +75,7 @@ class PredictionService(PredictionServiceServicer):
         response = PredictResponse()
         with _answering(context), self._manager.lease(request.model_spec) as servable:
             spec = request.model_spec
-            outputs = servable.predict_protos(spec.signature_name, request.inputs, request.output_filter)
+            outputs = servable.predict_protos(spec.signature_name, request.inputs, request.output_filter, context)
             response.model_spec.name = spec.name
             response.model_spec.signature_name = spec.signature_name or DEFAULT_SIGNATURE
             response.model_spec.version.value = servable.version

@@ -4,13 +4,15 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 import grpc
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
+from tfrec.serving.batching import Batcher
 from tfrec.serving.config import ModelConfig
 from tfrec.serving.errors import RequestError, invalid_argument
-from tfrec.serving.model import DEFAULT_RETRIES, LoadRetries, Model, Version, servable_not_found
+from tfrec.serving.model import DEFAULT_RETRIES, LoadRetries, Model, Version, load_and_warm_up, servable_not_found
 from tfrec.serving.servable import Servable
 
 logger = logging.getLogger(__name__)
@@ -25,12 +27,18 @@ class Manager:
         configs: The models.
         poll_seconds: Time between two looks at a base path; 0 looks once.
         retries: What to do with a version that fails to load.
+        batcher: Runs requests in batches; None runs each by itself.
     """
 
     def __init__(
-        self, configs: Sequence[ModelConfig], poll_seconds: float = 1.0, retries: LoadRetries = DEFAULT_RETRIES
+        self,
+        configs: Sequence[ModelConfig],
+        poll_seconds: float = 1.0,
+        retries: LoadRetries = DEFAULT_RETRIES,
+        batcher: Batcher | None = None,
     ) -> None:
-        self._models = {config.name: Model(config, retries) for config in configs}
+        load = partial(load_and_warm_up, batcher=batcher)
+        self._models = {config.name: Model(config, retries, load) for config in configs}
         self._poll_seconds = poll_seconds
         self._stopping = threading.Event()
         self._watchers = {

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import grpc
 
+from tfrec.serving.batching import Batcher
 from tfrec.serving.config import ModelConfig
 from tfrec.serving.errors import RequestError, as_request_error
 from tfrec.serving.servable import Servable
@@ -64,9 +65,9 @@ class Version:
     next_load: float = 0.0
 
 
-def load_and_warm_up(name: str, number: int, path: Path) -> Servable:
+def load_and_warm_up(name: str, number: int, path: Path, batcher: Batcher | None = None) -> Servable:
     """A version, ready to serve. Raises whatever keeps it from loading or from answering its warm-up records."""
-    servable = Servable(name, number, path)
+    servable = Servable(name, number, path, batcher)
     try:
         warm_up(servable)
     except BaseException:

@@ -11,6 +11,7 @@ import grpc
 from tensorflow_serving.apis.model_service_pb2_grpc import add_ModelServiceServicer_to_server
 from tensorflow_serving.apis.prediction_service_pb2_grpc import add_PredictionServiceServicer_to_server
 
+from tfrec.serving.batching import Batcher, BatchingParameters
 from tfrec.serving.config import ModelConfig
 from tfrec.serving.errors import StartError
 from tfrec.serving.grpc_services import ModelService, PredictionService
@@ -19,6 +20,9 @@ from tfrec.serving.model import DEFAULT_RETRIES, LoadRetries
 from tfrec.serving.rest import RestServer
 
 logger = logging.getLogger(__name__)
+
+DEFAULT_GRPC_THREADS = 4 * (os.cpu_count() or 1)
+"""TensorFlow Serving's."""
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", 2**31 - 1),
@@ -39,6 +43,9 @@ class Server:
         rest_api_port: 0 takes a free one; None serves no REST.
         poll_seconds: Time between two looks for new versions; 0 looks once.
         retries: What to do with a version that fails to load.
+        batching: Runs requests in batches; None runs each by itself.
+        per_model_batching: Whether each version is batched by its own `batching_params.pbtxt`, if it has one.
+        grpc_max_threads: How many gRPC requests are answered, or wait for their batch, at the same time.
 
     Raises:
         StartError: A port is taken (from `start`).
@@ -59,12 +66,16 @@ class Server:
         rest_api_port: int | None = None,
         poll_seconds: float = 1.0,
         retries: LoadRetries = DEFAULT_RETRIES,
+        batching: BatchingParameters | None = None,
+        per_model_batching: bool = False,
+        grpc_max_threads: int = DEFAULT_GRPC_THREADS,
     ) -> None:
         self.host = host
         self.grpc_port = grpc_port
         self.rest_api_port = rest_api_port
-        self._manager = Manager(models, poll_seconds, retries)
-        self._grpc = grpc.server(ThreadPoolExecutor(4 * (os.cpu_count() or 1), "grpc"), options=_OPTIONS)
+        self._batcher = Batcher(batching, per_model_batching) if batching else None
+        self._manager = Manager(models, poll_seconds, retries, self._batcher)
+        self._grpc = grpc.server(ThreadPoolExecutor(grpc_max_threads, "grpc"), options=_OPTIONS)
         add_PredictionServiceServicer_to_server(PredictionService(self._manager), self._grpc)
         add_ModelServiceServicer_to_server(ModelService(self._manager), self._grpc)
         self._rest: RestServer | None = None
@@ -84,6 +95,8 @@ class Server:
         logger.info("Listening for gRPC on %s:%d", self.host, self.grpc_port)
         if self._rest:
             logger.info("Listening for REST on http://%s:%d", self.host, self.rest_api_port)
+        if self._batcher:
+            self._batcher.start()
         self._manager.start()
 
     def _bind_grpc(self) -> int:
@@ -105,10 +118,14 @@ class Server:
     def stop(self, grace_seconds: float = 30.0) -> None:
         """Takes no new request, lets those in flight end for at most `grace_seconds`, and unloads."""
         grpc_stopped = self._grpc.stop(grace_seconds)
+        if self._batcher:
+            self._batcher.drain()
         if self._rest:
             self._rest.drain(grace_seconds)
         grpc_stopped.wait()
         self._manager.stop(grace_seconds)
+        if self._batcher:
+            self._batcher.close()
 
     def __enter__(self) -> Self:
         self.start()
