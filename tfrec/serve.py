@@ -61,6 +61,21 @@ def serve(
             "--model_name and --model_base_path.",
         ),
     ] = None,
+    model_config_file_poll_wait_seconds: Annotated[
+        float,
+        typer.Option(
+            "--model_config_file_poll_wait_seconds",
+            help="Time between two looks at --model_config_file; 0 reads it once.",
+            min=0,
+        ),
+    ] = 0.0,
+    allow_version_labels_for_unavailable_models: Annotated[
+        bool,
+        typer.Option(
+            "--allow_version_labels_for_unavailable_models",
+            help="Let new version_labels name versions that are not available. Needed for labels at the start.",
+        ),
+    ] = False,
     port: Annotated[int, typer.Option(help="gRPC port.", min=1, max=65535)] = 8500,
     rest_api_port: Annotated[
         int, typer.Option("--rest_api_port", help="REST port; 0 serves no REST.", min=0, max=65535)
@@ -168,6 +183,9 @@ def serve(
                     rest_api_port=rest_api_port or None,
                     poll_seconds=file_system_poll_wait_seconds,
                     retries=LoadRetries(max_num_load_retries, load_retry_interval_micros / 1e6),
+                    model_config_file=model_config_file,
+                    model_config_poll_seconds=model_config_file_poll_wait_seconds,
+                    allow_labels_for_unavailable=allow_version_labels_for_unavailable_models,
                     batching=batching,
                     per_model_batching=enable_per_model_batching_parameters,
                     grpc_max_threads=grpc_max_threads or DEFAULT_GRPC_THREADS,

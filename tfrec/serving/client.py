@@ -19,6 +19,9 @@ from tfrec.serving.rows import Recommendations, attribute, pad, pad_beside, rank
 from tfrec.serving.signatures import Signature, TensorSpec, Values
 from tfrec.serving.tensors import decode, encode
 
+Version = int | str | None
+"""A version's number or its label; None is the newest."""
+
 _OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -88,7 +91,7 @@ class Client:
         self._channel = grpc.insecure_channel(target, options=_OPTIONS)
         self._predictions = PredictionServiceStub(self._channel)
         self._models = ModelServiceStub(self._channel)
-        self._metadata: dict[int | None, _Metadata] = {}
+        self._metadata: dict[Version, _Metadata] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -136,11 +139,11 @@ class Client:
             grpc.StatusCode.DEADLINE_EXCEEDED, message, f"Last seen: {last_seen}. Read the server's log."
         )
 
-    def metadata(self, version: int | None = None) -> dict[str, Signature]:
+    def metadata(self, version: Version = None) -> dict[str, Signature]:
         """The signatures by name; asked once, and again after the server has moved to another version.
 
         Args:
-            version: None is the newest.
+            version: A number or a label; None is the newest.
 
         Raises:
             ServingError: The server does not know the model or version, or does not answer.
@@ -160,15 +163,13 @@ class Client:
             known = self._metadata[version] = _Metadata(response.model_spec.version.value, signatures)
         return known.signatures
 
-    def predict(
-        self, signature: str, inputs: Mapping[str, Values], version: int | None = None
-    ) -> dict[str, np.ndarray]:
+    def predict(self, signature: str, inputs: Mapping[str, Values], version: Version = None) -> dict[str, np.ndarray]:
         """Runs a signature.
 
         Args:
             signature: Its name.
             inputs: Name -> array or nested list, the batch first.
-            version: None is the newest.
+            version: A number or a label; None is the newest.
 
         Returns:
             Name -> array; strings are object arrays of `bytes`.
@@ -184,7 +185,7 @@ class Client:
         histories: Sequence[Sequence[str]],
         exclude: Sequence[Sequence[str]] | None = None,
         count: int | None = None,
-        version: int | None = None,
+        version: Version = None,
         attributes: Mapping[str, Sequence[Any]] | None = None,
         events: Sequence[Sequence[str | None]] | None = None,
         timestamps: Sequence[Sequence[int | None]] | None = None,
@@ -196,7 +197,7 @@ class Client:
                 before them are excluded (where the model takes a fixed number of those, the most recent that fit).
             exclude: For every user the item ids not to recommend.
             count: At most so many items a user; None is all that the model gives.
-            version: None is the newest.
+            version: A number or a label; None is the newest.
             attributes: What is known of the users: input -> one value for each of them, None where it is unknown. What
                 is not given is unknown.
             events: What was done with each item of the histories (view, purchase, …), None where it is unknown: as many
@@ -235,7 +236,7 @@ class Client:
         self,
         histories: Sequence[Sequence[str]],
         candidates: Sequence[Sequence[str]],
-        version: int | None = None,
+        version: Version = None,
         attributes: Mapping[str, Sequence[Any]] | None = None,
         events: Sequence[Sequence[str | None]] | None = None,
         timestamps: Sequence[Sequence[int | None]] | None = None,
@@ -248,7 +249,7 @@ class Client:
         Args:
             histories: For every user the item ids so far, oldest first; the last that the model takes in count.
             candidates: For every user the item ids to rank; also those of the history, and unknown ones, are ranked.
-            version: None is the newest.
+            version: A number or a label; None is the newest.
             attributes, events, timestamps: As in `recommend`. Of a model that predicts the click, attributes are also
                 `user_id` and the context of the request.
             labels: Whether each item of the histories was liked, 1 or 0; None is 0. Of models that read it, and needed
@@ -289,21 +290,21 @@ class Client:
         return [sorted(row, key=lambda pair: -pair[1]) for row in pairs]
 
     def similar_items(
-        self, item_ids: Sequence[str], count: int | None = None, version: int | None = None
+        self, item_ids: Sequence[str], count: int | None = None, version: Version = None
     ) -> Recommendations:
         """For every item the items most like it. Raises as `recommend` does."""
         return ranking(self.predict("similar_items", {"item_ids": text_array("item_ids", item_ids)}, version), count)
 
-    def search(self, texts: Sequence[str], count: int | None = None, version: int | None = None) -> Recommendations:
+    def search(self, texts: Sequence[str], count: int | None = None, version: Version = None) -> Recommendations:
         """For every text the items that fit it best. Raises as `recommend` does."""
         return ranking(self.predict("search", {"text": text_array("texts", texts)}, version), count)
 
-    def embed_item(self, texts: Sequence[str], version: int | None = None) -> np.ndarray:
+    def embed_item(self, texts: Sequence[str], version: Version = None) -> np.ndarray:
         """The item tower's vectors of texts, float32 `[len(texts), dimensions]`. Raises as `recommend` does."""
         return self.predict("embed_item", {"text": text_array("texts", texts)}, version)["embedding"]
 
     def _run(
-        self, name: str, build: Callable[[Signature], Mapping[str, Values]], version: int | None
+        self, name: str, build: Callable[[Signature], Mapping[str, Values]], version: Version
     ) -> dict[str, np.ndarray]:
         """Builds the inputs for a signature, checks and sends them; anew if the server's signature has changed."""
         known = self._metadata.get(version)
@@ -319,7 +320,7 @@ class Client:
                 return outputs
         return self._run(name, build, version)
 
-    def _send(self, name: str, arrays: dict[str, np.ndarray], version: int | None) -> tuple[dict[str, np.ndarray], int]:
+    def _send(self, name: str, arrays: dict[str, np.ndarray], version: Version) -> tuple[dict[str, np.ndarray], int]:
         request = PredictRequest(model_spec=self._spec(version, name))
         for alias, array in arrays.items():
             request.inputs[alias].CopyFrom(encode(array))
@@ -328,20 +329,22 @@ class Client:
         outputs = {alias: decode(proto) for alias, proto in response.outputs.items()}
         return outputs, response.model_spec.version.value
 
-    def _has_changed(self, name: str, known: _Metadata, version: int | None) -> bool:
+    def _has_changed(self, name: str, known: _Metadata, version: Version) -> bool:
         """Whether a signature is another one than when its metadata was asked; asks again."""
         self._metadata.pop(version, None)
         return self.metadata(version).get(name) != known.signatures.get(name)
 
-    def _signature(self, name: str, version: int | None) -> Signature:
+    def _signature(self, name: str, version: Version) -> Signature:
         signatures = self.metadata(version)
         if name not in signatures:
             raise ValueError(f"Expected a signature among {list(signatures)}. Received: {name!r}.")
         return signatures[name]
 
-    def _spec(self, version: int | None, signature: str = "") -> ModelSpec:
+    def _spec(self, version: Version, signature: str = "") -> ModelSpec:
         spec = ModelSpec(name=self.model_name, signature_name=signature)
-        if version is not None:
+        if isinstance(version, str):
+            spec.version_label = version
+        elif version is not None:
             spec.version.value = version
         return spec
 

@@ -15,12 +15,14 @@ from tensorflow_serving.apis.get_model_metadata_pb2 import (
     SignatureDefMap,
 )
 from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, GetModelStatusResponse
+from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest, ReloadConfigResponse
 from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceServicer
 from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceServicer
 
 from tfrec.serving.errors import RequestError, as_request_error, invalid_argument
 from tfrec.serving.manager import Manager
+from tfrec.serving.reload import reload_config
 from tfrec.serving.tensors import encode
 
 logger = logging.getLogger(__name__)
@@ -100,7 +102,7 @@ class PredictionService(PredictionServiceServicer):
 
 
 class ModelService(ModelServiceServicer):
-    """GetModelStatus."""
+    """GetModelStatus and HandleReloadConfigRequest."""
 
     def __init__(self, manager: Manager) -> None:
         self._manager = manager
@@ -109,8 +111,11 @@ class ModelService(ModelServiceServicer):
         with _answering(context):
             return model_status(self._manager, request)
 
-    def HandleReloadConfigRequest(self, request: object, context: grpc.ServicerContext) -> NoReturn:
-        _unimplemented(context, "HandleReloadConfigRequest")
+    def HandleReloadConfigRequest(
+        self, request: ReloadConfigRequest, context: grpc.ServicerContext
+    ) -> ReloadConfigResponse:
+        with _answering(context):
+            return reload_config(self._manager, request, context)
 
 
 @contextmanager

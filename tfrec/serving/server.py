@@ -5,6 +5,7 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Self
 
 import grpc
@@ -13,10 +14,11 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import add_PredictionSe
 
 from tfrec.serving.batching import Batcher, BatchingParameters
 from tfrec.serving.config import ModelConfig
-from tfrec.serving.errors import StartError
+from tfrec.serving.errors import RequestError, StartError
 from tfrec.serving.grpc_services import ModelService, PredictionService
 from tfrec.serving.manager import Manager
 from tfrec.serving.model import DEFAULT_RETRIES, LoadRetries
+from tfrec.serving.reload import ConfigFileWatcher
 from tfrec.serving.rest import RestServer
 
 logger = logging.getLogger(__name__)
@@ -45,10 +47,14 @@ class Server:
         retries: What to do with a version that fails to load.
         batching: Runs requests in batches; None runs each by itself.
         per_model_batching: Whether each version is batched by its own `batching_params.pbtxt`, if it has one.
+        model_config_file: Where the models come from, to be read again.
+        model_config_poll_seconds: Time between two looks at that file; 0 does not look again.
+        allow_labels_for_unavailable: Whether a new label may be given to a version that is not available: at the start
+            none is.
         grpc_max_threads: How many gRPC requests are answered, or wait for their batch, at the same time.
 
     Raises:
-        StartError: A port is taken (from `start`).
+        StartError: A label is given to a version that is not available; a port is taken (from `start`).
 
     Example:
         >>> with Server([ModelConfig("movies", Path("/models/movies"))], grpc_port=0) as server:
@@ -68,13 +74,25 @@ class Server:
         retries: LoadRetries = DEFAULT_RETRIES,
         batching: BatchingParameters | None = None,
         per_model_batching: bool = False,
+        model_config_file: Path | None = None,
+        model_config_poll_seconds: float = 0.0,
+        allow_labels_for_unavailable: bool = False,
         grpc_max_threads: int = DEFAULT_GRPC_THREADS,
     ) -> None:
         self.host = host
         self.grpc_port = grpc_port
         self.rest_api_port = rest_api_port
         self._batcher = Batcher(batching, per_model_batching) if batching else None
-        self._manager = Manager(models, poll_seconds, retries, self._batcher)
+        try:
+            self._manager = Manager(models, poll_seconds, retries, self._batcher, allow_labels_for_unavailable)
+        except RequestError as error:
+            raise StartError(
+                f"{error.message}. At the start no version is: pass --allow_version_labels_for_unavailable_models, or "
+                "give the label once the version is available."
+            ) from error
+        self._config_watcher: ConfigFileWatcher | None = None
+        if model_config_file is not None and model_config_poll_seconds > 0:
+            self._config_watcher = ConfigFileWatcher(self._manager, model_config_file, model_config_poll_seconds)
         self._grpc = grpc.server(ThreadPoolExecutor(grpc_max_threads, "grpc"), options=_OPTIONS)
         add_PredictionServiceServicer_to_server(PredictionService(self._manager), self._grpc)
         add_ModelServiceServicer_to_server(ModelService(self._manager), self._grpc)
@@ -98,6 +116,8 @@ class Server:
         if self._batcher:
             self._batcher.start()
         self._manager.start()
+        if self._config_watcher:
+            self._config_watcher.start()
 
     def _bind_grpc(self) -> int:
         try:
@@ -117,6 +137,8 @@ class Server:
 
     def stop(self, grace_seconds: float = 30.0) -> None:
         """Takes no new request, lets those in flight end for at most `grace_seconds`, and unloads."""
+        if self._config_watcher:
+            self._config_watcher.stop()
         grpc_stopped = self._grpc.stop(grace_seconds)
         if self._batcher:
             self._batcher.drain()
