@@ -123,6 +123,13 @@ def serve(
             "--enable_batching.",
         ),
     ] = False,
+    monitoring_config_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--monitoring_config_file",
+            help="Serves metrics for Prometheus on the REST port: a MonitoringConfig in text format.",
+        ),
+    ] = None,
     grpc_max_threads: Annotated[
         int | None,
         typer.Option(
@@ -152,6 +159,8 @@ def serve(
             ):
                 if is_given and not enable_batching:
                     raise InputError(f"Expected --enable_batching with {flag}. Received: {flag} alone.")
+            if monitoring_config_file is not None and not rest_api_port:
+                raise InputError("Expected a --rest_api_port with --monitoring_config_file. Received: 0.")
             if "://" in str(model_base_path):
                 raise InputError(f"Expected a local folder as --model_base_path. Received: {model_base_path!r}")
             logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
@@ -165,6 +174,7 @@ def serve(
             from tfrec.serving.batching import BatchingParameters
             from tfrec.serving.config import ModelConfig, read_model_config_file
             from tfrec.serving.errors import StartError
+            from tfrec.serving.metrics import read_monitoring_config_file
             from tfrec.serving.model import LoadRetries
             from tfrec.serving.server import DEFAULT_GRPC_THREADS, Server
 
@@ -176,6 +186,9 @@ def serve(
                 batching = BatchingParameters() if enable_batching else None
                 if batching_parameters_file is not None:
                     batching = BatchingParameters.read(batching_parameters_file)
+                metrics_path = None
+                if monitoring_config_file is not None:
+                    metrics_path = read_monitoring_config_file(monitoring_config_file)
                 server = Server(
                     models,
                     host=host,
@@ -188,6 +201,7 @@ def serve(
                     allow_labels_for_unavailable=allow_version_labels_for_unavailable_models,
                     batching=batching,
                     per_model_batching=enable_per_model_batching_parameters,
+                    metrics_path=metrics_path,
                     grpc_max_threads=grpc_max_threads or DEFAULT_GRPC_THREADS,
                 )
                 server.start()

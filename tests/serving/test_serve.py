@@ -122,6 +122,10 @@ def ask_slowly(port: int, count: int) -> object:
             "Expected --enable_batching with --enable_per_model_batching_parameters",
         ),
         (
+            ["--model_base_path", "a", "--monitoring_config_file", "b", "--rest_api_port", "0"],
+            "Expected a --rest_api_port with --monitoring_config_file",
+        ),
+        (
             ["--model_base_path", "a", "--enable_batching=true", "--batching_parameters_file", "nothing.config"],
             "Expected a BatchingParameters in text format in nothing.config",
         ),

@@ -14,6 +14,7 @@ import grpc
 import numpy as np
 
 from tfrec.serving.errors import RequestError, StartError, invalid_argument
+from tfrec.serving.metrics import Metrics
 from tfrec.serving.text_protos import read_text_proto
 
 PARAMETERS_OF_A_VERSION = "batching_params.pbtxt"
@@ -101,6 +102,7 @@ class _Task:
     """Positions of the outputs that it wants."""
     size: int
     deadline: float
+    enqueued: float = field(default_factory=time.monotonic)
     answer: Future[list[np.ndarray]] = field(default_factory=Future)
 
     def starts(self) -> bool:
@@ -163,6 +165,8 @@ class BatchQueue:
         remaining = call.time_remaining() if call else None
         deadline = float("inf") if remaining is None else time.monotonic() + remaining
         task = _Task(inputs, outputs, self._size(inputs), deadline)
+        for _ in inputs:  # TensorFlow Serving counts the rows of each input.
+            self._batcher.metrics.input_batch_size.add(task.size)
         self._add(task)
         if call is not None and not call.add_callback(task.answer.cancel):
             task.answer.cancel()
@@ -238,10 +242,17 @@ class BatchQueue:
         tasks = [task for task in tasks if task.starts()]
         if not tasks:
             return
-        sizes = [task.size for task in tasks]
-        size = self._parameters.padded_size(sum(sizes))
+        rows = sum(task.size for task in tasks)
+        size = self._parameters.padded_size(rows)
+        metrics = self._batcher.metrics
+        for task in tasks:
+            metrics.queuing_latency.add((time.monotonic() - task.enqueued) * 1e6, "")
+        metrics.processed_batch_size.add(size)
+        metrics.padding_size.add(size - rows, str(size))
         try:
-            outputs = self._run(*self._merge(tasks, size - sum(sizes)))
+            inputs = self._merge(tasks, size - rows)
+            metrics.wrapped_run_count.add()
+            outputs = self._run(*inputs)
         except Exception as error:
             for task in tasks:
                 task.answer.set_exception(error)
@@ -294,9 +305,11 @@ class Batcher:
     Args:
         parameters: Of all versions, and the number of threads.
         per_model: Whether each version has its own parameters, in `batching_params.pbtxt`; one without is not batched.
+        metrics: Where batches are counted.
     """
 
-    def __init__(self, parameters: BatchingParameters, per_model: bool = False) -> None:
+    def __init__(self, parameters: BatchingParameters, per_model: bool = False, metrics: Metrics | None = None) -> None:
+        self.metrics = metrics or Metrics()
         self._parameters = parameters
         self._per_model = per_model
         self.changed = threading.Condition()

@@ -22,6 +22,7 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServic
 
 from tfrec.serving.errors import RequestError, as_request_error, invalid_argument
 from tfrec.serving.manager import Manager
+from tfrec.serving.metrics import Metrics
 from tfrec.serving.reload import reload_config
 from tfrec.serving.tensors import encode
 
@@ -70,13 +71,18 @@ def model_status(manager: Manager, request: GetModelStatusRequest) -> GetModelSt
 class PredictionService(PredictionServiceServicer):
     """Predict and GetModelMetadata."""
 
-    def __init__(self, manager: Manager) -> None:
+    def __init__(self, manager: Manager, metrics: Metrics) -> None:
         self._manager = manager
+        self._metrics = metrics
 
     def Predict(self, request: PredictRequest, context: grpc.ServicerContext) -> PredictResponse:
         response = PredictResponse()
-        with _answering(context), self._manager.lease(request.model_spec) as servable:
-            spec = request.model_spec
+        spec = request.model_spec
+        with (
+            _answering(context),
+            self._metrics.request(spec.name, "Predict", "GRPC"),
+            self._manager.lease(spec) as servable,
+        ):
             outputs = servable.predict_protos(spec.signature_name, request.inputs, request.output_filter, context)
             response.model_spec.name = spec.name
             response.model_spec.signature_name = spec.signature_name or DEFAULT_SIGNATURE

@@ -12,6 +12,7 @@ from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tfrec.serving.batching import Batcher
 from tfrec.serving.config import ModelConfig
 from tfrec.serving.errors import RequestError, invalid_argument
+from tfrec.serving.metrics import Metrics
 from tfrec.serving.model import (
     DEFAULT_RETRIES,
     LoadRetries,
@@ -37,6 +38,7 @@ class Manager:
         retries: What to do with a version that fails to load.
         batcher: Runs requests in batches; None runs each by itself.
         allow_labels_for_unavailable: Whether a new label may be given to a version that is not available.
+        metrics: Where the time that graphs take is counted.
 
     Raises:
         RequestError: A label is given to a version, and none is available yet.
@@ -49,10 +51,11 @@ class Manager:
         retries: LoadRetries = DEFAULT_RETRIES,
         batcher: Batcher | None = None,
         allow_labels_for_unavailable: bool = False,
+        metrics: Metrics | None = None,
     ) -> None:
         self._poll_seconds = poll_seconds
         self._retries = retries
-        self._load = partial(load_and_warm_up, batcher=batcher)
+        self._load = partial(load_and_warm_up, batcher=batcher, metrics=metrics)
         self._allow_labels_for_unavailable = allow_labels_for_unavailable
         self._stopping = threading.Event()
         self._reloading = threading.Lock()

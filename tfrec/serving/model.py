@@ -14,6 +14,7 @@ import grpc
 from tfrec.serving.batching import Batcher
 from tfrec.serving.config import ModelConfig
 from tfrec.serving.errors import RequestError, as_request_error
+from tfrec.serving.metrics import Metrics
 from tfrec.serving.servable import Servable
 from tfrec.serving.warmup import warm_up
 
@@ -65,9 +66,11 @@ class Version:
     next_load: float = 0.0
 
 
-def load_and_warm_up(name: str, number: int, path: Path, batcher: Batcher | None = None) -> Servable:
+def load_and_warm_up(
+    name: str, number: int, path: Path, batcher: Batcher | None = None, metrics: Metrics | None = None
+) -> Servable:
     """A version, ready to serve. Raises whatever keeps it from loading or from answering its warm-up records."""
-    servable = Servable(name, number, path, batcher)
+    servable = Servable(name, number, path, batcher, metrics)
     try:
         warm_up(servable)
     except BaseException:

@@ -1,6 +1,7 @@
 """One loaded version of a model: a SavedModel in a Session of its own, asked by signature."""
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
 from tfrec.serving.batching import Batcher, BatchQueue
 from tfrec.serving.errors import RequestError, invalid_argument
+from tfrec.serving.metrics import Metrics
 from tfrec.serving.tensors import decode, dtype_name
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,7 @@ class Servable:
         version: The version's number.
         path: The SavedModel's folder.
         batcher: Runs requests in batches; None runs each by itself.
+        metrics: Where the time that the graph takes is counted.
 
     Raises:
         RequestError: The version's batching parameters are wrong.
@@ -60,11 +63,14 @@ class Servable:
         {'y': array([2.], dtype=float32)}
     """
 
-    def __init__(self, name: str, version: int, path: Path, batcher: Batcher | None = None) -> None:
+    def __init__(
+        self, name: str, version: int, path: Path, batcher: Batcher | None = None, metrics: Metrics | None = None
+    ) -> None:
         self.name = name
         self.version = version
         self.path = path
         self._batcher = batcher
+        self._metrics = metrics or Metrics()
         self._batching = batcher.parameters_of(path) if batcher else None
         self._endpoints: dict[str, _Endpoint] = {}
         config = tf.compat.v1.ConfigProto()
@@ -161,11 +167,13 @@ class Servable:
                 )
         fed = [arrays[alias] for alias in endpoint.feeds]
         positions = [endpoint.fetches.index(alias) for alias in wanted]
+        start = time.perf_counter()
         if endpoint.queue is None:
             everything = endpoint.run(*fed)
             results = [everything[position] for position in positions]
         else:
             results = endpoint.queue.run(fed, positions, call)
+        self._metrics.runtime_latency.add((time.perf_counter() - start) * 1e6, self.name, "Predict", "TF1")
         return {alias: _as_array(result) for alias, result in zip(wanted, results, strict=True)}
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from tfrec.serving.config import ModelConfig
 from tfrec.serving.errors import RequestError, StartError
 from tfrec.serving.grpc_services import ModelService, PredictionService
 from tfrec.serving.manager import Manager
+from tfrec.serving.metrics import Metrics
 from tfrec.serving.model import DEFAULT_RETRIES, LoadRetries
 from tfrec.serving.reload import ConfigFileWatcher
 from tfrec.serving.rest import RestServer
@@ -51,6 +52,7 @@ class Server:
         model_config_poll_seconds: Time between two looks at that file; 0 does not look again.
         allow_labels_for_unavailable: Whether a new label may be given to a version that is not available: at the start
             none is.
+        metrics_path: Where on the REST port the page for Prometheus is; None, nowhere.
         grpc_max_threads: How many gRPC requests are answered, or wait for their batch, at the same time.
 
     Raises:
@@ -77,14 +79,19 @@ class Server:
         model_config_file: Path | None = None,
         model_config_poll_seconds: float = 0.0,
         allow_labels_for_unavailable: bool = False,
+        metrics_path: str | None = None,
         grpc_max_threads: int = DEFAULT_GRPC_THREADS,
     ) -> None:
         self.host = host
         self.grpc_port = grpc_port
         self.rest_api_port = rest_api_port
-        self._batcher = Batcher(batching, per_model_batching) if batching else None
+        self.metrics = Metrics()
+        self._metrics_path = metrics_path
+        self._batcher = Batcher(batching, per_model_batching, self.metrics) if batching else None
         try:
-            self._manager = Manager(models, poll_seconds, retries, self._batcher, allow_labels_for_unavailable)
+            self._manager = Manager(
+                models, poll_seconds, retries, self._batcher, allow_labels_for_unavailable, self.metrics
+            )
         except RequestError as error:
             raise StartError(
                 f"{error.message}. At the start no version is: pass --allow_version_labels_for_unavailable_models, or "
@@ -94,7 +101,7 @@ class Server:
         if model_config_file is not None and model_config_poll_seconds > 0:
             self._config_watcher = ConfigFileWatcher(self._manager, model_config_file, model_config_poll_seconds)
         self._grpc = grpc.server(ThreadPoolExecutor(grpc_max_threads, "grpc"), options=_OPTIONS)
-        add_PredictionServiceServicer_to_server(PredictionService(self._manager), self._grpc)
+        add_PredictionServiceServicer_to_server(PredictionService(self._manager, self.metrics), self._grpc)
         add_ModelServiceServicer_to_server(ModelService(self._manager), self._grpc)
         self._rest: RestServer | None = None
 
@@ -130,7 +137,7 @@ class Server:
 
     def _bind_rest(self, port: int) -> RestServer:
         try:
-            return RestServer((self.host, port), self._manager)
+            return RestServer((self.host, port), self._manager, self.metrics, self._metrics_path)
         except OSError as error:
             self._grpc.stop(None)
             raise _port_taken("REST", self.host, port, "--rest_api_port") from error

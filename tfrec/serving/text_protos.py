@@ -28,6 +28,10 @@ _FILES: dict[str, dict[str, dict[str, tuple[int, int | str]]]] = {
             "max_execution_batch_size": (9, _INT64),
         },
     },
+    "tensorflow_serving/config/monitoring_config.proto": {
+        "PrometheusConfig": {"enable": (1, _Field.TYPE_BOOL), "path": (2, _Field.TYPE_STRING)},
+        "MonitoringConfig": {"prometheus_config": (1, ".tensorflow.serving.PrometheusConfig")},
+    },
 }
 
 _REPEATED = {"allowed_batch_sizes"}
