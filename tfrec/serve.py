@@ -130,6 +130,10 @@ def serve(
             help="Serves metrics for Prometheus on the REST port: a MonitoringConfig in text format.",
         ),
     ] = None,
+    ssl_config_file: Annotated[
+        Path | None,
+        typer.Option("--ssl_config_file", help="Encrypts the gRPC port: an SSLConfig in text format."),
+    ] = None,
     grpc_max_threads: Annotated[
         int | None,
         typer.Option(
@@ -177,6 +181,7 @@ def serve(
             from tfrec.serving.metrics import read_monitoring_config_file
             from tfrec.serving.model import LoadRetries
             from tfrec.serving.server import DEFAULT_GRPC_THREADS, Server
+            from tfrec.serving.tls import read_ssl_config_file
 
             try:
                 if model_config_file is not None:
@@ -202,6 +207,7 @@ def serve(
                     batching=batching,
                     per_model_batching=enable_per_model_batching_parameters,
                     metrics_path=metrics_path,
+                    credentials=read_ssl_config_file(ssl_config_file) if ssl_config_file else None,
                     grpc_max_threads=grpc_max_threads or DEFAULT_GRPC_THREADS,
                 )
                 server.start()

@@ -77,6 +77,7 @@ class Client:
         target: `host:port` of the gRPC port.
         model_name: The name under which the model is served.
         timeout: Seconds that a call may take.
+        credentials: For an encrypted port: `grpc.ssl_channel_credentials(root_certificates=…)`.
 
     Example:
         >>> with Client("127.0.0.1:8500", "movies") as client:
@@ -84,11 +85,20 @@ class Client:
         [[('172', 0.91), ('174', 0.88)], [('50', 0.52), ('258', 0.49)]]
     """
 
-    def __init__(self, target: str, model_name: str, timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        target: str,
+        model_name: str,
+        timeout: float = 10.0,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
         self.target = target
         self.model_name = model_name
         self.timeout = timeout
-        self._channel = grpc.insecure_channel(target, options=_OPTIONS)
+        if credentials is None:
+            self._channel = grpc.insecure_channel(target, options=_OPTIONS)
+        else:
+            self._channel = grpc.secure_channel(target, credentials, options=_OPTIONS)
         self._predictions = PredictionServiceStub(self._channel)
         self._models = ModelServiceStub(self._channel)
         self._metadata: dict[Version, _Metadata] = {}

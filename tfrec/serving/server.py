@@ -53,6 +53,7 @@ class Server:
         allow_labels_for_unavailable: Whether a new label may be given to a version that is not available: at the start
             none is.
         metrics_path: Where on the REST port the page for Prometheus is; None, nowhere.
+        credentials: Encrypt the gRPC port; None leaves it open.
         grpc_max_threads: How many gRPC requests are answered, or wait for their batch, at the same time.
 
     Raises:
@@ -80,6 +81,7 @@ class Server:
         model_config_poll_seconds: float = 0.0,
         allow_labels_for_unavailable: bool = False,
         metrics_path: str | None = None,
+        credentials: grpc.ServerCredentials | None = None,
         grpc_max_threads: int = DEFAULT_GRPC_THREADS,
     ) -> None:
         self.host = host
@@ -87,6 +89,7 @@ class Server:
         self.rest_api_port = rest_api_port
         self.metrics = Metrics()
         self._metrics_path = metrics_path
+        self._credentials = credentials
         self._batcher = Batcher(batching, per_model_batching, self.metrics) if batching else None
         try:
             self._manager = Manager(
@@ -127,13 +130,23 @@ class Server:
             self._config_watcher.start()
 
     def _bind_grpc(self) -> int:
+        address = f"{self.host}:{self.grpc_port}"
         try:
-            port = self._grpc.add_insecure_port(f"{self.host}:{self.grpc_port}")
+            if self._credentials:
+                port = self._grpc.add_secure_port(address, self._credentials)
+            else:
+                port = self._grpc.add_insecure_port(address)
         except RuntimeError as error:
-            raise _port_taken("gRPC", self.host, self.grpc_port, "--port") from error
+            raise self._grpc_port_taken() from error
         if port == 0:
-            raise _port_taken("gRPC", self.host, self.grpc_port, "--port")
+            raise self._grpc_port_taken()
         return int(port)
+
+    def _grpc_port_taken(self) -> StartError:
+        error = _port_taken("gRPC", self.host, self.grpc_port, "--port")
+        if self._credentials is None:
+            return error
+        return StartError(f"{error} Or the key and the certificate in --ssl_config_file are no pair: compare them.")
 
     def _bind_rest(self, port: int) -> RestServer:
         try:

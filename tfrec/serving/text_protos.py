@@ -32,6 +32,14 @@ _FILES: dict[str, dict[str, dict[str, tuple[int, int | str]]]] = {
         "PrometheusConfig": {"enable": (1, _Field.TYPE_BOOL), "path": (2, _Field.TYPE_STRING)},
         "MonitoringConfig": {"prometheus_config": (1, ".tensorflow.serving.PrometheusConfig")},
     },
+    "tensorflow_serving/config/ssl_config.proto": {
+        "SSLConfig": {
+            "server_key": (1, _Field.TYPE_STRING),
+            "server_cert": (2, _Field.TYPE_STRING),
+            "custom_ca": (3, _Field.TYPE_STRING),
+            "client_verify": (4, _Field.TYPE_BOOL),
+        },
+    },
 }
 
 _REPEATED = {"allowed_batch_sizes"}
