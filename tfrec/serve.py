@@ -134,6 +134,14 @@ def serve(
         Path | None,
         typer.Option("--ssl_config_file", help="Encrypts the gRPC port: an SSLConfig in text format."),
     ] = None,
+    enable_grpc_healthcheck_service: Annotated[
+        bool,
+        typer.Option(
+            "--enable_grpc_healthcheck_service",
+            help="Answer gRPC's health check, as Kubernetes' probes ask it: NOT_SERVING until the first versions are "
+            "available.",
+        ),
+    ] = False,
     grpc_max_threads: Annotated[
         int | None,
         typer.Option(
@@ -208,6 +216,7 @@ def serve(
                     per_model_batching=enable_per_model_batching_parameters,
                     metrics_path=metrics_path,
                     credentials=read_ssl_config_file(ssl_config_file) if ssl_config_file else None,
+                    health_check=enable_grpc_healthcheck_service,
                     grpc_max_threads=grpc_max_threads or DEFAULT_GRPC_THREADS,
                 )
                 server.start()

@@ -1,5 +1,6 @@
 """Batching over real ports: what runs together, what each request gets back, and what is refused."""
 
+import http.client
 import json
 import random
 import threading
@@ -265,22 +266,32 @@ def test_a_version_is_unloaded_after_its_queue(serve: Callable[..., Asker], expo
     assert waiting.result().model_spec.version.value == 1
 
 
-def test_stopping_answers_what_waits(exports: Path) -> None:
-    parameters = BatchingParameters(batch_timeout_micros=NEVER)
+def test_stopping_answers_what_waits_and_takes_nothing_new(exports: Path) -> None:
+    parameters = BatchingParameters(max_batch_size=2, batch_timeout_micros=NEVER)
     server = Server([ModelConfig("crowd", exports / "crowd")], grpc_port=0, rest_api_port=0, batching=parameters)
     server.start()
     with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel, ThreadPoolExecutor() as executor:
         asker = Asker(server, channel)
         wait_for(asker.is_available)
+        kept_alive = http.client.HTTPConnection("127.0.0.1", server.rest_api_port or 0, timeout=20)
+        kept_alive.request("GET", "/v1/models/crowd")
+        assert kept_alive.getresponse().read()
+        running = asker.future("slow", count=np.array([300_000] * 2, np.int32))
         over_grpc = asker.future(x=[[1]])
-        over_rest = executor.submit(asker.rest, {"signature_name": "slow", "instances": [3]})
-        time.sleep(0.5)
+        over_rest = executor.submit(asker.rest, {"signature_name": "repeat", "instances": [{"text": "a", "count": 1}]})
+        time.sleep(0.3)
         assert not over_grpc.done()
         assert not over_rest.done()
-        server.stop()
+        stopped = executor.submit(server.stop)
+        wait_for(lambda: asker.error(x=[[1]])[0] == "UNAVAILABLE")
+        kept_alive.request("POST", "/v1/models/crowd:predict", b'{"inputs": [[1]]}')
+        refused = kept_alive.getresponse()
+        assert (refused.status, json.load(refused)["error"][:22]) == (503, "The server is stopping")
+        assert not running.done()
         assert arrays(over_grpc)["y"].tolist() == [[2]]
-        assert over_rest.result() == (200, {"predictions": [3]})
-        assert asker.error(x=[[1]])[0] == "UNAVAILABLE"
+        assert over_rest.result() == (200, {"predictions": ["a-1"]})
+        assert arrays(running)["counted"].tolist() == [300_000] * 2
+        stopped.result()
 
 
 @pytest.mark.parametrize("requests", [40, pytest.param(2000, marks=pytest.mark.slow)])

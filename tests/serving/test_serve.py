@@ -18,7 +18,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from tfrec.serve import app
-from tfrec.serving.client import Client
+from tfrec.serving.client import Client, ServingError
 
 from .conftest import publish, wait_for
 
@@ -99,6 +99,32 @@ def test_a_signal_lets_the_request_in_flight_end(tmp_path: Path, exports: Path, 
         assert over_rest.result() == {"predictions": [count]}
         assert process.wait(20) == 0
         assert "Stopped" in log.read_text()
+
+
+@pytest.mark.slow
+def test_a_signal_runs_what_waits_for_its_batch(tmp_path: Path, exports: Path) -> None:
+    port = free_port()
+    publish(exports / "adder" / "1", tmp_path / "models" / "1")
+    (tmp_path / "batching.config").write_text("batch_timeout_micros { value: 600000000 }")
+    (tmp_path / "monitoring.config").write_text("prometheus_config { enable: true }")
+    flags = ("--model_base_path", "models", "--port", str(port), "--rest_api_port", str(free_port()))
+    batching = ("--enable_batching=true", "--batching_parameters_file", "batching.config")
+    more = ("--monitoring_config_file", "monitoring.config", "--enable_grpc_healthcheck_service")
+    with (
+        serving(tmp_path, *flags, *batching, *more) as process,
+        Client(f"127.0.0.1:{port}", "default", timeout=30) as client,
+        ThreadPoolExecutor() as executor,
+    ):
+        client.wait_until_available(60)
+        client.metadata()
+        waiting = [executor.submit(client.predict, "serving_default", {"x": [[n, n, n]]}) for n in range(5)]
+        time.sleep(0.5)
+        assert not any(each.done() for each in waiting)
+        process.send_signal(signal.SIGTERM)
+        assert [each.result()["s"].tolist() for each in waiting] == [[3.0 * n] for n in range(5)]
+        with pytest.raises(ServingError, match="UNAVAILABLE"):
+            client.predict("serving_default", {"x": [[0, 0, 0]]})
+        assert process.wait(20) == 0
 
 
 def ask_slowly(port: int, count: int) -> object:

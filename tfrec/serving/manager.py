@@ -64,6 +64,7 @@ class Manager:
         self._models: dict[str, Model] = {}
         self._labels: dict[str, dict[str, int]] = {}
         self._configs: Sequence[ModelConfig] = configs
+        self._are_to_come = {config.name for config in configs}
         self._labels = self._checked_labels(configs)
 
     def start(self) -> None:
@@ -116,6 +117,13 @@ class Manager:
             watcher = threading.Thread(target=self._watch, args=[models[name]], name=f"watch {name}", daemon=True)
             self._watchers[name] = watcher
             watcher.start()
+
+    def is_ready(self) -> bool:
+        """Whether each model of the start has had a version that serves."""
+        for name in list(self._are_to_come):
+            if any(version.state is State.AVAILABLE for version in self.versions_of(name)):
+                self._are_to_come.discard(name)
+        return not self._are_to_come
 
     def _watch(self, model: Model) -> None:
         while not self._stopping.is_set():

@@ -142,6 +142,7 @@ class RestServer(ThreadingHTTPServer):
         self.manager = manager
         self.metrics = metrics
         self.metrics_path = metrics_path
+        self.is_draining = False
         self._in_flight = 0
         self._idle = threading.Condition()
         super().__init__(address, _Handler)
@@ -155,6 +156,8 @@ class RestServer(ThreadingHTTPServer):
         """`answer`, counted as in flight until `done`."""
         with self._idle:
             self._in_flight += 1
+        if self.is_draining:  # Over a connection that was kept alive.
+            return Answer(503, {"error": "The server is stopping. Ask another one."})
         return answer(self.manager, self.metrics, method, target, body)
 
     def done(self) -> None:
@@ -164,7 +167,8 @@ class RestServer(ThreadingHTTPServer):
             self._idle.notify_all()
 
     def drain(self, seconds: float) -> None:
-        """Accepts no further connection and waits, at most so long, for the requests in flight."""
+        """Takes no further request and waits, at most so long, for those in flight."""
+        self.is_draining = True
         self.shutdown()
         with self._idle:
             self._idle.wait_for(lambda: self._in_flight == 0, seconds)
@@ -196,6 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self, method: str, body: bytes) -> None:
         try:
             self._send(*self.server.answer(method, self.path, body))
+            self.close_connection |= self.server.is_draining
         finally:
             self.server.done()
 

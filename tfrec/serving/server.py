@@ -16,6 +16,7 @@ from tfrec.serving.batching import Batcher, BatchingParameters
 from tfrec.serving.config import ModelConfig
 from tfrec.serving.errors import RequestError, StartError
 from tfrec.serving.grpc_services import ModelService, PredictionService
+from tfrec.serving.health import health_service
 from tfrec.serving.manager import Manager
 from tfrec.serving.metrics import Metrics
 from tfrec.serving.model import DEFAULT_RETRIES, LoadRetries
@@ -54,6 +55,7 @@ class Server:
             none is.
         metrics_path: Where on the REST port the page for Prometheus is; None, nowhere.
         credentials: Encrypt the gRPC port; None leaves it open.
+        health_check: Whether the gRPC port answers gRPC's health check.
         grpc_max_threads: How many gRPC requests are answered, or wait for their batch, at the same time.
 
     Raises:
@@ -82,6 +84,7 @@ class Server:
         allow_labels_for_unavailable: bool = False,
         metrics_path: str | None = None,
         credentials: grpc.ServerCredentials | None = None,
+        health_check: bool = False,
         grpc_max_threads: int = DEFAULT_GRPC_THREADS,
     ) -> None:
         self.host = host
@@ -106,6 +109,8 @@ class Server:
         self._grpc = grpc.server(ThreadPoolExecutor(grpc_max_threads, "grpc"), options=_OPTIONS)
         add_PredictionServiceServicer_to_server(PredictionService(self._manager, self.metrics), self._grpc)
         add_ModelServiceServicer_to_server(ModelService(self._manager), self._grpc)
+        if health_check:
+            self._grpc.add_generic_rpc_handlers([health_service(self._manager.is_ready)])
         self._rest: RestServer | None = None
 
     def start(self) -> None:
