@@ -261,7 +261,7 @@ class BatchQueue:
         for task in tasks:
             try:
                 task.answer.set_result([_rows(outputs[each], start, task.size, size) for each in task.outputs])
-            except RequestError as error:
+            except Exception as error:
                 task.answer.set_exception(error)
             start += task.size
 

@@ -156,7 +156,7 @@ class RestServer(ThreadingHTTPServer):
         """`answer`, counted as in flight until `done`."""
         with self._idle:
             self._in_flight += 1
-        if self.is_draining:  # Over a connection that was kept alive.
+        if self.is_draining:
             return Answer(503, {"error": "The server is stopping. Ask another one."})
         return answer(self.manager, self.metrics, method, target, body)
 
@@ -166,9 +166,13 @@ class RestServer(ThreadingHTTPServer):
             self._in_flight -= 1
             self._idle.notify_all()
 
+    def refuse(self) -> None:
+        """Answers every further request, over a connection that was kept alive too, with 503."""
+        self.is_draining = True
+
     def drain(self, seconds: float) -> None:
         """Takes no further request and waits, at most so long, for those in flight."""
-        self.is_draining = True
+        self.refuse()
         self.shutdown()
         with self._idle:
             self._idle.wait_for(lambda: self._in_flight == 0, seconds)

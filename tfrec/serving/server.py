@@ -164,6 +164,8 @@ class Server:
         """Takes no new request, lets those in flight end for at most `grace_seconds`, and unloads."""
         if self._config_watcher:
             self._config_watcher.stop()
+        if self._rest:
+            self._rest.refuse()  # Before gRPC does: its refusal tells clients that the whole server stops.
         grpc_stopped = self._grpc.stop(grace_seconds)
         if self._batcher:
             self._batcher.drain()
