@@ -18,11 +18,13 @@ import pytest
 import tensorflow as tf
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-from tfrec.serving.batching import BatchingParameters
+from tfrec.serving.batching import Batcher, BatchingParameters, BatchQueue
 from tfrec.serving.config import ModelConfig
-from tfrec.serving.errors import StartError
+from tfrec.serving.errors import RequestError, StartError
+from tfrec.serving.model import load_and_warm_up
 from tfrec.serving.server import Server
 
 from .conftest import publish, wait_for
@@ -252,6 +254,86 @@ def test_a_request_that_is_given_up_leaves_its_place(serve: Callable[..., Asker]
         return [arrays(each)["batch_size"].tolist() for each in two] == [[2], [2]]
 
     wait_for(both)
+
+
+class Asked:
+    """A call of which its queue is told that so many seconds remain, and whether it goes on."""
+
+    def __init__(self, remaining: float, goes_on: bool) -> None:
+        self.remaining = remaining
+        self.goes_on = goes_on
+
+    def time_remaining(self) -> float:
+        return self.remaining
+
+    def add_callback(self, callback: Callable[[], object]) -> bool:
+        return self.goes_on
+
+
+@pytest.mark.parametrize(("remaining", "goes_on"), [(0.0, True), (100.0, False)])
+def test_what_came_too_late_is_not_run(remaining: float, goes_on: bool) -> None:
+    parameters = BatchingParameters(batch_timeout_micros=1000)
+    batcher = Batcher(parameters)
+    ran: list[np.ndarray] = []
+
+    def run(x: np.ndarray) -> list[np.ndarray]:
+        ran.append(x)
+        return [x]
+
+    queue = BatchQueue(batcher, parameters, ["x"], run)
+    batcher.start()
+    late = Asked(remaining, goes_on)
+    with pytest.raises(RequestError, match="DEADLINE_EXCEEDED: The request was given up while it waited"):
+        queue.run([np.zeros(1)], [0], late)  # type: ignore[arg-type]
+    assert queue.run([np.ones(1)], [0])[0].tolist() == [1.0]
+    assert [x.tolist() for x in ran] == [[1.0]]
+    batcher.close()
+
+
+def test_warm_up_records_go_through_the_queue(exports: Path, tmp_path: Path) -> None:
+    publish(exports / "crowd" / "1", tmp_path / "1")
+    log = PredictionLog()
+    log.predict_log.request.inputs["x"].CopyFrom(tf.make_tensor_proto(np.zeros([3, 1], np.float32)))
+    (tmp_path / "1" / "assets.extra").mkdir()
+    with tf.io.TFRecordWriter(str(tmp_path / "1" / "assets.extra" / "tf_serving_warmup_requests")) as writer:
+        writer.write(log.SerializeToString())
+    batcher = Batcher(BatchingParameters(max_batch_size=2))
+    batcher.start()
+    with pytest.raises(RequestError, match="Task size 3 is larger than maximum input batch size 2"):
+        load_and_warm_up("crowd", 1, tmp_path / "1", batcher)
+    batcher.close()
+
+
+@pytest.mark.slow
+def test_versions_come_and_go_under_batching(serve: Callable[..., Asker], exports: Path, tmp_path: Path) -> None:
+    publish(exports / "crowd" / "1", tmp_path / "1")
+    asker = serve(tmp_path, max_batch_size=8, batch_timeout_micros=1000, max_enqueued_batches=1000)
+    wrong: list[object] = []
+    done = threading.Event()
+
+    def ask(client: int) -> None:
+        random_ = random.Random(client)
+        while not done.is_set():
+            x = [[random_.random()] for _ in range(random_.randint(1, 8))]
+            answer = asker.future(x=x)
+            if random_.random() < 0.2:
+                answer.cancel()
+            elif answer.exception() or not np.array_equal(arrays(answer)["y"], 2 * np.array(x, np.float32)):
+                wrong.append(answer)
+
+    threads = [threading.Thread(target=ask, args=[client]) for client in range(8)]
+    for thread in threads:
+        thread.start()
+    try:
+        for version in range(2, 12):
+            publish(exports / "crowd" / "1", tmp_path / str(version))
+            wait_for(lambda version=version: asker.future(x=[[1]]).result().model_spec.version.value == version)
+            (tmp_path / str(version - 1)).rename(tmp_path / f"away-{version - 1}")
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
 
 
 def test_a_version_is_unloaded_after_its_queue(serve: Callable[..., Asker], exports: Path, tmp_path: Path) -> None:

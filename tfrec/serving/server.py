@@ -106,7 +106,8 @@ class Server:
         self._config_watcher: ConfigFileWatcher | None = None
         if model_config_file is not None and model_config_poll_seconds > 0:
             self._config_watcher = ConfigFileWatcher(self._manager, model_config_file, model_config_poll_seconds)
-        self._grpc = grpc.server(ThreadPoolExecutor(grpc_max_threads, "grpc"), options=_OPTIONS)
+        self._grpc_threads = ThreadPoolExecutor(grpc_max_threads, "grpc")
+        self._grpc = grpc.server(self._grpc_threads, options=_OPTIONS)
         add_PredictionServiceServicer_to_server(PredictionService(self._manager, self.metrics), self._grpc)
         add_ModelServiceServicer_to_server(ModelService(self._manager), self._grpc)
         if health_check:
@@ -175,6 +176,7 @@ class Server:
         self._manager.stop(grace_seconds)
         if self._batcher:
             self._batcher.close()
+        self._grpc_threads.shutdown(wait=False)
 
     def __enter__(self) -> Self:
         self.start()
