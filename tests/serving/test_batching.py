@@ -270,6 +270,18 @@ class Asked:
         return self.goes_on
 
 
+def test_texts_are_padded_too() -> None:
+    parameters = BatchingParameters(max_batch_size=2, batch_timeout_micros=NEVER, pad_variable_length_inputs=True)
+    batcher = Batcher(parameters)
+    queue = BatchQueue(batcher, parameters, ["text"], lambda text: [text])
+    batcher.start()
+    with ThreadPoolExecutor() as executor:
+        rows = [np.array([[b"a", b"bc"]], object), np.array([[b"d"]], object)]
+        wide, narrow = executor.map(lambda text: queue.run([text], [0])[0].tolist(), rows)
+    assert (wide, narrow) == ([[b"a", b"bc"]], [[b"d", b"d"]])
+    batcher.close()
+
+
 @pytest.mark.parametrize(("remaining", "goes_on"), [(0.0, True), (100.0, False)])
 def test_what_came_too_late_is_not_run(remaining: float, goes_on: bool) -> None:
     parameters = BatchingParameters(batch_timeout_micros=1000)

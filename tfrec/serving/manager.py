@@ -108,6 +108,7 @@ class Manager:
     def _take_over(self, configs: Sequence[ModelConfig]) -> None:
         self._configs = configs
         wanted = {config.name: config for config in configs}
+        self._are_to_come.intersection_update(wanted)
         new = {name: Model(config, self._retries, self._load) for name, config in wanted.items()}
         models = new | self._models  # A model that was served once stays known, with the states of its versions.
         for name, model in models.items():
@@ -119,7 +120,7 @@ class Manager:
             watcher.start()
 
     def is_ready(self) -> bool:
-        """Whether each model of the start has had a version that serves."""
+        """Whether each model of the start, unless it was taken away since, has had a version that serves."""
         for name in list(self._are_to_come):
             if any(version.state is State.AVAILABLE for version in self.versions_of(name)):
                 self._are_to_come.discard(name)
