@@ -271,7 +271,7 @@ class Asked:
 
 
 def test_texts_are_padded_too() -> None:
-    parameters = BatchingParameters(max_batch_size=2, batch_timeout_micros=NEVER, pad_variable_length_inputs=True)
+    parameters = BatchingParameters(max_batch_size=2, batch_timeout_micros=5_000_000, pad_variable_length_inputs=True)
     batcher = Batcher(parameters)
     queue = BatchQueue(batcher, parameters, ["text"], lambda text: [text])
     batcher.start()
@@ -299,6 +299,26 @@ def test_what_came_too_late_is_not_run(remaining: float, goes_on: bool) -> None:
         queue.run([np.zeros(1)], [0], late)  # type: ignore[arg-type]
     assert queue.run([np.ones(1)], [0])[0].tolist() == [1.0]
     assert [x.tolist() for x in ran] == [[1.0]]
+    batcher.close()
+
+
+def test_the_place_of_what_was_given_up_is_free() -> None:
+    parameters = BatchingParameters(max_batch_size=3, batch_timeout_micros=5_000_000)
+    batcher = Batcher(parameters)
+    sizes: list[int] = []
+
+    def run(x: np.ndarray) -> list[np.ndarray]:
+        sizes.append(len(x))
+        return [x]
+
+    queue = BatchQueue(batcher, parameters, ["x"], run)
+    batcher.start()
+    with pytest.raises(RequestError, match="given up"):
+        queue.run([np.zeros(2)], [0], Asked(100.0, goes_on=False))  # type: ignore[arg-type]
+    with ThreadPoolExecutor() as executor:
+        for answer in [executor.submit(queue.run, [np.ones(rows)], [0]) for rows in (1, 2)]:
+            assert answer.result(20)[0].tolist() in ([1.0], [1.0, 1.0])
+    assert sizes == [3]
     batcher.close()
 
 
