@@ -55,6 +55,42 @@ class Arithmetic(tf.Module):
         tf.saved_model.save(self, str(folder), signatures=signatures)
 
 
+class Crowd(tf.Module):
+    """Tells each row in how large a batch it ran: y = 2 x. `fixed` gives 3 rows whatever comes, and a scalar."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None], tf.float32, name="x")])
+    def double(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        rows = tf.shape(x)[:1]
+        return {"y": 2.0 * x, "batch_size": tf.fill(rows, rows[0])}
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, name="text"), tf.TensorSpec([None], tf.int32, name="count")]
+    )
+    def repeat(self, text: tf.Tensor, count: tf.Tensor) -> dict[str, tf.Tensor]:
+        counts = tf.strings.as_string(count)
+        return {"told": tf.strings.join([text, counts], "-")}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def fixed(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"same": x, "three": tf.zeros([3]), "scalar": tf.reduce_sum(x)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.int32, name="count")])
+    def slow(self, count: tf.Tensor) -> dict[str, tf.Tensor]:
+        counted = tf.constant(0)
+        while counted < count[0]:
+            counted += 1
+        return {"counted": tf.fill(tf.shape(count), counted)}
+
+    def save(self, folder: Path) -> None:
+        signatures = {
+            "serving_default": self.double,
+            "repeat": self.repeat,
+            "fixed": self.fixed,
+            "slow": self.slow,
+        }
+        tf.saved_model.save(self, str(folder), signatures=signatures)
+
+
 class Shop(tf.Module):
     """Recommends what is neither in the history nor excluded, out of a to f, scored 6, 5, 4, 3, 2, 1."""
 

@@ -10,10 +10,14 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
+from tensorflow_serving.apis.model_pb2 import ModelSpec
+from tensorflow_serving.apis.predict_pb2 import PredictRequest
+from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
 from tfrec.serving.client import Client, ServingError
 from tfrec.serving.rows import pad, ranking, unknown
 from tfrec.serving.signatures import TensorSpec
+from tfrec.serving.tensors import encode
 
 from .models import HISTORY_LENGTH
 
@@ -157,9 +161,13 @@ def test_a_model_that_reads_no_events_says_so(movies: Client) -> None:
 
 def test_a_client_that_does_not_look_first_is_told_by_the_server(diary: Client) -> None:
     ids = np.array([[b"a", b"", b""]], object)
-    with pytest.raises(ServingError, match="input size does not match signature") as caught:
-        diary._send("serving_default", {"history_item_ids": ids, "exclude_item_ids": ids}, None)
-    assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
+    request = PredictRequest(model_spec=ModelSpec(name="diary"))
+    for name in ("history_item_ids", "exclude_item_ids"):
+        request.inputs[name].CopyFrom(encode(ids))
+    with grpc.insecure_channel(diary.target) as channel, pytest.raises(grpc.RpcError) as caught:
+        PredictionServiceStub(channel).Predict(request, timeout=10)
+    assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert "input size does not match signature" in caught.value.details()
 
 
 def test_the_other_signatures(movies: Client) -> None:
@@ -261,7 +269,7 @@ def test_server_errors_carry_code_message_and_advice(server: object, adder: Clie
     assert "wait_until_available(), or --wait 60 on the command line." in str(caught.value)
 
 
-def test_nobody_listening_is_unavailable_at_once() -> None:
+def test_nobody_listening_is_unavailable() -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         target = f"127.0.0.1:{unused.getsockname()[1]}"

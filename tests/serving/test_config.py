@@ -59,6 +59,6 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         read_model_config_file(tmp_path / "nothing.config")
 
 
-def test_labels_are_ignored_aloud(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    read_model_config_file(write(tmp_path, f'{MOVIES} version_labels {{ key: "stable" value: 1 }}'))
-    assert "version_labels of model movies are ignored" in caplog.text
+def test_labels(tmp_path: Path) -> None:
+    (model,) = read_model_config_file(write(tmp_path, f'{MOVIES} version_labels {{ key: "stable" value: 1 }}'))
+    assert model.version_labels == {"stable": 1}

@@ -11,7 +11,6 @@ from tensorflow_serving.apis.classification_pb2 import ClassificationRequest
 from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataRequest, SignatureDefMap
 from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, ModelVersionStatus
 from tensorflow_serving.apis.inference_pb2 import MultiInferenceRequest
-from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
@@ -224,12 +223,11 @@ def test_status_errors(models: ModelServiceStub, model_spec: ModelSpec, message:
     assert (caught.value.code().name, caught.value.details()) == ("NOT_FOUND", message)
 
 
-def test_what_is_not_served_says_so(predictions: PredictionServiceStub, models: ModelServiceStub) -> None:
+def test_what_is_not_served_says_so(predictions: PredictionServiceStub) -> None:
     for call, message in [
         (predictions.Classify, ClassificationRequest()),
         (predictions.Regress, RegressionRequest()),
         (predictions.MultiInference, MultiInferenceRequest()),
-        (models.HandleReloadConfigRequest, ReloadConfigRequest()),
     ]:
         with pytest.raises(grpc.RpcError) as caught:
             call(message, timeout=10)

@@ -117,6 +117,27 @@ def test_rolling_back_to_an_older_version(tmp_path: Path) -> None:
     assert shelf.poll(1, 2) == {2: State.AVAILABLE, 1: State.END}
 
 
+def test_a_version_that_comes_back_while_it_is_unloaded_is_loaded_again(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path)
+    shelf.poll(1)
+    with shelf.model.lease(1):
+        shelf.poll()
+        assert shelf.poll(1) == {1: State.UNLOADING}
+    assert shelf.poll(1) == {1: State.AVAILABLE}
+    assert shelf.tried == [1, 1]
+
+
+def test_a_model_that_is_taken_away_and_comes_anew(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, retries=0)
+    shelf.broken = {2}
+    shelf.poll(1, 2)
+    shelf.model.configure(None)
+    assert shelf.poll(1, 2) == {2: State.END}
+    shelf.broken = set()
+    shelf.model.configure(ModelConfig("toy", tmp_path))
+    assert shelf.poll(1, 2) == {2: State.AVAILABLE}
+
+
 @pytest.mark.parametrize(
     ("policy", "expected"),
     [

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tfrec.serving.batching import BatchingParameters
 from tfrec.serving.client import Client
 from tfrec.serving.config import VersionPolicy, read_model_config_file
+from tfrec.serving.metrics import DEFAULT_PATH, read_monitoring_config_file
 
 FOLDER = Path(__file__).parents[2] / "serving"
 
@@ -26,6 +28,15 @@ def test_models_config_names_the_recommender() -> None:
     (model,) = read_model_config_file(FOLDER / "models.config")
     assert (model.name, model.base_path) == ("movies", Path("/models/movies"))
     assert model.policy == VersionPolicy(latest=2)
+
+
+def test_batching_config_goes_with_the_warm_up_of_its_sizes() -> None:
+    parameters = BatchingParameters.read(FOLDER / "batching.config")
+    assert (parameters.max_batch_size, parameters.allowed_batch_sizes) == (32, (1, 8, 32))
+
+
+def test_monitoring_config_serves_the_page() -> None:
+    assert read_monitoring_config_file(FOLDER / "monitoring.config") == DEFAULT_PATH
 
 
 def test_the_compose_file_mounts_what_its_flags_name() -> None:

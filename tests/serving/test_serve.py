@@ -18,7 +18,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from tfrec.serve import app
-from tfrec.serving.client import Client
+from tfrec.serving.client import Client, ServingError
 
 from .conftest import publish, wait_for
 
@@ -101,6 +101,32 @@ def test_a_signal_lets_the_request_in_flight_end(tmp_path: Path, exports: Path, 
         assert "Stopped" in log.read_text()
 
 
+@pytest.mark.slow
+def test_a_signal_runs_what_waits_for_its_batch(tmp_path: Path, exports: Path) -> None:
+    port = free_port()
+    publish(exports / "adder" / "1", tmp_path / "models" / "1")
+    (tmp_path / "batching.config").write_text("batch_timeout_micros { value: 600000000 }")
+    (tmp_path / "monitoring.config").write_text("prometheus_config { enable: true }")
+    flags = ("--model_base_path", "models", "--port", str(port), "--rest_api_port", str(free_port()))
+    batching = ("--enable_batching=true", "--batching_parameters_file", "batching.config")
+    more = ("--monitoring_config_file", "monitoring.config", "--enable_grpc_healthcheck_service")
+    with (
+        serving(tmp_path, *flags, *batching, *more) as process,
+        Client(f"127.0.0.1:{port}", "default", timeout=30) as client,
+        ThreadPoolExecutor() as executor,
+    ):
+        client.wait_until_available(60)
+        client.metadata()
+        waiting = [executor.submit(client.predict, "serving_default", {"x": [[n, n, n]]}) for n in range(5)]
+        time.sleep(0.5)
+        assert not any(each.done() for each in waiting)
+        process.send_signal(signal.SIGTERM)
+        assert [each.result()["s"].tolist() for each in waiting] == [[3.0 * n] for n in range(5)]
+        with pytest.raises(ServingError, match="UNAVAILABLE"):
+            client.predict("serving_default", {"x": [[0, 0, 0]]})
+        assert process.wait(20) == 0
+
+
 def ask_slowly(port: int, count: int) -> object:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     body = json.dumps({"signature_name": "slow", "instances": [count]})
@@ -116,6 +142,19 @@ def ask_slowly(port: int, count: int) -> object:
         (["--model_base_path", "gs://bucket/movies"], "Expected a local folder as --model_base_path"),
         (["--model_config_file", "nothing.config"], "Expected a ModelServerConfig in text format"),
         (["--model_base_path", "a", "--model_name", ""], "Expected a model name"),
+        (["--model_base_path", "a", "--batching_parameters_file", "b"], "Expected --enable_batching with --batching_"),
+        (
+            ["--model_base_path", "a", "--enable_batching=false", "--enable_per_model_batching_parameters"],
+            "Expected --enable_batching with --enable_per_model_batching_parameters",
+        ),
+        (
+            ["--model_base_path", "a", "--monitoring_config_file", "b", "--rest_api_port", "0"],
+            "Expected a --rest_api_port with --monitoring_config_file",
+        ),
+        (
+            ["--model_base_path", "a", "--enable_batching=true", "--batching_parameters_file", "nothing.config"],
+            "Expected a BatchingParameters in text format in nothing.config",
+        ),
     ],
 )
 def test_a_wrong_setting_ends_with_status_2(arguments: list[str], message: str) -> None:

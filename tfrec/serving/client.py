@@ -1,68 +1,17 @@
 """The client: typed calls to a served recommender, over gRPC, of this server or of TensorFlow Serving."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple, Self
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import grpc
 import numpy as np
-import tensorflow as tf
-from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataRequest, SignatureDefMap
-from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, ModelVersionStatus
-from tensorflow_serving.apis.model_pb2 import ModelSpec
-from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
-from tensorflow_serving.apis.predict_pb2 import PredictRequest
-from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-from tfrec.serving.rows import Recommendations, attribute, pad, pad_beside, ranking, text_array, unknown, with_cut_off
-from tfrec.serving.signatures import Signature, TensorSpec, Values
-from tfrec.serving.tensors import decode, encode
+from tfrec.serving.calls import CHANNEL_OPTIONS, Calls, Result, ServingError, Steps, Version, stub_methods
+from tfrec.serving.rows import Recommendations
+from tfrec.serving.signatures import Signature, Values
 
-_OPTIONS = [
-    ("grpc.max_receive_message_length", -1),
-    ("grpc.max_send_message_length", -1),
-    # While a server starts, look again every second, not at gRPC's growing intervals.
-    ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-]
-
-_ADVICE = {
-    grpc.StatusCode.UNAVAILABLE: "Is a server listening there? Start one with python -m tfrec.serve.",
-    grpc.StatusCode.NOT_FOUND: "Check the model's name and version. If it still loads, wait: "
-    "wait_until_available(), or --wait 60 on the command line.",
-    grpc.StatusCode.DEADLINE_EXCEEDED: "Raise the client's timeout, or export the model with warm-up records.",
-    grpc.StatusCode.INVALID_ARGUMENT: "Compare the request with metadata().",
-    grpc.StatusCode.FAILED_PRECONDITION: "See metadata() for the signatures that there are.",
-    grpc.StatusCode.RESOURCE_EXHAUSTED: "Send fewer rows at once.",
-    grpc.StatusCode.UNIMPLEMENTED: "Is it a TensorFlow Serving port? The REST port, usually 8501, is another one.",
-}
-
-_FAULT_OF_THE_REQUEST = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION)
-
-_SECONDS_BETWEEN_LOOKS = 0.2
-
-_HISTORY, _EXCLUDED, _CANDIDATES = "history_item_ids", "exclude_item_ids", "candidate_item_ids"
-_BESIDE_HISTORIES = {"history_events": "events", "history_timestamps": "timestamps", "history_labels": "labels"}
-
-
-class ServingError(Exception):
-    """The server did not answer, or answered with an error.
-
-    Attributes:
-        code: The gRPC status code.
-        message: The server's own words, or gRPC's.
-    """
-
-    def __init__(self, code: grpc.StatusCode, message: str, advice: str) -> None:
-        super().__init__(f"{code.name}: {message.rstrip('.')}. {advice}")
-        self.code = code
-        self.message = message
-
-
-class _Metadata(NamedTuple):
-    version: int
-    signatures: dict[str, Signature]
+__all__ = ["Client", "ServingError"]
 
 
 class Client:
@@ -74,6 +23,7 @@ class Client:
         target: `host:port` of the gRPC port.
         model_name: The name under which the model is served.
         timeout: Seconds that a call may take.
+        credentials: For an encrypted port: `grpc.ssl_channel_credentials(root_certificates=…)`.
 
     Example:
         >>> with Client("127.0.0.1:8500", "movies") as client:
@@ -81,14 +31,22 @@ class Client:
         [[('172', 0.91), ('174', 0.88)], [('50', 0.52), ('258', 0.49)]]
     """
 
-    def __init__(self, target: str, model_name: str, timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        target: str,
+        model_name: str,
+        timeout: float = 10.0,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
         self.target = target
         self.model_name = model_name
         self.timeout = timeout
-        self._channel = grpc.insecure_channel(target, options=_OPTIONS)
-        self._predictions = PredictionServiceStub(self._channel)
-        self._models = ModelServiceStub(self._channel)
-        self._metadata: dict[int | None, _Metadata] = {}
+        self._calls = Calls(target, model_name, timeout)
+        if credentials is None:
+            self._channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
+        else:
+            self._channel = grpc.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
+        self._methods = stub_methods(self._channel)
 
     def __enter__(self) -> Self:
         return self
@@ -112,63 +70,26 @@ class Client:
         Raises:
             ServingError: None does in that time; the message says what was seen last.
         """
-        deadline = time.monotonic() + timeout
-        request = GetModelStatusRequest(model_spec=ModelSpec(name=self.model_name))
-        last_seen = "nothing"
-        while (remaining := deadline - time.monotonic()) > 0:
-            try:
-                with self._errors():
-                    status = self._models.GetModelStatus(request, timeout=min(remaining, self.timeout))
-            except ServingError as error:
-                last_seen = error.message
-            else:
-                versions = status.model_version_status
-                available = [each.version for each in versions if each.state == ModelVersionStatus.AVAILABLE]
-                if available:
-                    return int(max(available))
-                last_seen = "; ".join(
-                    f"version {each.version} {ModelVersionStatus.State.Name(each.state)} {each.status.error_message}"
-                    for each in versions
-                )
-            time.sleep(max(0.0, min(_SECONDS_BETWEEN_LOOKS, deadline - time.monotonic())))
-        message = f"No version of {self.model_name} at {self.target} is available after {timeout:g} s"
-        raise ServingError(
-            grpc.StatusCode.DEADLINE_EXCEEDED, message, f"Last seen: {last_seen}. Read the server's log."
-        )
+        return self._take(self._calls.wait_until_available(timeout))
 
-    def metadata(self, version: int | None = None) -> dict[str, Signature]:
+    def metadata(self, version: Version = None) -> dict[str, Signature]:
         """The signatures by name; asked once, and again after the server has moved to another version.
 
         Args:
-            version: None is the newest.
+            version: A number or a label; None is the newest.
 
         Raises:
             ServingError: The server does not know the model or version, or does not answer.
         """
-        known = self._metadata.get(version)
-        if known is None:
-            request = GetModelMetadataRequest(model_spec=self._spec(version), metadata_field=["signature_def"])
-            with self._errors():
-                response = self._predictions.GetModelMetadata(request, timeout=self.timeout)
-            protos = SignatureDefMap()
-            response.metadata["signature_def"].Unpack(protos)
-            signatures = {
-                name: Signature.from_proto(proto)
-                for name, proto in sorted(protos.signature_def.items())
-                if proto.method_name == tf.saved_model.PREDICT_METHOD_NAME
-            }
-            known = self._metadata[version] = _Metadata(response.model_spec.version.value, signatures)
-        return known.signatures
+        return self._take(self._calls.metadata(version))
 
-    def predict(
-        self, signature: str, inputs: Mapping[str, Values], version: int | None = None
-    ) -> dict[str, np.ndarray]:
+    def predict(self, signature: str, inputs: Mapping[str, Values], version: Version = None) -> dict[str, np.ndarray]:
         """Runs a signature.
 
         Args:
             signature: Its name.
             inputs: Name -> array or nested list, the batch first.
-            version: None is the newest.
+            version: A number or a label; None is the newest.
 
         Returns:
             Name -> array; strings are object arrays of `bytes`.
@@ -177,14 +98,14 @@ class Client:
             ValueError: The inputs do not fit the signature; nothing was sent.
             ServingError: The server answered with an error, or not in time.
         """
-        return self._run(signature, lambda _: inputs, version)
+        return self._take(self._calls.predict(signature, inputs, version))
 
     def recommend(
         self,
         histories: Sequence[Sequence[str]],
         exclude: Sequence[Sequence[str]] | None = None,
         count: int | None = None,
-        version: int | None = None,
+        version: Version = None,
         attributes: Mapping[str, Sequence[Any]] | None = None,
         events: Sequence[Sequence[str | None]] | None = None,
         timestamps: Sequence[Sequence[int | None]] | None = None,
@@ -196,7 +117,7 @@ class Client:
                 before them are excluded (where the model takes a fixed number of those, the most recent that fit).
             exclude: For every user the item ids not to recommend.
             count: At most so many items a user; None is all that the model gives.
-            version: None is the newest.
+            version: A number or a label; None is the newest.
             attributes: What is known of the users: input -> one value for each of them, None where it is unknown. What
                 is not given is unknown.
             events: What was done with each item of the histories (view, purchase, …), None where it is unknown: as many
@@ -208,34 +129,13 @@ class Client:
                 do not go with the histories, the model takes no such thing, or `count` is more than the model gives.
             ServingError: The server answered with an error, or not in time.
         """
-        exclude = [[] for _ in histories] if exclude is None else exclude
-        if len(exclude) != len(histories):
-            raise ValueError(f"Expected {len(histories)} lists in exclude, one a history. Received: {len(exclude)}.")
-
-        def build(signature: Signature) -> dict[str, Values]:
-            specs = signature.inputs
-            for name in (_HISTORY, _EXCLUDED):
-                if name not in specs:
-                    raise ValueError(
-                        f"Expected a recommender, whose serving_default takes {name}. Received: {list(specs)}. A model "
-                        "that predicts the click is asked with candidates: rank()."
-                    )
-            history = pad("histories", histories, specs[_HISTORY], may_cut=True)
-            excluded = pad("exclude", exclude, specs[_EXCLUDED], may_cut=False)
-            if max(map(len, histories), default=0) > history.shape[1]:
-                extended = with_cut_off(exclude, histories, history.shape[1], specs[_EXCLUDED])
-                excluded = pad("exclude", extended, specs[_EXCLUDED], may_cut=False)
-            inputs: dict[str, Values] = {_HISTORY: history, _EXCLUDED: excluded}
-            beside = _beside(histories, events, timestamps, specs)
-            return inputs | beside | _attributes(attributes or {}, specs, {*inputs, *beside}, len(histories))
-
-        return ranking(self._run("serving_default", build, version), count)
+        return self._take(self._calls.recommend(histories, exclude, count, version, attributes, events, timestamps))
 
     def rank(
         self,
         histories: Sequence[Sequence[str]],
         candidates: Sequence[Sequence[str]],
-        version: int | None = None,
+        version: Version = None,
         attributes: Mapping[str, Sequence[Any]] | None = None,
         events: Sequence[Sequence[str | None]] | None = None,
         timestamps: Sequence[Sequence[int | None]] | None = None,
@@ -248,7 +148,7 @@ class Client:
         Args:
             histories: For every user the item ids so far, oldest first; the last that the model takes in count.
             candidates: For every user the item ids to rank; also those of the history, and unknown ones, are ranked.
-            version: None is the newest.
+            version: A number or a label; None is the newest.
             attributes, events, timestamps: As in `recommend`. Of a model that predicts the click, attributes are also
                 `user_id` and the context of the request.
             labels: Whether each item of the histories was liked, 1 or 0; None is 0. Of models that read it, and needed
@@ -261,130 +161,38 @@ class Client:
                 thing.
             ServingError: The server answered with an error, or not in time.
         """
-        if len(candidates) != len(histories):
-            raise ValueError(
-                f"Expected {len(histories)} lists in candidates, one a history. Received: {len(candidates)}."
-            )
-
-        def build(signature: Signature) -> dict[str, Values]:
-            specs = signature.inputs
-            inputs: dict[str, Values] = {
-                _HISTORY: pad("histories", histories, specs[_HISTORY], may_cut=True),
-                _CANDIDATES: pad("candidates", candidates, specs[_CANDIDATES], may_cut=False),
-            }
-            beside = _beside(histories, events, timestamps, specs, labels)
-            return inputs | beside | _attributes(attributes or {}, specs, {*inputs, *beside}, len(histories))
-
-        outputs = self._run("rank", build, version)
-        name = "probabilities" if outcome is None else f"{outcome}_probabilities"
-        if outcome is None and name not in outputs:
-            name = "expected_values"
-        if name not in outputs:
-            known = [each.removesuffix("_probabilities") for each in sorted(outputs) if each != "probabilities"]
-            raise ValueError(f"Expected an outcome that the model predicts, of {known}. Received: {outcome!r}.")
-        pairs = [
-            list(zip(row, map(float, answers), strict=False))  # Behind the row there is padding.
-            for row, answers in zip(candidates, outputs[name], strict=True)
-        ]
-        return [sorted(row, key=lambda pair: -pair[1]) for row in pairs]
+        return self._take(
+            self._calls.rank(histories, candidates, version, attributes, events, timestamps, labels, outcome)
+        )
 
     def similar_items(
-        self, item_ids: Sequence[str], count: int | None = None, version: int | None = None
+        self, item_ids: Sequence[str], count: int | None = None, version: Version = None
     ) -> Recommendations:
         """For every item the items most like it. Raises as `recommend` does."""
-        return ranking(self.predict("similar_items", {"item_ids": text_array("item_ids", item_ids)}, version), count)
+        return self._take(self._calls.similar_items(item_ids, count, version))
 
-    def search(self, texts: Sequence[str], count: int | None = None, version: int | None = None) -> Recommendations:
+    def search(self, texts: Sequence[str], count: int | None = None, version: Version = None) -> Recommendations:
         """For every text the items that fit it best. Raises as `recommend` does."""
-        return ranking(self.predict("search", {"text": text_array("texts", texts)}, version), count)
+        return self._take(self._calls.search(texts, count, version))
 
-    def embed_item(self, texts: Sequence[str], version: int | None = None) -> np.ndarray:
+    def embed_item(self, texts: Sequence[str], version: Version = None) -> np.ndarray:
         """The item tower's vectors of texts, float32 `[len(texts), dimensions]`. Raises as `recommend` does."""
-        return self.predict("embed_item", {"text": text_array("texts", texts)}, version)["embedding"]
+        return self._take(self._calls.embed_item(texts, version))
 
-    def _run(
-        self, name: str, build: Callable[[Signature], Mapping[str, Values]], version: int | None
-    ) -> dict[str, np.ndarray]:
-        """Builds the inputs for a signature, checks and sends them; anew if the server's signature has changed."""
-        known = self._metadata.get(version)
+    def _take(self, steps: Steps[Result]) -> Result:
+        """Takes the steps to their result, one call after the other."""
         try:
-            signature = self._signature(name, version)
-            outputs, served = self._send(name, signature.check(build(signature)), version)
-        except (ValueError, ServingError) as error:
-            is_telling = isinstance(error, ValueError) or error.code in _FAULT_OF_THE_REQUEST
-            if known is None or not is_telling or not self._has_changed(name, known, version):
-                raise
-        else:
-            if known is None or served == known.version or not self._has_changed(name, known, version):
-                return outputs
-        return self._run(name, build, version)
-
-    def _send(self, name: str, arrays: dict[str, np.ndarray], version: int | None) -> tuple[dict[str, np.ndarray], int]:
-        request = PredictRequest(model_spec=self._spec(version, name))
-        for alias, array in arrays.items():
-            request.inputs[alias].CopyFrom(encode(array))
-        with self._errors():
-            response = self._predictions.Predict(request, timeout=self.timeout)
-        outputs = {alias: decode(proto) for alias, proto in response.outputs.items()}
-        return outputs, response.model_spec.version.value
-
-    def _has_changed(self, name: str, known: _Metadata, version: int | None) -> bool:
-        """Whether a signature is another one than when its metadata was asked; asks again."""
-        self._metadata.pop(version, None)
-        return self.metadata(version).get(name) != known.signatures.get(name)
-
-    def _signature(self, name: str, version: int | None) -> Signature:
-        signatures = self.metadata(version)
-        if name not in signatures:
-            raise ValueError(f"Expected a signature among {list(signatures)}. Received: {name!r}.")
-        return signatures[name]
-
-    def _spec(self, version: int | None, signature: str = "") -> ModelSpec:
-        spec = ModelSpec(name=self.model_name, signature_name=signature)
-        if version is not None:
-            spec.version.value = version
-        return spec
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except grpc.RpcError as error:
-            code = error.code()
-            advice = _ADVICE.get(code, "Read the server's log.")
-            raise ServingError(code, f"{self.target}: {error.details()}", advice) from error
-
-
-def _beside(
-    histories: Sequence[Sequence[str]],
-    events: Sequence[Sequence[str | None]] | None,
-    timestamps: Sequence[Sequence[int | None]] | None,
-    specs: Mapping[str, TensorSpec],
-    labels: Sequence[Sequence[float]] | None = None,
-) -> dict[str, Values]:
-    """What is told beside the items of the histories, of which the model takes the last."""
-    given = {"history_events": events, "history_timestamps": timestamps, "history_labels": labels}
-    width = pad("histories", histories, specs[_HISTORY], may_cut=True).shape[1]
-    for name, said in _BESIDE_HISTORIES.items():
-        if given[name] is not None and name not in specs:
-            raise ValueError(f"Expected no {said}: this model does not read {name}. Received: some.")
-    return {
-        name: pad_beside(said, given[name], histories, specs[name], width)
-        for name, said in _BESIDE_HISTORIES.items()
-        if name in specs
-    }
-
-
-def _attributes(
-    given: Mapping[str, Sequence[Any]], specs: Mapping[str, TensorSpec], others: set[str], batch_size: int
-) -> dict[str, Values]:
-    """All inputs but the others: what is given, and the mark of what is not known."""
-    known = [name for name in specs if name not in others]
-    if strangers := sorted(set(given) - set(known)):
-        raise ValueError(f"Expected attributes among {known}, which this model takes. Received: {strangers}.")
-    return {
-        name: attribute(name, given[name], specs[name], batch_size)
-        if name in given
-        else unknown(name, specs[name], batch_size)
-        for name in known
-    }
+            step = next(steps)
+            while True:
+                if isinstance(step, float):
+                    time.sleep(step)
+                    step = steps.send(None)
+                    continue
+                try:
+                    response = self._methods[step.method](step.request, timeout=step.timeout)
+                except grpc.RpcError as error:
+                    step = steps.throw(self._calls.error(error))
+                else:
+                    step = steps.send(response)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]

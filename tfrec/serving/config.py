@@ -1,17 +1,14 @@
 """Which models are served, from where, and which of their versions."""
 
-import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from google.protobuf import text_format
 from tensorflow_serving.config.model_server_config_pb2 import ModelConfig as ModelConfigProto
 from tensorflow_serving.config.model_server_config_pb2 import ModelServerConfig
 
 from tfrec.serving.errors import StartError
-
-logger = logging.getLogger(__name__)
+from tfrec.serving.text_protos import read_text_proto
 
 _LARGEST_VERSION = 2**63 - 1
 
@@ -44,6 +41,7 @@ class ModelConfig:
         name: What requests call it.
         base_path: The absolute folder that holds `<number>/` folders, one SavedModel each.
         policy: The versions to serve.
+        version_labels: Label -> the version that requests with this label get.
 
     Raises:
         StartError: The name is empty or the base path is not absolute.
@@ -52,6 +50,7 @@ class ModelConfig:
     name: str
     base_path: Path
     policy: VersionPolicy = VersionPolicy()
+    version_labels: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -82,11 +81,11 @@ def read_model_config_file(path: Path) -> list[ModelConfig]:
     Raises:
         StartError: The file cannot be read or parsed, or describes no servable model.
     """
+    proto = read_text_proto(path, ModelServerConfig())
     try:
-        proto = text_format.Parse(path.read_text(encoding="utf-8"), ModelServerConfig())
-    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
-        raise StartError(f"Expected a ModelServerConfig in text format in {path}. Received: {error}") from error
-    models = [_model_config(model, path) for model in proto.model_config_list.config]
+        models = model_configs(proto)
+    except StartError as error:
+        raise StartError(f"{path}: {error}") from error
     names = [model.name for model in models]
     if not models or len(set(names)) < len(names):
         raise StartError(
@@ -95,22 +94,28 @@ def read_model_config_file(path: Path) -> list[ModelConfig]:
     return models
 
 
-def _model_config(proto: ModelConfigProto, path: Path) -> ModelConfig:
+def model_configs(proto: ModelServerConfig) -> list[ModelConfig]:
+    """The models of a message.
+
+    Raises:
+        StartError: One of them cannot be served.
+    """
+    return [_model_config(model) for model in proto.model_config_list.config]
+
+
+def _model_config(proto: ModelConfigProto) -> ModelConfig:
     if proto.model_platform != "tensorflow":
         raise StartError(
-            f"Expected model_platform: 'tensorflow' for model {proto.name!r} in {path}. "
-            f"Received: {proto.model_platform!r}"
+            f"Expected model_platform: 'tensorflow' for model {proto.name!r}. Received: {proto.model_platform!r}"
         )
-    if proto.version_labels:
-        logger.warning("version_labels of model %s are ignored: ask for versions by number", proto.name)
     choice = proto.model_version_policy
     kind = choice.WhichOneof("policy_choice")
     if kind == "all":
         policy = VersionPolicy(latest=None)
     elif kind == "specific":
         if not choice.specific.versions:
-            raise StartError(f"Expected versions in the specific policy of model {proto.name!r} in {path}")
+            raise StartError(f"Expected versions in the specific policy of model {proto.name!r}. Received: none.")
         policy = VersionPolicy(specific=frozenset(choice.specific.versions))
     else:
         policy = VersionPolicy(latest=choice.latest.num_versions or 1)
-    return ModelConfig(proto.name, Path(proto.base_path), policy)
+    return ModelConfig(proto.name, Path(proto.base_path), policy, dict(proto.version_labels))

@@ -15,12 +15,15 @@ from tensorflow_serving.apis.get_model_metadata_pb2 import (
     SignatureDefMap,
 )
 from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, GetModelStatusResponse
+from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest, ReloadConfigResponse
 from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceServicer
 from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceServicer
 
 from tfrec.serving.errors import RequestError, as_request_error, invalid_argument
 from tfrec.serving.manager import Manager
+from tfrec.serving.metrics import Metrics
+from tfrec.serving.reload import reload_config
 from tfrec.serving.tensors import encode
 
 logger = logging.getLogger(__name__)
@@ -68,14 +71,19 @@ def model_status(manager: Manager, request: GetModelStatusRequest) -> GetModelSt
 class PredictionService(PredictionServiceServicer):
     """Predict and GetModelMetadata."""
 
-    def __init__(self, manager: Manager) -> None:
+    def __init__(self, manager: Manager, metrics: Metrics) -> None:
         self._manager = manager
+        self._metrics = metrics
 
     def Predict(self, request: PredictRequest, context: grpc.ServicerContext) -> PredictResponse:
         response = PredictResponse()
-        with _answering(context), self._manager.lease(request.model_spec) as servable:
-            spec = request.model_spec
-            outputs = servable.predict_protos(spec.signature_name, request.inputs, request.output_filter)
+        spec = request.model_spec
+        with (
+            _answering(context),
+            self._metrics.request(spec.name, "Predict", "GRPC"),
+            self._manager.lease(spec) as servable,
+        ):
+            outputs = servable.predict_protos(spec.signature_name, request.inputs, request.output_filter, context)
             response.model_spec.name = spec.name
             response.model_spec.signature_name = spec.signature_name or DEFAULT_SIGNATURE
             response.model_spec.version.value = servable.version
@@ -100,7 +108,7 @@ class PredictionService(PredictionServiceServicer):
 
 
 class ModelService(ModelServiceServicer):
-    """GetModelStatus."""
+    """GetModelStatus and HandleReloadConfigRequest."""
 
     def __init__(self, manager: Manager) -> None:
         self._manager = manager
@@ -109,8 +117,11 @@ class ModelService(ModelServiceServicer):
         with _answering(context):
             return model_status(self._manager, request)
 
-    def HandleReloadConfigRequest(self, request: object, context: grpc.ServicerContext) -> NoReturn:
-        _unimplemented(context, "HandleReloadConfigRequest")
+    def HandleReloadConfigRequest(
+        self, request: ReloadConfigRequest, context: grpc.ServicerContext
+    ) -> ReloadConfigResponse:
+        with _answering(context):
+            return reload_config(self._manager, request, context)
 
 
 @contextmanager

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import grpc
 
+from tfrec.serving.batching import Batcher
 from tfrec.serving.config import ModelConfig
 from tfrec.serving.errors import RequestError, as_request_error
+from tfrec.serving.metrics import Metrics
 from tfrec.serving.servable import Servable
 from tfrec.serving.warmup import warm_up
 
@@ -64,9 +66,11 @@ class Version:
     next_load: float = 0.0
 
 
-def load_and_warm_up(name: str, number: int, path: Path) -> Servable:
+def load_and_warm_up(
+    name: str, number: int, path: Path, batcher: Batcher | None = None, metrics: Metrics | None = None
+) -> Servable:
     """A version, ready to serve. Raises whatever keeps it from loading or from answering its warm-up records."""
-    servable = Servable(name, number, path)
+    servable = Servable(name, number, path, batcher, metrics)
     try:
         warm_up(servable)
     except BaseException:
@@ -80,10 +84,15 @@ class Model:
 
     One thread calls `scan` and `advance`; any number lease versions at the same time. A new version is loaded beside
     the serving ones; those are retired once it is available, and unloaded once their last request has ended.
+
+    Attributes:
+        changed: Set when the next `scan` is to come at once.
     """
 
     def __init__(self, config: ModelConfig, retries: LoadRetries, load: Loader = load_and_warm_up) -> None:
-        self.config = config
+        self.name = config.name
+        self._config: ModelConfig | None = config
+        self.changed = threading.Event()
         self._retries = retries
         self._load_servable = load
         self._lock = threading.Lock()
@@ -91,16 +100,29 @@ class Model:
         self._wanted: set[int] = set()
         self._complaint = ""
 
+    def configure(self, config: ModelConfig | None) -> None:
+        """What is to be served from the next `scan` on; None takes every version out of service."""
+        with self._lock:
+            if self._config is None:  # It comes anew: what it was like before does not count.
+                self._versions = {each.number: each for each in self._versions.values() if each.state is not State.END}
+            self._config = config
+        self.changed.set()
+
     def scan(self) -> None:
         """Looks which versions are on disk. An unreadable base path changes nothing: what serves goes on serving."""
-        name, base_path = self.config.name, self.config.base_path
+        config = self._config
+        if config is None:
+            with self._lock:
+                self._wanted = set()
+            return
+        name, base_path = config.name, config.base_path
         try:
-            found = self.config.versions_on_disk()
+            found = config.versions_on_disk()
         except OSError as error:
             self._complain(f"The base path {base_path} of model {name} cannot be listed: {error.strerror}. Waiting.")
             return
-        wanted = self.config.policy.choose(found)
-        missing = sorted(self.config.policy.specific - wanted)
+        wanted = config.policy.choose(found)
+        missing = sorted(config.policy.specific - wanted)
         if missing:
             self._complain(f"Versions {missing} of model {name} are to be served and not in {base_path}. Waiting.")
         elif not found:
@@ -110,7 +132,8 @@ class Model:
         with self._lock:
             for number in wanted:
                 version = self._versions.get(number)
-                if version is None or (version.state is State.END and number not in self._wanted):
+                is_given_up = version is not None and version.error is not None and number in self._wanted
+                if version is None or (version.state is State.END and not is_given_up):
                     self._versions[number] = Version(number, found[number])
             self._wanted = wanted
 
@@ -132,7 +155,7 @@ class Model:
         self._retire_unwanted()
 
     def _load(self, version: Version) -> None:
-        name = self.config.name
+        name = self.name
         logger.info("Loading %s version %d from %s", name, version.number, version.path)
         version.state = State.LOADING
         start = time.perf_counter()
@@ -149,7 +172,7 @@ class Model:
 
     def _load_failed(self, version: Version, error: RequestError) -> None:
         version.failures += 1
-        what = f"{self.config.name} version {version.number} failed to load from {version.path}: {error}"
+        what = f"{self.name} version {version.number} failed to load from {version.path}: {error}"
         if version.failures <= self._retries.count:
             version.next_load = time.monotonic() + self._retries.seconds
             tries = f"retry {version.failures} of {self._retries.count}"
@@ -175,7 +198,7 @@ class Model:
         if version.servable is not None:
             version.servable.close()
         self._end(version, None)
-        logger.info("%s version %d is unloaded", self.config.name, version.number)
+        logger.info("%s version %d is unloaded", self.name, version.number)
 
     def _end(self, version: Version, error: RequestError | None) -> None:
         with self._lock:
@@ -197,7 +220,7 @@ class Model:
             serving = {each.number: each for each in self._versions.values() if each.state is State.AVAILABLE}
             version = serving.get(max(serving, default=0) if number is None else number)
             if version is None or version.servable is None:
-                raise servable_not_found(self.config.name, number)
+                raise servable_not_found(self.name, number)
             version.in_flight += 1
             servable = version.servable
         try:

@@ -20,6 +20,7 @@ from tfrec.serving import rest_json
 from tfrec.serving.errors import RequestError, as_request_error, invalid_argument
 from tfrec.serving.grpc_services import DEFAULT_SIGNATURE, model_metadata, model_status
 from tfrec.serving.manager import Manager
+from tfrec.serving.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -38,23 +39,29 @@ class Answer(NamedTuple):
     body: dict[str, Any]
 
 
-def answer(manager: Manager, method: str, target: str, body: bytes) -> Answer:
+def answer(manager: Manager, metrics: Metrics, method: str, target: str, body: bytes) -> Answer:
     """Answers one REST request; whatever goes wrong is an answer too.
 
     Args:
         manager: The models.
+        metrics: Where the request is counted.
         method: "GET" or "POST".
         target: The request's path.
         body: The request's content.
 
     Example:
-        >>> answer(manager, "POST", "/v1/models/adder:predict", b'{"instances": [1.0]}')
+        >>> answer(manager, metrics, "POST", "/v1/models/adder:predict", b'{"instances": [1.0]}')
         Answer(status=200, body={'predictions': [2.0]})
     """
+    path = urlsplit(target).path
+    match = (_POST if method == "POST" else _GET).fullmatch(path)
+    name = unquote(match["name"] or "") if match else ""
+    api = match["method"].lower() if match and method == "POST" else ""
     try:
-        return Answer(200, _route(manager, method, target, body))
-    except RecursionError:
-        error = invalid_argument("JSON Parse error: nested too deeply")
+        with metrics.request(name, api, "REST"):
+            if match is None:
+                raise invalid_argument(f"Malformed request: {method} {path}")
+            return Answer(200, _route(manager, method, match, body))
     except Exception as exception:
         error = as_request_error(exception)
         if error.code is grpc.StatusCode.INTERNAL and not isinstance(exception, RequestError):
@@ -62,17 +69,16 @@ def answer(manager: Manager, method: str, target: str, body: bytes) -> Answer:
     return Answer(error.http_status, {"error": error.message})
 
 
-def _route(manager: Manager, method: str, target: str, body: bytes) -> dict[str, Any]:
-    path = urlsplit(target).path
-    match = (_POST if method == "POST" else _GET).fullmatch(path)
-    if match is None:
-        raise invalid_argument(f"Malformed request: {method} {path}")
+def _route(manager: Manager, method: str, match: re.Match[str], body: bytes) -> dict[str, Any]:
     spec = _model_spec(match)
     if method == "POST":
         if match["method"].lower() != "predict":
             message = f"{match['method']} is not served here: use predict, or the official server"
             raise RequestError(grpc.StatusCode.UNIMPLEMENTED, message)
-        return _predict(manager, spec, body)
+        try:
+            return _predict(manager, spec, body)
+        except RecursionError as error:
+            raise invalid_argument("JSON Parse error: nested too deeply") from error
     if not spec.name:
         raise invalid_argument("Missing model name in request.")
     if match["metadata"]:
@@ -121,6 +127,8 @@ class RestServer(ThreadingHTTPServer):
     Args:
         address: Host and port; port 0 takes a free one.
         manager: The models.
+        metrics: Where requests are counted.
+        metrics_path: Where the page for Prometheus is; None, nowhere.
 
     Raises:
         OSError: The address cannot be bound.
@@ -128,8 +136,13 @@ class RestServer(ThreadingHTTPServer):
 
     request_queue_size = 128
 
-    def __init__(self, address: tuple[str, int], manager: Manager) -> None:
+    def __init__(
+        self, address: tuple[str, int], manager: Manager, metrics: Metrics, metrics_path: str | None = None
+    ) -> None:
         self.manager = manager
+        self.metrics = metrics
+        self.metrics_path = metrics_path
+        self.is_draining = False
         self._in_flight = 0
         self._idle = threading.Condition()
         super().__init__(address, _Handler)
@@ -143,7 +156,9 @@ class RestServer(ThreadingHTTPServer):
         """`answer`, counted as in flight until `done`."""
         with self._idle:
             self._in_flight += 1
-        return answer(self.manager, method, target, body)
+        if self.is_draining:
+            return Answer(503, {"error": "The server is stopping. Ask another one."})
+        return answer(self.manager, self.metrics, method, target, body)
 
     def done(self) -> None:
         """An answer has been written, or its client is gone."""
@@ -151,8 +166,13 @@ class RestServer(ThreadingHTTPServer):
             self._in_flight -= 1
             self._idle.notify_all()
 
+    def refuse(self) -> None:
+        """Answers every further request, over a connection that was kept alive too, with 503."""
+        self.is_draining = True
+
     def drain(self, seconds: float) -> None:
-        """Accepts no further connection and waits, at most so long, for the requests in flight."""
+        """Takes no further request and waits, at most so long, for those in flight."""
+        self.refuse()
         self.shutdown()
         with self._idle:
             self._idle.wait_for(lambda: self._in_flight == 0, seconds)
@@ -171,7 +191,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: RestServer
 
     def do_GET(self) -> None:
-        self._handle("GET", b"")
+        if urlsplit(self.path).path == self.server.metrics_path:
+            self._write(200, "text/plain", self.server.metrics.page().encode())
+        else:
+            self._handle("GET", b"")
 
     def do_POST(self) -> None:
         body = self._read_body()
@@ -181,6 +204,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _handle(self, method: str, body: bytes) -> None:
         try:
             self._send(*self.server.answer(method, self.path, body))
+            self.close_connection |= self.server.is_draining
         finally:
             self.server.done()
 
@@ -202,9 +226,11 @@ class _Handler(BaseHTTPRequestHandler):
         return bytes(body)
 
     def _send(self, status: int, body: dict[str, Any]) -> None:
-        content = json.dumps(body, indent=4, ensure_ascii=False).encode(errors="replace")
+        self._write(status, "application/json", json.dumps(body, indent=4, ensure_ascii=False).encode(errors="replace"))
+
+    def _write(self, status: int, kind: str, content: bytes) -> None:
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)

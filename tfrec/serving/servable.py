@@ -1,6 +1,7 @@
 """One loaded version of a model: a SavedModel in a Session of its own, asked by signature."""
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,9 @@ from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow.core.protobuf.config_pb2 import CallableOptions
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 
+from tfrec.serving.batching import Batcher, BatchQueue
 from tfrec.serving.errors import RequestError, invalid_argument
+from tfrec.serving.metrics import Metrics
 from tfrec.serving.tensors import decode, dtype_name
 
 logger = logging.getLogger(__name__)
@@ -36,6 +39,8 @@ class _Endpoint(NamedTuple):
     fetches: list[str]
     """Output names."""
     run: Callable[..., list[np.ndarray]]
+    queue: BatchQueue | None
+    """Where its requests wait for their batch; None, each runs by itself."""
 
 
 class Servable:
@@ -45,8 +50,11 @@ class Servable:
         name: The model's name.
         version: The version's number.
         path: The SavedModel's folder.
+        batcher: Runs requests in batches; None runs each by itself.
+        metrics: Where the time that the graph takes is counted.
 
     Raises:
+        RequestError: The version's batching parameters are wrong.
         OSError, tf.errors.OpError, RuntimeError, ValueError: The folder holds no SavedModel that can be loaded.
 
     Example:
@@ -55,10 +63,16 @@ class Servable:
         {'y': array([2.], dtype=float32)}
     """
 
-    def __init__(self, name: str, version: int, path: Path) -> None:
+    def __init__(
+        self, name: str, version: int, path: Path, batcher: Batcher | None = None, metrics: Metrics | None = None
+    ) -> None:
         self.name = name
         self.version = version
         self.path = path
+        self._batcher = batcher
+        self._metrics = metrics or Metrics()
+        self._batching = batcher.parameters_of(path) if batcher else None
+        self._endpoints: dict[str, _Endpoint] = {}
         config = tf.compat.v1.ConfigProto()
         config.gpu_options.allow_growth = True  # The laptop's GPU is shared with whatever else runs on it.
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
@@ -66,11 +80,9 @@ class Servable:
             meta_graph = tf.compat.v1.saved_model.load(self._session, [tf.saved_model.SERVING], str(path))
             self._session.graph.finalize()
             self.signatures: dict[str, SignatureDef] = dict(meta_graph.signature_def)
-            self._endpoints = {
-                key: self._endpoint(signature)
-                for key, signature in self.signatures.items()
-                if signature.method_name == tf.saved_model.PREDICT_METHOD_NAME
-            }
+            for key, signature in self.signatures.items():
+                if signature.method_name == tf.saved_model.PREDICT_METHOD_NAME:
+                    self._endpoints[key] = self._endpoint(signature)
         except BaseException:
             self.close()
             raise
@@ -84,7 +96,11 @@ class Servable:
         )
         # The public Session.run casts dtypes and checks shapes first, which TensorFlow Serving does not. This is the
         # C++ call below it; it can feed and fetch nothing but the signature's own tensors.
-        return _Endpoint(signature, feeds, fetches, self._session._make_callable_from_options(options))
+        run = self._session._make_callable_from_options(options)
+        queue = None
+        if self._batcher and self._batching:
+            queue = BatchQueue(self._batcher, self._batching, list(options.feed), run)
+        return _Endpoint(signature, feeds, fetches, run, queue)
 
     def signature(self, key: str) -> SignatureDef:
         """The signature of this name ("" is the default one).
@@ -98,7 +114,11 @@ class Servable:
         return self.signatures[key]
 
     def predict_protos(
-        self, key: str, inputs: Mapping[str, TensorProto], output_filter: Iterable[str] = ()
+        self,
+        key: str,
+        inputs: Mapping[str, TensorProto],
+        output_filter: Iterable[str] = (),
+        call: grpc.ServicerContext | None = None,
     ) -> dict[str, np.ndarray]:
         """`predict` on messages; a malformed one is INVALID_ARGUMENT."""
         arrays = {}
@@ -107,10 +127,14 @@ class Servable:
                 arrays[alias] = decode(proto)
             except ValueError as error:
                 raise invalid_argument(f"tensor parsing error: {alias}") from error
-        return self.predict(key, arrays, output_filter)
+        return self.predict(key, arrays, output_filter, call)
 
     def predict(
-        self, key: str, inputs: Mapping[str, np.ndarray], output_filter: Iterable[str] = ()
+        self,
+        key: str,
+        inputs: Mapping[str, np.ndarray],
+        output_filter: Iterable[str] = (),
+        call: grpc.ServicerContext | None = None,
     ) -> dict[str, np.ndarray]:
         """Runs a signature.
 
@@ -118,9 +142,10 @@ class Servable:
             key: The signature's name; "" is `serving_default`.
             inputs: Name -> array. Strings are object arrays of `bytes`. Shapes are not checked.
             output_filter: The outputs to return; none named, all.
+            call: Who asks, where it may give up while the request waits for its batch.
 
         Raises:
-            RequestError: The request does not fit the signature.
+            RequestError: The request does not fit the signature, or does not get into a batch in time.
             tf.errors.OpError: The graph failed.
         """
         signature = self.signature(key)
@@ -140,12 +165,22 @@ class Servable:
                 raise invalid_argument(
                     f"Expects arg[{position}] to be {dtype_name(expected)} but {dtype_name(received)} is provided"
                 )
-        results = endpoint.run(*(arrays[alias] for alias in endpoint.feeds))
-        answer = dict(zip(endpoint.fetches, results, strict=True))
-        return {alias: _as_array(answer[alias]) for alias in wanted}
+        fed = [arrays[alias] for alias in endpoint.feeds]
+        positions = [endpoint.fetches.index(alias) for alias in wanted]
+        start = time.perf_counter()
+        if endpoint.queue is None:
+            everything = endpoint.run(*fed)
+            results = [everything[position] for position in positions]
+        else:
+            results = endpoint.queue.run(fed, positions, call)
+        self._metrics.runtime_latency.add((time.perf_counter() - start) * 1e6, self.name, "Predict", "TF1")
+        return {alias: _as_array(result) for alias, result in zip(wanted, results, strict=True)}
 
     def close(self) -> None:
         """Frees the version's memory; nothing may run on it any more."""
+        for endpoint in self._endpoints.values():
+            if endpoint.queue is not None:
+                endpoint.queue.close()
         self._endpoints = {}
         self._session.close()
 

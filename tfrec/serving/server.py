@@ -5,20 +5,28 @@ import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Self
 
 import grpc
 from tensorflow_serving.apis.model_service_pb2_grpc import add_ModelServiceServicer_to_server
 from tensorflow_serving.apis.prediction_service_pb2_grpc import add_PredictionServiceServicer_to_server
 
+from tfrec.serving.batching import Batcher, BatchingParameters
 from tfrec.serving.config import ModelConfig
-from tfrec.serving.errors import StartError
+from tfrec.serving.errors import RequestError, StartError
 from tfrec.serving.grpc_services import ModelService, PredictionService
+from tfrec.serving.health import health_service
 from tfrec.serving.manager import Manager
+from tfrec.serving.metrics import Metrics
 from tfrec.serving.model import DEFAULT_RETRIES, LoadRetries
+from tfrec.serving.reload import ConfigFileWatcher
 from tfrec.serving.rest import RestServer
 
 logger = logging.getLogger(__name__)
+
+DEFAULT_GRPC_THREADS = 4 * (os.cpu_count() or 1)
+"""TensorFlow Serving's."""
 
 _OPTIONS = [
     ("grpc.max_receive_message_length", 2**31 - 1),
@@ -39,9 +47,19 @@ class Server:
         rest_api_port: 0 takes a free one; None serves no REST.
         poll_seconds: Time between two looks for new versions; 0 looks once.
         retries: What to do with a version that fails to load.
+        batching: Runs requests in batches; None runs each by itself.
+        per_model_batching: Whether each version is batched by its own `batching_params.pbtxt`, if it has one.
+        model_config_file: Where the models come from, to be read again.
+        model_config_poll_seconds: Time between two looks at that file; 0 does not look again.
+        allow_labels_for_unavailable: Whether a new label may be given to a version that is not available: at the start
+            none is.
+        metrics_path: Where on the REST port the page for Prometheus is; None, nowhere.
+        credentials: Encrypt the gRPC port; None leaves it open.
+        health_check: Whether the gRPC port answers gRPC's health check.
+        grpc_max_threads: How many gRPC requests are answered, or wait for their batch, at the same time.
 
     Raises:
-        StartError: A port is taken (from `start`).
+        StartError: A label is given to a version that is not available; a port is taken (from `start`).
 
     Example:
         >>> with Server([ModelConfig("movies", Path("/models/movies"))], grpc_port=0) as server:
@@ -59,14 +77,41 @@ class Server:
         rest_api_port: int | None = None,
         poll_seconds: float = 1.0,
         retries: LoadRetries = DEFAULT_RETRIES,
+        batching: BatchingParameters | None = None,
+        per_model_batching: bool = False,
+        model_config_file: Path | None = None,
+        model_config_poll_seconds: float = 0.0,
+        allow_labels_for_unavailable: bool = False,
+        metrics_path: str | None = None,
+        credentials: grpc.ServerCredentials | None = None,
+        health_check: bool = False,
+        grpc_max_threads: int = DEFAULT_GRPC_THREADS,
     ) -> None:
         self.host = host
         self.grpc_port = grpc_port
         self.rest_api_port = rest_api_port
-        self._manager = Manager(models, poll_seconds, retries)
-        self._grpc = grpc.server(ThreadPoolExecutor(4 * (os.cpu_count() or 1), "grpc"), options=_OPTIONS)
-        add_PredictionServiceServicer_to_server(PredictionService(self._manager), self._grpc)
+        self.metrics = Metrics()
+        self._metrics_path = metrics_path
+        self._credentials = credentials
+        self._batcher = Batcher(batching, per_model_batching, self.metrics) if batching else None
+        try:
+            self._manager = Manager(
+                models, poll_seconds, retries, self._batcher, allow_labels_for_unavailable, self.metrics
+            )
+        except RequestError as error:
+            raise StartError(
+                f"{error.message}. At the start no version is: pass --allow_version_labels_for_unavailable_models, or "
+                "give the label once the version is available."
+            ) from error
+        self._config_watcher: ConfigFileWatcher | None = None
+        if model_config_file is not None and model_config_poll_seconds > 0:
+            self._config_watcher = ConfigFileWatcher(self._manager, model_config_file, model_config_poll_seconds)
+        self._grpc_threads = ThreadPoolExecutor(grpc_max_threads, "grpc")
+        self._grpc = grpc.server(self._grpc_threads, options=_OPTIONS)
+        add_PredictionServiceServicer_to_server(PredictionService(self._manager, self.metrics), self._grpc)
         add_ModelServiceServicer_to_server(ModelService(self._manager), self._grpc)
+        if health_check:
+            self._grpc.add_generic_rpc_handlers([health_service(self._manager.is_ready)])
         self._rest: RestServer | None = None
 
     def start(self) -> None:
@@ -84,31 +129,54 @@ class Server:
         logger.info("Listening for gRPC on %s:%d", self.host, self.grpc_port)
         if self._rest:
             logger.info("Listening for REST on http://%s:%d", self.host, self.rest_api_port)
+        if self._batcher:
+            self._batcher.start()
         self._manager.start()
+        if self._config_watcher:
+            self._config_watcher.start()
 
     def _bind_grpc(self) -> int:
+        address = f"{self.host}:{self.grpc_port}"
         try:
-            port = self._grpc.add_insecure_port(f"{self.host}:{self.grpc_port}")
+            if self._credentials:
+                port = self._grpc.add_secure_port(address, self._credentials)
+            else:
+                port = self._grpc.add_insecure_port(address)
         except RuntimeError as error:
-            raise _port_taken("gRPC", self.host, self.grpc_port, "--port") from error
+            raise self._grpc_port_taken() from error
         if port == 0:
-            raise _port_taken("gRPC", self.host, self.grpc_port, "--port")
+            raise self._grpc_port_taken()
         return int(port)
+
+    def _grpc_port_taken(self) -> StartError:
+        error = _port_taken("gRPC", self.host, self.grpc_port, "--port")
+        if self._credentials is None:
+            return error
+        return StartError(f"{error} Or the key and the certificate in --ssl_config_file are no pair: compare them.")
 
     def _bind_rest(self, port: int) -> RestServer:
         try:
-            return RestServer((self.host, port), self._manager)
+            return RestServer((self.host, port), self._manager, self.metrics, self._metrics_path)
         except OSError as error:
             self._grpc.stop(None)
             raise _port_taken("REST", self.host, port, "--rest_api_port") from error
 
     def stop(self, grace_seconds: float = 30.0) -> None:
         """Takes no new request, lets those in flight end for at most `grace_seconds`, and unloads."""
+        if self._config_watcher:
+            self._config_watcher.stop()
+        if self._rest:
+            self._rest.refuse()  # Before gRPC does: its refusal tells clients that the whole server stops.
         grpc_stopped = self._grpc.stop(grace_seconds)
+        if self._batcher:
+            self._batcher.drain()
         if self._rest:
             self._rest.drain(grace_seconds)
         grpc_stopped.wait()
         self._manager.stop(grace_seconds)
+        if self._batcher:
+            self._batcher.close()
+        self._grpc_threads.shutdown(wait=False)
 
     def __enter__(self) -> Self:
         self.start()
