@@ -66,7 +66,7 @@ def _compare(vectors: np.ndarray, queries: np.ndarray, arguments: argparse.Names
     import tensorflow as tf
     import tensorflow_recommenders as tfrs
 
-    from tfrec.index import build_index
+    from tfrec.indices import build_index
 
     table = tf.Variable(np.concatenate([np.zeros((2, vectors.shape[1]), np.float32), vectors]))
     brute_force = tfrs.layers.factorized_top_k.BruteForce(k=TOP_K)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -265,3 +266,71 @@ def test_neither_recipe_nor_tables(tmp_path: Path) -> None:
     result = run(tmp_path, "train")
     assert result.returncode == 2
     assert "movielens-100k/two_tower" in result.stderr
+
+
+@pytest.fixture(scope="module")
+def renewed(shop: Path, trained: Path, exported: Path) -> Path:
+    """A version of a catalogue with an item less, a changed one, and a new one in the middle."""
+    header, *lines = (shop / "articles.csv").read_text(encoding="latin-1").splitlines()
+    gone, changed = lines.pop(7), lines[11].split(";")
+    lines[11] = ";".join([changed[0], "tout autre chose", *changed[2:]])
+    lines.insert(5, "new-one;" + ";".join(gone.split(";")[1:]))
+    (shop / "nouveaux.csv").write_text("\n".join([header, *lines]) + "\n", encoding="latin-1")
+    folder = shop / "renewed"
+    shutil.copytree(exported, folder / "shop" / "1")
+    path = succeed(shop, "index", trained, "--items", "nouveaux.csv", "--output", folder / "shop").stdout.strip()
+    return shop / path
+
+
+def test_another_catalogue_without_training(shop: Path, exported: Path, renewed: Path) -> None:
+    import tensorflow as tf
+
+    ids = [line.split(";")[0] for line in (shop / "articles.csv").read_text(encoding="latin-1").splitlines()[1:]]
+    before, after = (tf.saved_model.load(str(folder)).signatures for folder in (exported, renewed))
+    history = np.array([[ids[7], ids[20], ids[21]] + [""] * 5], object)
+
+    def scores(signatures: object, banned: list[str]) -> dict[str, float]:
+        answer = signatures["recommend"](  # type: ignore[index]
+            history_item_ids=tf.constant(history), exclude_item_ids=tf.constant([banned]), pays=tf.constant(["Chile"])
+        )
+        found = zip(answer["item_ids"].numpy()[0].tolist(), answer["scores"].numpy()[0].tolist(), strict=True)
+        return {id.decode(): score for id, score in found if id}
+
+    # The history is read as before, with the item in it that is gone: what stayed has the scores that it had.
+    first, second = scores(before, [""]), scores(after, [""])
+    assert len(second) == 10
+    stayed = [id for id in first.keys() & second.keys() if id != ids[11]]
+    assert len(stayed) >= 7
+    np.testing.assert_allclose([second[id] for id in stayed], [first[id] for id in stayed], atol=1e-5)
+    # What is gone comes back neither here nor among what is similar, and what is new does.
+    seen: set[str] = set()
+    for id in ids:
+        answer = after["similar_items"](item_ids=tf.constant([id]))["item_ids"].numpy()[0]
+        seen |= {each.decode() for each in answer}
+    assert ids[7] not in seen and "new-one" in seen
+    # What says the same as the one that is gone is most like it, though nobody has seen it yet.
+    similar = after["similar_items"](item_ids=tf.constant([ids[7]]))["item_ids"].numpy()[0]
+    assert b"new-one" in similar[:3]
+
+
+def test_the_version_is_as_the_one_before_but_for_the_catalogue(exported: Path, renewed: Path) -> None:
+    first, second = (json.loads((each / "assets.extra/model.json").read_text()) for each in (exported, renewed))
+    assert renewed.name == "2"
+    assert first["catalogue"] is None and second["catalogue"].startswith("sha256:")
+    assert (second["top_k"], second["weights"]) == (10, first["weights"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--items", "nowhere.csv"], "Received: no such file"),
+        (["--items", "clients.csv"], "Expected column 'référence' in clients.csv"),
+    ],
+)
+def test_a_catalogue_that_does_not_fit_is_refused(
+    shop: Path, trained: Path, renewed: Path, arguments: list[str], told: str
+) -> None:
+    result = run(shop, "index", trained, *arguments)
+    assert result.returncode == 2
+    assert told in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr

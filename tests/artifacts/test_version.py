@@ -23,7 +23,7 @@ from tfrec.config import IndexKind
 from tfrec.datasets.dataset import Ragged
 from tfrec.errors import ExportError, InputError
 from tfrec.features.prepared import Prepared
-from tfrec.index import exact
+from tfrec.indices import exact
 from tfrec.models.retrieval_model import RetrievalRecommender
 
 TOP_K = 7

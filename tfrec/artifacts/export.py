@@ -19,6 +19,7 @@ from tfrec.datasets.splits import TEST
 from tfrec.features.prepared import Prepared
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.features.vocabulary import NUM_SPECIAL
+from tfrec.training.catalogue import renew_catalogue
 from tfrec.training.run import Run
 from tfrec.training.trainer import load_calibrations, load_model, load_ranker
 
@@ -36,6 +37,7 @@ def export(
     rank_candidates: int = 0,
     index: IndexKind = "auto",
     recall: float = INDEX_RECALL,
+    items: Path | None = None,
 ) -> Path:
     """Writes the best epoch of a run as the next version of a model.
 
@@ -48,6 +50,7 @@ def export(
         rank_candidates: How many items `recommend` retrieves for the model's head to rank; 0: it does not rank.
         index: How the items are found: see `build_index`.
         recall: How much of the exact answer an index of lists is to find.
+        items: The catalogue as it is now; None: that of training. See `renew_catalogue`.
 
     Returns:
         The version's folder.
@@ -61,6 +64,7 @@ def export(
     card: dict[str, Any] = {"weights": f"sha256:{digest}"}
     if not run.config.ranks:
         card |= {"top_k": top_k, "rank_candidates": rank_candidates, "index": index, "index_recall": recall}
+        card["catalogue"] = items and f"sha256:{hashlib.sha256(items.read_bytes()).hexdigest()}"
     elif rank_candidates or (top_k, index, recall) != (TOP_K, "auto", INDEX_RECALL):
         console.say(
             "note: the model predicts the click of given candidates; --top-k, --rank-candidates, --index and "
@@ -70,12 +74,15 @@ def export(
     if newest is not None and version is None:
         known = json.loads((newest / CARD).read_text(encoding="utf-8")) if (newest / CARD).is_file() else {}
         if card.items() <= known.items():
-            console.say(f"{newest} holds these very weights already; pass --version to write them once more")
+            what = "weights" if items is None else "weights and items"
+            console.say(f"{newest} holds these very {what} already; pass --version to write them once more")
             return newest
     if run.config.ranks:
         return _export_ranker(run, card, base_path, version)
     prepared = Prepared.load(run.prepared)
-    model = load_model(run, prepared, data_root)
+    renewed = None if items is None else renew_catalogue(prepared, items, run.config, data_root)
+    model = load_model(run, prepared, data_root, renewed)
+    prepared = renewed or prepared
     text_encoder = model.text_encoder
     if text_encoder is None and run.config.model.use_text:
         text_encoder = load_text_encoder(run.config.backbone, data_root, prepared.text_encoder_key)

@@ -13,8 +13,8 @@ from tfrec.features.context import HISTORY_EVENT, HISTORY_TIME
 from tfrec.features.prepared import Prepared
 from tfrec.features.sequences import compact_context, pad_context, pad_histories
 from tfrec.features.vocabulary import NUM_SPECIAL, PADDING, UNKNOWN, Vocabulary
-from tfrec.index import build_index
-from tfrec.index.exact import best_allowed
+from tfrec.indices import build_index
+from tfrec.indices.exact import best_allowed
 from tfrec.models.retrieval_model import RetrievalModel, popularity_scores
 
 Inputs = Mapping[str, tf.TensorSpec]
@@ -78,8 +78,9 @@ class Signatures(tf.Module):
     ) -> None:
         super().__init__(name="signatures")
         self.ids = prepared.items.ids
-        self.top_k = min(top_k, model.num_items)
-        self.num_candidates = min(num_candidates, model.num_items)
+        num_on_sale = prepared.num_on_sale or model.num_items
+        self.top_k = min(top_k, num_on_sale)
+        self.num_candidates = min(num_candidates, num_on_sale)
         if num_candidates and model.head is None:
             raise InputError(
                 f"Expected a model with a head, to rank {num_candidates} candidates with. Received: {model.name} "
@@ -108,17 +109,24 @@ class Signatures(tf.Module):
         text_vectors = model.text_vectors()
         self.item_vectors = tf.Variable(model.item_vectors(text_vectors), trainable=False, name="item_vectors")
         number = max(self.top_k, self.num_candidates)
-        built = build_index(self.item_vectors, self._typical_queries(model, prepared), number, index, recall)
+        # What is no longer on sale stands behind the rest: histories are read as before.
+        on_sale = NUM_SPECIAL + num_on_sale
+        found = (
+            self.item_vectors
+            if num_on_sale == model.num_items
+            else tf.Variable(self.item_vectors[:on_sale], trainable=False)
+        )
+        built = build_index(found, self._typical_queries(model, prepared), number, index, recall)
         self.index, self.facts = built.index, {"items": dict(built.facts)}
         if text_encoder is not None:
             # What is searched for is like what items say.
-            sample = np.random.default_rng(0).permutation(text_vectors[NUM_SPECIAL:])[:NUM_QUERIES]
-            vectors = tf.Variable(text_vectors, trainable=False, name="text_vectors")
+            sample = np.random.default_rng(0).permutation(text_vectors[NUM_SPECIAL:on_sale])[:NUM_QUERIES]
+            vectors = tf.Variable(text_vectors[:on_sale], trainable=False, name="text_vectors")
             built = build_index(vectors, sample, self.top_k, index, recall)
             self.text_index, self.facts["texts"] = built.index, dict(built.facts)
         popularity = np.concatenate([np.zeros(NUM_SPECIAL, np.float32), popularity_scores(model.counts)])
         self.popularity = tf.Variable(popularity, trainable=False, name="popularity")
-        by_popularity = NUM_SPECIAL + np.argsort(-popularity[NUM_SPECIAL:], kind="stable")
+        by_popularity = NUM_SPECIAL + np.argsort(-popularity[NUM_SPECIAL:on_sale], kind="stable")
         self.by_popularity = tf.Variable(by_popularity.astype(np.int32), trainable=False, name="by_popularity")
 
     def endpoints(self) -> dict[str, tuple[Callable[..., dict[str, tf.Tensor]], Inputs]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -75,6 +76,21 @@ def load_tables(config: DataConfig) -> Dataset:
     left |= {"items": (items, items.columns.num_rows)} if items else {}
     left |= {"users": (users, users.columns.num_rows)} if users else {}
     return replace(dataset, notes=dataset.notes + _warn_of_losses(left))
+
+
+def load_items(config: DataConfig) -> tuple[pd.DataFrame, Roles, tuple[str, ...]]:
+    """The items table alone, read as `config` describes it; its roles; and what to tell people of it.
+
+    Raises:
+        InputError: There is none, or the file, a column or a row is not as it should be.
+    """
+    if config.source != "tables" or config.items is None:
+        raise InputError(
+            f"Expected a run of your own tables, with an items table. Received: data.source {config.source!r}"
+            f"{'' if config.source != 'tables' else ', and no items table'}."
+        )
+    table = _read("items", config.items, config.bad_rows)
+    return table.columns.to_pandas(), table.roles, table.notes
 
 
 @dataclass(frozen=True)

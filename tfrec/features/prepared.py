@@ -33,6 +33,9 @@ class Prepared:
             each interaction, as `encode_context` makes it.
         text_encoder_key: Names the encoder of the items' texts; None: there is no text.
         event: The encoding of the histories' events; None: the user tower does not see them.
+        num_ids: Rows of the id embedding, where the catalogue is another than that of training; None: a row an item.
+        num_on_sale: The first so many of the items may be recommended, the others are only in histories; None: all.
+            Neither is saved.
     """
 
     items: FeatureTable
@@ -42,6 +45,8 @@ class Prepared:
     split: Split
     text_encoder_key: str | None = None
     event: Column | None = None
+    num_ids: int | None = None
+    num_on_sale: int | None = None
 
     @property
     def has_time_gaps(self) -> bool:

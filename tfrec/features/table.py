@@ -121,11 +121,16 @@ def build_attributes(
 ) -> tuple[tuple[Column, ...], dict[str, np.ndarray]]:
     """Fits and encodes attributes. The arrays begin with the rows of padding and unknown, where all is missing."""
     columns = fit_columns(table, roles, names, binned)
+    return columns, encode_columns(table, columns)
+
+
+def encode_columns(table: pd.DataFrame, columns: tuple[Column, ...]) -> dict[str, np.ndarray]:
+    """Encodes a table's columns; the arrays begin with the rows of padding and unknown, where all is missing."""
     arrays = {}
     for column in columns:
         raw = tf.concat([column.missing(NUM_SPECIAL), tf.constant(column.values(table[column.name]))], axis=0)
         arrays[column.name] = column.encoder()(raw).numpy()
-    return columns, arrays
+    return arrays
 
 
 def id_rows(training_counts: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ import tensorflow as tf
 from tfrec.datasets.dataset import Ragged
 from tfrec.features.sequences import pad_histories
 from tfrec.features.vocabulary import NUM_SPECIAL
-from tfrec.index.exact import top_items
+from tfrec.indices.exact import top_items
 from tfrec.models.retrieval_model import RetrievalRecommender
 
 

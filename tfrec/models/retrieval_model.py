@@ -294,7 +294,7 @@ def build_item_tower(settings: TowersConfig, prepared: Prepared, text_encoder: T
     text_size = 0 if text is None else text.shape[1]
     return ItemTower(
         columns=prepared.items.columns,
-        num_ids=prepared.items.num_rows if settings.use_id else 0,
+        num_ids=(prepared.num_ids or prepared.items.num_rows) if settings.use_id else 0,
         text_size=text_size if text_encoder is None else text_encoder.output_size,
         embedding_size=settings.embedding_size,
         hidden_sizes=settings.hidden_sizes,

@@ -13,7 +13,7 @@ from tfrec.backbones.gpt import NO_TOKEN, load_gpt_tokenizer, tokenize_items
 from tfrec.backbones.resolve import load_text_encoder
 from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.config import BackboneConfig, Config, FeaturesConfig, JDTowerConfig, RankerConfig
-from tfrec.datasets.dataset import Dataset, Split
+from tfrec.datasets.dataset import Dataset, Roles, Split
 from tfrec.datasets.history_context import EVENT, TIME
 from tfrec.datasets.impressions import Impressions
 from tfrec.datasets.splits import TRAINING
@@ -63,15 +63,9 @@ def prepare(dataset: Dataset, split: Split, texts: list[str] | None, config: Con
     if config.model.use_id:
         item_arrays["id"] = id_rows(counts)
     key = None
-    if texts is not None and config.reads_words:
-        item_arrays["words"] = _words(texts, config, data_root)
-    if texts is not None and config.model.use_text:
-        encoder = load_text_encoder(config.backbone, data_root)
-        key = encoder.key()
-        if config.backbone.is_trained:
-            item_arrays["text_tokens"] = _text_tokens(texts, encoder)
-        else:
-            item_arrays["text"] = _text_vectors(texts, encoder, config.backbone, data_root)
+    if texts is not None:
+        arrays, key = encode_texts(texts, config, data_root)
+        item_arrays |= arrays
     if not item_arrays.keys() - {"words"}:
         raise InputError(
             "Expected something to know items by: ids, text or attributes. Received: none of them. "
@@ -80,7 +74,7 @@ def prepare(dataset: Dataset, split: Split, texts: list[str] | None, config: Con
     return Prepared(
         items=FeatureTable(dataset.items["item_id"].to_numpy(object), item_columns, item_arrays),
         users=FeatureTable(dataset.users["user_id"].to_numpy(object), user_columns, user_arrays),
-        titles=_titles(dataset),
+        titles=titles_of(dataset.items, dataset.item_roles, dataset.title),
         counts=counts,
         split=split,
         text_encoder_key=key,
@@ -133,7 +127,7 @@ def prepare_impressions(
         context_columns=context_columns,
         context=context,
         impressions=impressions,
-        titles=_titles(dataset),
+        titles=titles_of(dataset.items, dataset.item_roles, dataset.title),
         outcomes=dataset.outcomes,
         text_encoder_key=key,
     )
@@ -184,6 +178,26 @@ def _require_distinct(names: dict[str, tuple[str, ...]]) -> None:
         )
 
 
+def encode_texts(texts: list[str], config: Config, data_root: Path) -> tuple[dict[str, np.ndarray], str | None]:
+    """What the towers read of the items' texts: arrays of the items' FeatureTable; and the text encoder's key, if there
+    is one.
+
+    Raises:
+        InputError: The backbone can't be had.
+    """
+    arrays, key = {}, None
+    if config.reads_words:
+        arrays["words"] = _words(texts, config, data_root)
+    if config.model.use_text:
+        encoder = load_text_encoder(config.backbone, data_root)
+        key = encoder.key()
+        if config.backbone.is_trained:
+            arrays["text_tokens"] = _text_tokens(texts, encoder)
+        else:
+            arrays["text"] = _text_vectors(texts, encoder, config.backbone, data_root)
+    return arrays, key
+
+
 def _text_tokens(texts: list[str], encoder: TextEncoder) -> np.ndarray:
     """int32 [NUM_SPECIAL + num_items, longest text], all padding in the rows of padding and unknown."""
     parts = [
@@ -229,7 +243,8 @@ def _text_vectors(texts: list[str], encoder: TextEncoder, config: BackboneConfig
     return np.concatenate([np.zeros((NUM_SPECIAL, vectors.shape[1]), np.float32), vectors])
 
 
-def _titles(dataset: Dataset) -> np.ndarray:
-    column = dataset.title or next(iter(dataset.item_roles.text), "item_id")
-    titles = dataset.items[column].astype(object)
-    return titles.where(titles.notna() & (titles != ""), dataset.items["item_id"]).to_numpy(object)
+def titles_of(items: pd.DataFrame, roles: Roles, title: str | None) -> np.ndarray:
+    """What to show people for each item: object [num_items]. `title`: the column; None: the first text column."""
+    column = title or next(iter(roles.text), "item_id")
+    titles = items[column].astype(object)
+    return titles.where(titles.notna() & (titles != ""), items["item_id"]).to_numpy(object)

@@ -167,28 +167,33 @@ def load_calibrations(run: Run, model: RankingModel, prepared: PreparedImpressio
     return {task: Calibration(tuple(each["knots"]), tuple(each["values"])) for task, each in saved.items()}
 
 
-def load_model(run: Run, prepared: Prepared, data_root: Path = Path("data")) -> RetrievalModel:
+def load_model(
+    run: Run, prepared: Prepared, data_root: Path = Path("data"), renewed: Prepared | None = None
+) -> RetrievalModel:
     """The model of the best epoch of a run that retrieves.
 
     Args:
         run: A trained run.
         prepared: Its data.
         data_root: Where the text backbone is, or is fetched to, if it is trained.
+        renewed: The same with another catalogue, for the model to know instead.
 
     Raises:
         InputError: No epoch was finished; or the text backbone can't be had, or is not the one that the run began
             with.
     """
-    return cast(RetrievalModel, _load(run, prepared, data_root))
+    return cast(RetrievalModel, _load(run, prepared, data_root, renewed))
 
 
-def _load(run: Run, prepared: AnyPrepared, data_root: Path) -> RetrievalModel | RankingModel:
+def _load(
+    run: Run, prepared: AnyPrepared, data_root: Path, renewed: Prepared | None = None
+) -> RetrievalModel | RankingModel:
     if not run.best.is_file():
         raise InputError(
             f"Expected a trained run in {run.folder}. Received: no checkpoint. Finish it with python -m tfrec.train."
         )
     keras.config.set_dtype_policy(run.config.training.precision)
-    model = _build(run.config, prepared, data_root)
+    model = _build(run.config, renewed or prepared, data_root)
     # Runs of an earlier tfrec don't say.
     if _restore(run.best, model.trainable_variables).get("rows") not in (None, rows_digest(prepared)):
         raise InputError(

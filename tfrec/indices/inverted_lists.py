@@ -9,7 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from tfrec import console
 from tfrec.features.vocabulary import NUM_SPECIAL, PADDING
-from tfrec.index.exact import ExactIndex, best_allowed, num_rescored
+from tfrec.indices.exact import ExactIndex, best_allowed, num_rescored
 
 CELL = 16
 """Items of a cell at most."""

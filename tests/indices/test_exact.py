@@ -5,7 +5,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tfrec.index.exact import top_items
+from tfrec.indices.exact import top_items
 
 
 def top(scores: object, excluded: object, top_k: int) -> tuple[list, list]:

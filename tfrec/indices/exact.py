@@ -4,7 +4,7 @@ from typing import Literal
 
 import tensorflow as tf
 
-from tfrec.features.vocabulary import NUM_SPECIAL
+from tfrec.features.vocabulary import NUM_SPECIAL, PADDING
 
 BLOCK = 64
 """Items of which the best is looked at first."""
@@ -148,7 +148,7 @@ def top_items(scores: tf.Tensor, excluded: tf.Tensor, top_k: int) -> tuple[tf.Te
     Args:
         scores: float32 [batch_size, num_rows], a column for each row of the item table, so the first two columns are
             padding and unknown: never an answer, and the place where padding among the excluded ends up.
-        excluded: int32 [batch_size, num_excluded] item indices; 0 and 1 exclude nothing.
+        excluded: int32 [batch_size, num_excluded] item indices; 0 and 1 exclude nothing, nor does what has no column.
         top_k: How many are wanted.
 
     Returns:
@@ -156,6 +156,7 @@ def top_items(scores: tf.Tensor, excluded: tf.Tensor, top_k: int) -> tuple[tf.Te
         are left, the index is 0 and the score 0.
     """
     batch_size, num_rows = tf.shape(scores)[0], tf.shape(scores)[1]
+    excluded = tf.where(excluded < num_rows, excluded, PADDING)
     rows = tf.broadcast_to(tf.range(batch_size)[:, tf.newaxis], tf.shape(excluded))
     places = tf.reshape(tf.stack([rows, excluded], axis=-1), [-1, 2])  # [batch_size * num_excluded, 2]
     lowest = tf.fill([tf.shape(places)[0]], scores.dtype.min)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrec.index import Index, build_index, exact
-from tfrec.index.exact import SMALL, ExactIndex
-from tfrec.index.inverted_lists import CELL, InvertedLists, divide
+from tfrec.indices import Index, build_index, exact
+from tfrec.indices.exact import SMALL, ExactIndex
+from tfrec.indices.inverted_lists import CELL, InvertedLists, divide
 
 NUM_ROWS, DIMENSIONS, TOP_K = SMALL + 100, 8, 20
 """So many that blocks are used, and their number leaves a rest."""
@@ -146,7 +146,7 @@ class TestLists:
 def test_the_size_of_the_catalogue_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, queries = tf.Variable(draw(1_002, DIMENSIONS)), draw(8, DIMENSIONS)
     assert build_index(vectors, queries, TOP_K).facts == {"kind": "exact"}
-    monkeypatch.setattr("tfrec.index.MANY_ITEMS", 1_000)
+    monkeypatch.setattr("tfrec.indices.MANY_ITEMS", 1_000)
     # A hundred items, each many times, are found in few cells; items of random directions are not.
     alike = tf.Variable(np.repeat(draw(100, DIMENSIONS), 100, axis=0))
     assert build_index(alike, queries, TOP_K, recall=0.1).facts["kind"] == "lists"

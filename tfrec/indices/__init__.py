@@ -10,8 +10,8 @@ import tensorflow as tf
 from tfrec import console
 from tfrec.config import INDEX_RECALL, IndexKind
 from tfrec.features.vocabulary import NUM_SPECIAL
-from tfrec.index.exact import ExactIndex
-from tfrec.index.inverted_lists import CELL, InvertedLists, divide
+from tfrec.indices.exact import ExactIndex
+from tfrec.indices.inverted_lists import CELL, InvertedLists, divide
 
 MANY_ITEMS = 200_000
 """From so many on, lists are faster by far."""
