@@ -75,7 +75,7 @@ def _compare(vectors: np.ndarray, queries: np.ndarray, arguments: argparse.Names
     facts: dict[str, list[str]] = {"TFRS BruteForce": ["1", "", f"{vectors.nbytes / 1e6:.0f}"]}
     for kind in ("exact", "rounded", "lists"):
         started = time.perf_counter()
-        built = build_index(table, queries, TOP_K, kind)  # type: ignore[arg-type]
+        built = build_index(table, queries, np.zeros([len(queries), 0], np.int32), TOP_K, kind)  # type: ignore[arg-type]
         seconds = time.perf_counter() - started
         index = built.index
 

@@ -19,6 +19,10 @@ def draw(*shape: int, seed: int = 0) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
+def nothing(num_queries: int) -> np.ndarray:
+    return np.zeros([num_queries, 0], np.int32)
+
+
 def lists_of_all(vectors: tf.Variable) -> InvertedLists:
     """Every cell is looked at: as slow as it is exact."""
     cells = np.arange(len(vectors.numpy()), dtype=np.int32)[2:]
@@ -79,6 +83,35 @@ def test_padding_among_the_excluded_excludes_nothing(index: Index) -> None:
         np.testing.assert_array_equal(first, second)
 
 
+def test_as_much_is_excluded_as_there_is(index: Index) -> None:
+    queries = tf.constant(draw(2, DIMENSIONS, seed=1))
+    padding = tf.zeros([2, NUM_ROWS], tf.int32)
+    for first, second in zip(
+        index(queries, tf.zeros([2, 0], tf.int32), TOP_K), index(queries, padding, TOP_K), strict=True
+    ):
+        np.testing.assert_allclose(first, second, rtol=1e-5)
+    # All but five.
+    rest = [7, 300, 301, 5_000, NUM_ROWS - 1]
+    others = np.setdiff1d(np.arange(2, NUM_ROWS), rest).astype(np.int32)
+    _, indices = index(queries, tf.constant(np.tile(others, (2, 1))), TOP_K)
+    assert [sorted(row) for row in indices.numpy().tolist()] == [[0] * (TOP_K - 5) + rest] * 2
+
+
+def test_a_query_that_is_no_number_leaves_the_others_alone(index: Index) -> None:
+    queries = draw(6, DIMENSIONS, seed=1)
+    _, expected = index(tf.constant(queries), tf.zeros([6, 0], tf.int32), TOP_K)
+    queries[2] = np.nan
+    _, indices = index(tf.constant(queries), tf.zeros([6, 0], tf.int32), TOP_K)
+    np.testing.assert_array_equal(np.delete(indices, 2, axis=0), np.delete(expected, 2, axis=0))
+
+
+def test_of_equal_scores_the_first_of_the_catalogue_comes_first() -> None:
+    vectors = np.zeros((NUM_ROWS, 2), np.float32)
+    vectors[[9, 700, 20_000, 30_000], 0] = [1, 2, 1, 2]
+    _, indices = ExactIndex(tf.Variable(vectors))(tf.constant([[1.0, 0]]), tf.zeros([1, 0], tf.int32), 4)
+    assert indices.numpy().tolist() == [[700, 30_000, 9, 20_000]]
+
+
 def test_inside_a_graph_with_any_batch(index: Index) -> None:
     serve = tf.function(
         lambda queries, excluded: index(queries, excluded, TOP_K),
@@ -131,8 +164,8 @@ class TestLists:
 
     def test_as_many_probes_as_the_recall_takes(self) -> None:
         vectors, queries = tf.Variable(draw(10_000, DIMENSIONS)), draw(64, DIMENSIONS, seed=1)
-        few = build_index(vectors, queries, TOP_K, "lists", recall=0.3)
-        many = build_index(vectors, queries, TOP_K, "lists", recall=0.99)
+        few = build_index(vectors, queries, nothing(64), TOP_K, "lists", recall=0.3)
+        many = build_index(vectors, queries, nothing(64), TOP_K, "lists", recall=0.99)
         assert 0.3 <= few.facts[f"recall@{TOP_K}"] < 0.99 <= many.facts[f"recall@{TOP_K}"]  # type: ignore[operator]
         assert few.facts["num_probes"] < many.facts["num_probes"] <= many.facts["num_cells"]  # type: ignore[operator]
         # What the card says is what it does.
@@ -145,11 +178,11 @@ class TestLists:
 
 def test_the_size_of_the_catalogue_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     vectors, queries = tf.Variable(draw(1_002, DIMENSIONS)), draw(8, DIMENSIONS)
-    assert build_index(vectors, queries, TOP_K).facts == {"kind": "exact"}
+    assert build_index(vectors, queries, nothing(8), TOP_K).facts == {"kind": "exact"}
     monkeypatch.setattr("tfrec.indices.MANY_ITEMS", 1_000)
     # A hundred items, each many times, are found in few cells; items of random directions are not.
     alike = tf.Variable(np.repeat(draw(100, DIMENSIONS), 100, axis=0))
-    assert build_index(alike, queries, TOP_K, recall=0.1).facts["kind"] == "lists"
-    assert build_index(vectors, queries, TOP_K).facts["kind"] == "exact"
-    rounded = build_index(vectors, queries, TOP_K, "rounded").facts
+    assert build_index(alike, queries, nothing(8), TOP_K, recall=0.1).facts["kind"] == "lists"
+    assert build_index(vectors, queries, nothing(8), TOP_K).facts["kind"] == "exact"
+    rounded = build_index(vectors, queries, nothing(8), TOP_K, "rounded").facts
     assert rounded == {"kind": "rounded", f"recall@{TOP_K}": 1.0}

@@ -116,13 +116,14 @@ class Signatures(tf.Module):
             if num_on_sale == model.num_items
             else tf.Variable(self.item_vectors[:on_sale], trainable=False)
         )
-        built = build_index(found, self._typical_queries(model, prepared), number, index, recall)
+        built = build_index(found, *self._typical_queries(model, prepared), number, index, recall)
         self.index, self.facts = built.index, {"items": dict(built.facts)}
         if text_encoder is not None:
             # What is searched for is like what items say.
             sample = np.random.default_rng(0).permutation(text_vectors[NUM_SPECIAL:on_sale])[:NUM_QUERIES]
             vectors = tf.Variable(text_vectors[:on_sale], trainable=False, name="text_vectors")
-            built = build_index(vectors, sample, self.top_k, index, recall)
+            nothing = np.zeros([len(sample), 0], np.int32)
+            built = build_index(vectors, sample, nothing, self.top_k, index, recall)
             self.text_index, self.facts["texts"] = built.index, dict(built.facts)
         popularity = np.concatenate([np.zeros(NUM_SPECIAL, np.float32), popularity_scores(model.counts)])
         self.popularity = tf.Variable(popularity, trainable=False, name="popularity")
@@ -241,14 +242,15 @@ class Signatures(tf.Module):
         scores, indices = (tf.ensure_shape(each, [None, self.top_k]) for each in (scores, indices))
         return {"item_ids": tf.gather(self.item_ids, indices), "scores": scores}
 
-    def _typical_queries(self, model: RetrievalModel, prepared: Prepared) -> np.ndarray:
-        """The vectors of some tested users: float32 [num_queries, embedding_size]."""
+    def _typical_queries(self, model: RetrievalModel, prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
+        """The vectors of some tested users, float32 [num_queries, embedding_size], and what they are not recommended,
+        int32 [num_queries, history_length]."""
         test = prepared.split.test
         cases = np.random.default_rng(0).permutation(len(test))[:NUM_QUERIES]
         histories, length = test.histories.take(cases), self.user_tower.history_length
         read, context = pad_histories(histories, length), pad_context(histories, length)
         vectors = model.user_vectors(self.item_vectors.value(), read, test.users[cases] + NUM_SPECIAL, context)
-        return np.asarray(vectors)
+        return np.asarray(vectors), read
 
     def examples(self, histories: Sequence[Sequence[str]]) -> dict[str, dict[str, np.ndarray]]:
         """Requests for every signature, to compare and to warm up with.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tfrec import console
 from tfrec.config import Config, DataConfig
 from tfrec.config.models import MULTI_TASK_NAMES
 from tfrec.datasets.ads import load_avazu, load_criteo
@@ -77,4 +78,9 @@ def load_impressions(dataset: Dataset, config: Config) -> Impressions:
         check_outcomes(impressions, dataset.outcomes, config.model.name)
     if config.model.name == "youtube_ranker":
         check_values(impressions)
+        ignored = (dataset.interactions["label"] == 0) & (dataset.interactions["value"].fillna(0) != 0)
+        if ignored.any():
+            console.say(
+                f"note: {ignored.sum():,} interactions with the label 0 have a value: they count as worth nothing"
+            )
     return impressions

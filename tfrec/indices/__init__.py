@@ -38,6 +38,7 @@ class BuiltIndex:
 def build_index(
     vectors: tf.Variable,
     queries: np.ndarray,
+    excluded: np.ndarray,
     top_k: int,
     kind: IndexKind = "auto",
     recall: float = INDEX_RECALL,
@@ -46,7 +47,8 @@ def build_index(
 
     Args:
         vectors: float32 [num_rows, dimensions], a row for each row of the item table.
-        queries: What will be asked, or is like it: float32 [num_queries, dimensions].
+        queries: What will be asked, or is like it: float32 [num_queries, dimensions]; at least one.
+        excluded: What is not to be in these answers: int32 [num_queries, num_excluded] item indices.
         top_k: How many items are wanted.
         kind: exact: all items are looked at. rounded: the same, in bfloat16 first; faster where the processor
             multiplies it. lists: the cells nearest to the query are. auto: exact; of MANY_ITEMS and more lists, if few
@@ -60,13 +62,14 @@ def build_index(
     exact = ExactIndex(vectors)
     if kind == "exact":
         return BuiltIndex(exact, {"kind": kind})
-    expected = _answers(exact, queries, top_k)
+    asked_for = queries, excluded
+    expected = _answers(exact, *asked_for, top_k)
     if kind == "rounded":
         rounded = ExactIndex(vectors, "bfloat16")
-        return BuiltIndex(rounded, {"kind": kind, f"recall@{top_k}": _recall(rounded, queries, expected)})
+        return BuiltIndex(rounded, {"kind": kind, f"recall@{top_k}": _recall(rounded, *asked_for, expected)})
     cells = divide(vectors.numpy())
-    lists = InvertedLists(vectors, cells, max(FIRST_PROBES, -(-2 * top_k // CELL)))
-    while (found := _recall(lists, queries, expected)) < recall and lists.num_probes < len(cells):
+    lists = InvertedLists(vectors, cells, max(FIRST_PROBES, -(-(2 * top_k + excluded.shape[1]) // CELL)))
+    while (found := _recall(lists, *asked_for, expected)) < recall and lists.num_probes < len(cells):
         lists.num_probes = min(2 * lists.num_probes, len(cells))
     if asked == "auto" and lists.num_probes > len(cells) / FEWEST_CELLS:
         console.say(f"index: exact, for lists would look at {lists.num_probes:,} of {len(cells):,} cells")
@@ -76,14 +79,17 @@ def build_index(
     return BuiltIndex(lists, {"kind": kind, f"recall@{top_k}": found, **probes})
 
 
-def _answers(index: Index, queries: np.ndarray, top_k: int) -> np.ndarray:
-    parts = np.array_split(queries, -(-len(queries) // QUERIES_AT_ONCE))
+def _answers(index: Index, queries: np.ndarray, excluded: np.ndarray, top_k: int) -> np.ndarray:
+    parts = range(0, len(queries), QUERIES_AT_ONCE)
     return np.concatenate(
-        [index(tf.constant(part), tf.zeros([len(part), 0], tf.int32), top_k)[1].numpy() for part in parts]
+        [
+            index(*(tf.constant(each[low : low + QUERIES_AT_ONCE]) for each in (queries, excluded)), top_k)[1].numpy()
+            for low in parts
+        ]
     )
 
 
-def _recall(index: Index, queries: np.ndarray, expected: np.ndarray) -> float:
-    found = _answers(index, queries, expected.shape[1])
+def _recall(index: Index, queries: np.ndarray, excluded: np.ndarray, expected: np.ndarray) -> float:
+    found = _answers(index, queries, excluded, expected.shape[1])
     shares = [np.isin(row, others).mean() for row, others in zip(expected, found, strict=True)]
     return float(np.mean(shares))

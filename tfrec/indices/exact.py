@@ -101,14 +101,15 @@ class ExactIndex(tf.Module):
         num_barred = tf.shape(excluded)[1] + NUM_SPECIAL
         num_taken = num_barred + (num_rescored(top_k) if self.is_rounded else top_k)
         _, blocks = tf.math.top_k(maxima, tf.minimum(num_taken, num_blocks))
-        members = blocks[:, :, tf.newaxis] + num_blocks * tf.range(BLOCK)
+        # In the order of the catalogue, so that of equal scores the first is taken.
+        members = tf.sort(blocks)[:, tf.newaxis] + num_blocks * tf.range(BLOCK)[:, tf.newaxis]
         rest = tf.tile(tf.range(num_blocks * BLOCK, self.num_rows)[tf.newaxis], [num_queries, 1])
         members = tf.concat([tf.reshape(members, [num_queries, -1]), rest], axis=1)
         # int64: of many queries the products may be more than 2^31.
         places = tf.cast(members, tf.int64) * tf.cast(num_queries, tf.int64)
         places += tf.range(num_queries, dtype=tf.int64)[:, tf.newaxis]
         scores = tf.cast(tf.gather(tf.reshape(products, [-1]), places), tf.float32)
-        scores, places = tf.math.top_k(scores, num_taken)
+        scores, places = tf.math.top_k(scores, tf.minimum(num_taken, tf.shape(members)[1]))
         members = tf.gather(members, places, batch_dims=1)
         if self.is_rounded:
             # Of the value: once a variable was gathered from, TensorFlow copies it whenever it is read as a whole.
@@ -133,7 +134,9 @@ def best_allowed(scores: tf.Tensor, items: tf.Tensor, excluded: tf.Tensor, top_k
     Returns:
         As of `top_items`.
     """
-    is_barred = tf.reduce_any(tf.equal(items[:, :, tf.newaxis], excluded[:, tf.newaxis]), axis=2)
+    barred = tf.sort(tf.pad(excluded, [[0, 0], [0, 1]]))  # Padding is never an answer, and so the row is not empty.
+    places = tf.minimum(tf.searchsorted(barred, items), tf.shape(barred)[1] - 1)
+    is_barred = tf.equal(tf.gather(barred, places, batch_dims=1), items)
     scores = tf.where(is_barred | (items < NUM_SPECIAL), scores.dtype.min, scores)
     missing = tf.maximum(top_k - tf.shape(scores)[1], 0)
     scores = tf.pad(scores, [[0, 0], [0, missing]], constant_values=scores.dtype.min)

@@ -27,7 +27,8 @@ class InvertedLists(tf.Module):
     decide. Cells hold few items each, of the same number, so that what is looked at has one shape; there are
     many of them, and an ExactIndex finds the nearest.
 
-    Excluded items are masked before the last top-k, as in ExactIndex.
+    Excluded items are masked before the last top-k, as in ExactIndex. Where so much is excluded that the cells hold too
+    little else, the whole catalogue is looked at.
 
     Args:
         vectors: float32 [num_rows, dimensions], a row for each row of the item table.
@@ -42,6 +43,7 @@ class InvertedLists(tf.Module):
         super().__init__(name="inverted_lists")
         self.vectors = vectors
         self.num_probes = min(num_probes, len(cells))
+        self._exact = ExactIndex(vectors)
         self._cells = tf.Variable(cells, trainable=False, name="cells")
         codes = tf.gather(vectors.value(), cells)  # [num_cells, CELL, dimensions]
         filled = tf.cast(cells != PADDING, tf.float32)[:, :, tf.newaxis]
@@ -53,7 +55,7 @@ class InvertedLists(tf.Module):
     def __call__(self, queries: tf.Tensor, excluded: tf.Tensor, top_k: int) -> tuple[tf.Tensor, tf.Tensor]:
         num_queries, num_members = tf.shape(queries)[0], self.num_probes * CELL
         _, nearest = self._nearest(queries, tf.zeros([num_queries, 0], tf.int32), self.num_probes)
-        nearest -= NUM_SPECIAL
+        nearest = tf.maximum(nearest - NUM_SPECIAL, 0)  # A query that is no number finds none.
         members = tf.reshape(tf.gather(self._cells.value(), nearest), [num_queries, num_members])
         codes = tf.reshape(tf.gather(self._codes.value(), nearest), [num_queries, num_members, self._codes.shape[2]])
         scores = tf.squeeze(tf.matmul(codes, tf.cast(queries, tf.bfloat16)[:, :, tf.newaxis]), axis=2)
@@ -62,7 +64,12 @@ class InvertedLists(tf.Module):
         _, places = tf.math.top_k(scores, num_taken)
         members = tf.gather(members, places, batch_dims=1)
         scores = tf.einsum("qd,qcd->qc", queries, tf.gather(self.vectors.value(), members))
-        return best_allowed(scores, members, excluded, top_k)
+        found = best_allowed(scores, members, excluded, top_k)
+        return tf.cond(
+            tf.reduce_all(found[1][:, -1] != PADDING),
+            lambda: found,
+            lambda: self._exact(queries, excluded, top_k),
+        )
 
 
 def divide(vectors: np.ndarray, seed: int = 0) -> np.ndarray:

@@ -230,8 +230,10 @@ class Calls:
         if outcome is None and name not in outputs:
             name = "expected_values"
         if name not in outputs:
-            known = [each.removesuffix("_probabilities") for each in sorted(outputs) if each != "probabilities"]
-            raise ValueError(f"Expected an outcome that the model predicts, of {known}. Received: {outcome!r}.")
+            ending = "_probabilities"
+            known = [each.removesuffix(ending) for each in sorted(outputs) if each.endswith(ending)]
+            told = f"of {known}" if known else "and this one predicts none: leave it out"
+            raise ValueError(f"Expected an outcome that the model predicts, {told}. Received: {outcome!r}.")
         pairs = [
             list(zip(row, map(float, answers), strict=False))  # Behind the row there is padding.
             for row, answers in zip(candidates, outputs[name], strict=True)
