@@ -80,12 +80,9 @@ def build_index(
 
 
 def _answers(index: Index, queries: np.ndarray, excluded: np.ndarray, top_k: int) -> np.ndarray:
-    parts = range(0, len(queries), QUERIES_AT_ONCE)
+    parts = [slice(low, low + QUERIES_AT_ONCE) for low in range(0, len(queries), QUERIES_AT_ONCE)]
     return np.concatenate(
-        [
-            index(*(tf.constant(each[low : low + QUERIES_AT_ONCE]) for each in (queries, excluded)), top_k)[1].numpy()
-            for low in parts
-        ]
+        [index(tf.constant(queries[part]), tf.constant(excluded[part]), top_k)[1].numpy() for part in parts]
     )
 
 
