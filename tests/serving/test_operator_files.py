@@ -113,6 +113,49 @@ def test_dashboard_and_alerts_ask_for_metrics_that_a_server_has(exports: Path) -
     assert asked - there == set()
 
 
+def test_kubernetes_config_files_parse_and_are_those_of_the_flags(tmp_path: Path) -> None:
+    config, deployment, *_ = read_yaml("kubernetes.yaml")
+    for name, text in config["data"].items():
+        (tmp_path / name).write_text(text)
+    [model] = read_model_config_file(tmp_path / "models.config")
+    assert [model] == read_model_config_file(FOLDER / "models.config")
+    assert read_monitoring_config_file(tmp_path / "monitoring.config") == DEFAULT_PATH
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    flags = dict(argument.removeprefix("--").split("=", 1) for argument in container["args"])
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert flags["model_config_file"] == f"{mounts['config']}/models.config"
+    assert flags["monitoring_config_file"] == f"{mounts['config']}/monitoring.config"
+    assert model.base_path.parent == Path(mounts["models"])
+
+
+def test_kubernetes_objects_select_the_pods_and_lose_no_request() -> None:
+    _, deployment, service, budget = read_yaml("kubernetes.yaml")
+    assert (service["kind"], budget["kind"]) == ("Service", "PodDisruptionBudget")
+    template = deployment["spec"]["template"]
+    labels = template["metadata"]["labels"]
+    for selector in (deployment["spec"]["selector"], budget["spec"]["selector"]):
+        assert selector["matchLabels"] == labels
+    assert service["spec"]["selector"] == labels
+    [container] = template["spec"]["containers"]
+    ports = {port["name"] for port in container["ports"]}
+    assert {port["targetPort"] for port in service["spec"]["ports"]} == ports
+    assert deployment["spec"]["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+    # Connections end, with gRPC's jitter of a tenth, before the container may, and that before it is killed.
+    age = next(argument for argument in container["args"] if "grpc.max_connection_age_ms=" in argument)
+    sleep = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    assert int(age.split("=")[-1]) * 1.1 / 1000 < sleep < template["spec"]["terminationGracePeriodSeconds"]
+
+
+@pytest.mark.parametrize("probe", ["startupProbe", "readinessProbe", "livenessProbe"])
+def test_kubernetes_probes_are_answered(probe: str, server: Server) -> None:
+    _, deployment, *_ = read_yaml("kubernetes.yaml")
+    [container] = deployment["spec"]["template"]["spec"]["containers"]
+    asked = container[probe]["httpGet"]
+    assert asked["port"] == "rest"
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.rest_api_port}{asked['path']}") as answer:
+        assert answer.status == 200
+
+
 def test_the_stand_alone_client_recommends(
     movies: Client, run_client: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
