@@ -156,6 +156,14 @@ def test_kubernetes_probes_are_answered(probe: str, server: Server) -> None:
         assert answer.status == 200
 
 
+def test_the_canary_of_the_runbook_is_a_configuration(tmp_path: Path) -> None:
+    [text] = re.findall(r"```\n(.*?)```", (FOLDER / "README.md").read_text(encoding="utf-8"), re.S)
+    (tmp_path / "models.config").write_text(text)
+    [model] = read_model_config_file(tmp_path / "models.config")
+    assert model.version_labels == {"stable": 1, "canary": 2}
+    assert set(model.version_labels.values()) == set(model.policy.specific)
+
+
 def test_the_stand_alone_client_recommends(
     movies: Client, run_client: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
