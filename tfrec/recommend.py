@@ -97,6 +97,13 @@ def recommend(
     search: Annotated[str | None, typer.Option(help="Items that fit this text, instead.", show_default=False)] = None,
     count: Annotated[int, typer.Option(help="How many items; of --candidate all.", min=1)] = 10,
     server: Annotated[str, typer.Option(help="HOST:PORT of the gRPC port.")] = "127.0.0.1:8500",
+    certificate: Annotated[
+        Path | None,
+        typer.Option(
+            help="Encrypt: a PEM file with the server's certificate, or that of the authority which signed it.",
+            show_default=False,
+        ),
+    ] = None,
     titles: Annotated[
         Path | None,
         typer.Option(
@@ -132,12 +139,16 @@ def recommend(
         excluded_ids = [_item_id(item, names) for item in exclude or []]
         candidate_ids = [_item_id(item, names, "ranks it as an unknown one") for item in candidate or []]
         attributes = dict(map(_attribute, attribute or []))
+        trusted = None if certificate is None else _read_certificate(certificate)
         start_tensorflow()
+
+        import grpc
 
         from tfrec.serving.client import Client, ServingError
 
+        credentials = None if trusted is None else grpc.ssl_channel_credentials(trusted)
         try:
-            with Client(server, model, timeout) as client:
+            with Client(server, model, timeout, credentials=credentials) as client:
                 if wait:
                     client.wait_until_available(wait)
                 if similar is not None:
@@ -197,6 +208,16 @@ def _read_titles(path: Path | None, model: str) -> dict[str, str]:
             return {row["item_id"]: row["title"] for row in csv.DictReader(file, delimiter="\t")}
     except (OSError, KeyError, UnicodeDecodeError) as error:
         raise InputError(f"Expected the titles.tsv of an exported version. Received: {path} ({error})") from error
+
+
+def _read_certificate(path: Path) -> bytes:
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"Expected a certificate in PEM format as --certificate. Received: {error}") from error
+    if b"-----BEGIN CERTIFICATE-----" not in text:
+        raise InputError(f"Expected a certificate in PEM format as --certificate. Received: {path}, which has none.")
+    return text
 
 
 def _seconds(time: str) -> int:

@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import tensorflow_text
 
 from tests.conftest import Trained
 from tfrec.artifacts import version as version_module
+from tfrec.artifacts.batching import BATCHING
 from tfrec.artifacts.export import export
 from tfrec.artifacts.operations import audit_operations
 from tfrec.artifacts.signatures import Signatures
@@ -25,6 +27,10 @@ from tfrec.errors import ExportError, InputError
 from tfrec.features.prepared import Prepared
 from tfrec.indices import exact
 from tfrec.models.retrieval_model import RetrievalRecommender
+from tfrec.serving.batching import BatchingParameters
+from tfrec.serving.client import Client, ServingError
+from tfrec.serving.config import ModelConfig
+from tfrec.serving.server import Server
 
 TOP_K = 7
 
@@ -220,6 +226,33 @@ class TestFolder:
         }
         assert seen == {(name, size) for name in signatures for size in BATCH_SIZES}
         assert {each.model_spec.name for each in requests} == {"movies"}
+
+    def test_batching_parameters_are_those_of_the_warm_up(self, base_path: Path) -> None:
+        warm = {
+            next(iter(request.inputs.values())).tensor_shape.dim[0].size for request in read_warmup(base_path / "1")
+        }
+        parameters = BatchingParameters.read(base_path / "1" / BATCHING)
+        assert set(parameters.allowed_batch_sizes) == warm
+        assert parameters.allowed_batch_sizes[-1] == parameters.max_batch_size
+        assert not parameters.pad_variable_length_inputs
+
+    def test_a_server_batches_by_the_versions_own_parameters(self, base_path: Path) -> None:
+        # The server's own parameters would refuse two rows.
+        batching = BatchingParameters(max_batch_size=1)
+        models = [ModelConfig("movies", base_path)]
+        with (
+            Server(models, grpc_port=0, batching=batching, per_model_batching=True, grpc_max_threads=16) as server,
+            Client(f"127.0.0.1:{server.grpc_port}", "movies", timeout=30) as client,
+            ThreadPoolExecutor(8) as executor,
+        ):
+            client.wait_until_available(120)
+            histories = [["item-0"], ["item-4", "item-8"], [], *([f"item-{code}"] for code in range(10, 15))]
+            together = list(executor.map(lambda history: client.recommend([history]), histories))
+            assert [rows for [rows] in together] == [
+                [(id, pytest.approx(score, abs=1e-5)) for id, score in row] for row in client.recommend(histories)
+            ]
+            with pytest.raises(ServingError, match="Task size 33 is larger than maximum input batch size 32"):
+                client.search(["a war story"] * 33)
 
     def test_a_failed_check_places_nothing(self, write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*arguments: object) -> None:

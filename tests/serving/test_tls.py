@@ -7,7 +7,9 @@ from pathlib import Path
 
 import grpc
 import pytest
+from typer.testing import CliRunner
 
+from tfrec.recommend import app
 from tfrec.serving.client import Client, ServingError
 from tfrec.serving.config import ModelConfig
 from tfrec.serving.errors import StartError
@@ -69,6 +71,27 @@ def test_clients_are_verified(exports: Path, tmp_path: Path) -> None:
         both = grpc.ssl_channel_credentials(certificate.encode(), key.encode(), certificate.encode())
         assert ask(server, both) == 2
         assert is_refused(server, grpc.ssl_channel_credentials(certificate.encode()))
+
+
+@needs_openssl
+def test_the_command_line_asks_an_encrypted_server(exports: Path, tmp_path: Path) -> None:
+    key, certificate = make_certificate(tmp_path)
+    credentials = read_ssl_config_file(write_config(tmp_path, server_key=key, server_cert=certificate))
+    with Server([ModelConfig("movies", exports / "movies")], grpc_port=0, credentials=credentials) as server:
+        command = ["--model", "movies", "--server", f"127.0.0.1:{server.grpc_port}", "--history", "a", "--json"]
+        trusting = ["--certificate", str(tmp_path / "certificate.pem")]
+        answer = CliRunner().invoke(app, [*command, *trusting, "--wait", "20"])
+        assert answer.exit_code == 0
+        assert json.loads(answer.stdout)[0]["item_id"] == "a"  # The model gives the history back.
+        assert CliRunner().invoke(app, [*command, "--timeout", "2"]).exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["nothing.pem", "key.pem"])
+def test_a_file_without_a_certificate_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_text("-----BEGIN PRIVATE KEY-----")
+    answer = CliRunner().invoke(app, ["--model", "movies", "--certificate", str(tmp_path / name)])
+    assert answer.exit_code == 2
+    assert "Expected a certificate in PEM format as --certificate" in " ".join(answer.output.split())
 
 
 PEM = "-----BEGIN CERTIFICATE-----\nnonsense\n-----END CERTIFICATE-----\n"

@@ -15,6 +15,7 @@ import pandas as pd
 import tensorflow as tf
 
 from tfrec import __version__, console
+from tfrec.artifacts.batching import write_batching
 from tfrec.artifacts.operations import audit_operations
 from tfrec.artifacts.reload import check_reloaded
 from tfrec.artifacts.served import Served
@@ -89,6 +90,7 @@ def write_version(
         console.say("checking operations, answers after reload (Python and v1 Session) and warm-up")
         audit_operations(folder)
         write_warmup(folder, base_path.name, examples)
+        write_batching(folder)
         check_reloaded(folder, signatures, examples)
         os.replace(folder, base_path / str(version))
     except OSError as error:
