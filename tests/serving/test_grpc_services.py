@@ -258,3 +258,14 @@ def test_a_request_that_waited_for_most_of_its_time_is_refused(
     assert "overloaded" in raised.value.details()
     assert predictions.Predict(request(spec(), x=X), timeout=500).outputs["y"].float_val
     assert predictions.Predict(request(spec(), x=X)).outputs["y"].float_val
+
+
+def test_a_few_bytes_do_not_ask_for_a_large_tensor(predictions: PredictionServiceStub) -> None:
+    proto = tf.make_tensor_proto([[1.0]])
+    proto.tensor_shape.dim[0].size = 2**22
+    with pytest.raises(grpc.RpcError) as raised:
+        predictions.Predict(request(spec(), x=proto), timeout=30)
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert raised.value.details() == "tensor parsing error: x"
+    proto.tensor_shape.dim[0].size = 3
+    assert predictions.Predict(request(spec(), x=proto), timeout=30).outputs["y"].float_val == [3.0, 3.0, 3.0]
