@@ -14,7 +14,6 @@ as tfrec's clients would.
 import argparse
 import asyncio
 import itertools
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -138,4 +137,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
