@@ -1,6 +1,8 @@
 """Predict, GetModelMetadata and GetModelStatus: the answers and every error, over a real port."""
 
+import itertools
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import grpc
 import numpy as np
@@ -17,6 +19,7 @@ from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 from tensorflow_serving.apis.regression_pb2 import RegressionRequest
 
+from tfrec.serving import grpc_services
 from tfrec.serving.server import Server
 
 from .conftest import wait_for
@@ -242,3 +245,27 @@ def test_requests_run_side_by_side(predictions: PredictionServiceStub) -> None:
     assert list(predictions.Predict(request(spec(), x=X), timeout=10).outputs["s"].float_val) == [6.0]
     assert not slow.done()
     assert list(slow.result().outputs["counted"].int_val) == [300_000]
+
+
+def test_a_request_that_waited_for_most_of_its_time_is_refused(
+    predictions: PredictionServiceStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = itertools.count(0.0, 60.0)  # A minute goes by between the arrival and the thread.
+    monkeypatch.setattr(grpc_services, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with pytest.raises(grpc.RpcError) as raised:
+        predictions.Predict(request(spec(), x=X), timeout=50)
+    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+    assert "overloaded" in raised.value.details()
+    assert predictions.Predict(request(spec(), x=X), timeout=500).outputs["y"].float_val
+    assert predictions.Predict(request(spec(), x=X)).outputs["y"].float_val
+
+
+def test_a_few_bytes_do_not_ask_for_a_large_tensor(predictions: PredictionServiceStub) -> None:
+    proto = tf.make_tensor_proto([[1.0]])
+    proto.tensor_shape.dim[0].size = 2**22
+    with pytest.raises(grpc.RpcError) as raised:
+        predictions.Predict(request(spec(), x=proto), timeout=30)
+    assert raised.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert raised.value.details() == "tensor parsing error: x"
+    proto.tensor_shape.dim[0].size = 3
+    assert predictions.Predict(request(spec(), x=proto), timeout=30).outputs["y"].float_val == [3.0, 3.0, 3.0]

@@ -4,9 +4,11 @@
 # ruff: noqa: N802
 
 import logging
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from contextvars import ContextVar
+from typing import Any, NoReturn
 
 import grpc
 from tensorflow_serving.apis.get_model_metadata_pb2 import (
@@ -29,6 +31,18 @@ from tfrec.serving.tensors import encode
 logger = logging.getLogger(__name__)
 
 DEFAULT_SIGNATURE = "serving_default"
+
+_arrival: ContextVar[float] = ContextVar("arrival")
+
+
+class ArrivalTimes(grpc.ServerInterceptor):
+    """Notes when a request came: it may wait for a thread from then on."""
+
+    def intercept_service(
+        self, continuation: Callable[[grpc.HandlerCallDetails], Any], handler_call_details: grpc.HandlerCallDetails
+    ) -> Any:
+        _arrival.set(time.monotonic())
+        return continuation(handler_call_details)
 
 
 def model_metadata(manager: Manager, request: GetModelMetadataRequest) -> GetModelMetadataResponse:
@@ -78,15 +92,13 @@ class PredictionService(PredictionServiceServicer):
     def Predict(self, request: PredictRequest, context: grpc.ServicerContext) -> PredictResponse:
         response = PredictResponse()
         spec = request.model_spec
-        with (
-            _answering(context),
-            self._metrics.request(spec.name, "Predict", "GRPC"),
-            self._manager.lease(spec) as servable,
-        ):
-            outputs = servable.predict_protos(spec.signature_name, request.inputs, request.output_filter, context)
+        with _answering(context), self._metrics.request(spec.name, "Predict", "GRPC"):
+            _refuse_if_late(context)
+            with self._manager.lease(spec) as servable:
+                outputs = servable.predict_protos(spec.signature_name, request.inputs, request.output_filter, context)
+                response.model_spec.version.value = servable.version
             response.model_spec.name = spec.name
             response.model_spec.signature_name = spec.signature_name or DEFAULT_SIGNATURE
-            response.model_spec.version.value = servable.version
             for alias, array in outputs.items():
                 response.outputs[alias].CopyFrom(encode(array))
         return response
@@ -122,6 +134,18 @@ class ModelService(ModelServiceServicer):
     ) -> ReloadConfigResponse:
         with _answering(context):
             return reload_config(self._manager, request, context)
+
+
+def _refuse_if_late(context: grpc.ServicerContext) -> None:
+    """Refuses a request that waited for more than half of its time.
+
+    Else a server that is asked for more than it can do would always run the requests whose time is all but over, and
+    answer most of them too late.
+    """
+    remaining = context.time_remaining()
+    if remaining is not None and time.monotonic() - _arrival.get() > remaining:
+        message = "The server is overloaded: the request waited for more than half of the time that it may take"
+        raise RequestError(grpc.StatusCode.UNAVAILABLE, message)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import add_PredictionSe
 from tfrec.serving.batching import Batcher, BatchingParameters
 from tfrec.serving.config import ModelConfig
 from tfrec.serving.errors import RequestError, StartError
-from tfrec.serving.grpc_services import ModelService, PredictionService
+from tfrec.serving.grpc_services import ArrivalTimes, ModelService, PredictionService
 from tfrec.serving.health import health_service
 from tfrec.serving.manager import Manager
 from tfrec.serving.metrics import Metrics
@@ -107,7 +107,7 @@ class Server:
         if model_config_file is not None and model_config_poll_seconds > 0:
             self._config_watcher = ConfigFileWatcher(self._manager, model_config_file, model_config_poll_seconds)
         self._grpc_threads = ThreadPoolExecutor(grpc_max_threads, "grpc")
-        self._grpc = grpc.server(self._grpc_threads, options=_OPTIONS)
+        self._grpc = grpc.server(self._grpc_threads, interceptors=[ArrivalTimes()], options=_OPTIONS)
         add_PredictionServiceServicer_to_server(PredictionService(self._manager, self.metrics), self._grpc)
         add_ModelServiceServicer_to_server(ModelService(self._manager), self._grpc)
         if health_check:

@@ -1,5 +1,7 @@
 """Between NumPy arrays and TensorProto messages."""
 
+import math
+
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
@@ -20,6 +22,8 @@ _FIELDS = {
     tf.float16: "half_val",
     tf.bfloat16: "half_val",
 }
+
+_MOST_FILLED_UP = 2**20
 
 _CPP_NAMES = {tf.float16: "half", tf.float32: "float", tf.float64: "double"}
 
@@ -52,8 +56,13 @@ def decode(proto: TensorProto) -> np.ndarray:
     """A message as an array; strings become an object array of `bytes`.
 
     Raises:
-        ValueError: The message is malformed: more values than the shape holds, a bad shape, an unknown dtype.
+        ValueError: The message is malformed: more values than the shape holds, a bad shape, an unknown dtype. Or it
+            leaves most of a large tensor to be filled up with its last value.
     """
+    # Each value takes a byte or more. Without this check 14 bytes could ask for all memory.
+    size = math.prod(dim.size for dim in proto.tensor_shape.dim)
+    if size > max(_MOST_FILLED_UP, proto.ByteSize()):
+        raise ValueError(f"Expected the values of a tensor of {size} elements. Received: {proto.ByteSize()} bytes.")
     try:
         return tf.make_ndarray(proto)
     except (TypeError, ValueError, KeyError, MemoryError) as error:
