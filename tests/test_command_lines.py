@@ -324,7 +324,7 @@ def test_the_version_is_as_the_one_before_but_for_the_catalogue(exported: Path, 
     ("arguments", "told"),
     [
         (["--items", "nowhere.csv"], "Received: no such file"),
-        (["--items", "clients.csv"], "Expected column 'référence' in clients.csv"),
+        pytest.param(["--items", "clients.csv"], "Expected column 'référence' in clients.csv", marks=pytest.mark.slow),
     ],
 )
 def test_a_catalogue_that_does_not_fit_is_refused(

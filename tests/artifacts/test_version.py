@@ -174,7 +174,7 @@ def test_more_wanted_than_there_are(trained: Trained, prepared: Prepared) -> Non
     assert len(set(ids[:58])) == 58
 
 
-@pytest.mark.parametrize("kind", ["rounded", "lists"])
+@pytest.mark.parametrize("kind", [pytest.param("rounded", marks=pytest.mark.slow), "lists"])
 def test_each_index_is_exported_and_answers_as_the_exact_one(
     kind: IndexKind, trained: Trained, prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
