@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow.core.framework.tensor_pb2 import TensorProto
 from tensorflow.core.protobuf.config_pb2 import CallableOptions
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
+from tensorflow.python.framework.ops import dismantle_graph
 
 from tfrec.serving.batching import Batcher, BatchQueue
 from tfrec.serving.errors import RequestError, invalid_argument
@@ -183,6 +184,9 @@ class Servable:
                 endpoint.queue.close()
         self._endpoints = {}
         self._session.close()
+        # A graph is made of reference cycles. Python would let the old versions pile up before it looks for them, and
+        # a look by gc.collect() would hold up every request.
+        dismantle_graph(self._session.graph)
 
 
 def _as_array(result: np.ndarray | bytes) -> np.ndarray:
