@@ -183,7 +183,7 @@ def serve(
             start_tensorflow()
 
             # Late: importing TensorFlow takes seconds, and --help needs none of it.
-            from tfrec.serving.batching import BatchingParameters
+            from tfrec.serving.batching_parameters import BatchingParameters
             from tfrec.serving.config import ModelConfig, read_model_config_file
             from tfrec.serving.errors import StartError
             from tfrec.serving.metrics import read_monitoring_config_file

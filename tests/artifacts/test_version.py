@@ -27,7 +27,7 @@ from tfrec.errors import ExportError, InputError
 from tfrec.features.prepared import Prepared
 from tfrec.indices import exact
 from tfrec.models.retrieval_model import RetrievalRecommender
-from tfrec.serving.batching import BatchingParameters
+from tfrec.serving.batching_parameters import BatchingParameters
 from tfrec.serving.client import Client, ServingError
 from tfrec.serving.config import ModelConfig
 from tfrec.serving.server import Server

@@ -21,9 +21,10 @@ from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-from tfrec.serving.batching import Batcher, BatchingParameters, BatchQueue
+from tfrec.serving.batching import Batcher
+from tfrec.serving.batching_parameters import BatchingParameters
 from tfrec.serving.config import ModelConfig
-from tfrec.serving.errors import RequestError, StartError
+from tfrec.serving.errors import RequestError
 from tfrec.serving.model import load_and_warm_up
 from tfrec.serving.server import Server
 
@@ -256,72 +257,6 @@ def test_a_request_that_is_given_up_leaves_its_place(serve: Callable[..., Asker]
     wait_for(both)
 
 
-class Asked:
-    """A call of which its queue is told that so many seconds remain, and whether it goes on."""
-
-    def __init__(self, remaining: float, goes_on: bool) -> None:
-        self.remaining = remaining
-        self.goes_on = goes_on
-
-    def time_remaining(self) -> float:
-        return self.remaining
-
-    def add_callback(self, callback: Callable[[], object]) -> bool:
-        return self.goes_on
-
-
-def test_texts_are_padded_too() -> None:
-    parameters = BatchingParameters(max_batch_size=2, batch_timeout_micros=5_000_000, pad_variable_length_inputs=True)
-    batcher = Batcher(parameters)
-    queue = BatchQueue(batcher, parameters, ["text"], lambda text: [text])
-    batcher.start()
-    with ThreadPoolExecutor() as executor:
-        rows = [np.array([[b"a", b"bc"]], object), np.array([[b"d"]], object)]
-        wide, narrow = executor.map(lambda text: queue.run([text], [0])[0].tolist(), rows)
-    assert (wide, narrow) == ([[b"a", b"bc"]], [[b"d", b"d"]])
-    batcher.close()
-
-
-@pytest.mark.parametrize(("remaining", "goes_on"), [(0.0, True), (100.0, False)])
-def test_what_came_too_late_is_not_run(remaining: float, goes_on: bool) -> None:
-    parameters = BatchingParameters(batch_timeout_micros=1000)
-    batcher = Batcher(parameters)
-    ran: list[np.ndarray] = []
-
-    def run(x: np.ndarray) -> list[np.ndarray]:
-        ran.append(x)
-        return [x]
-
-    queue = BatchQueue(batcher, parameters, ["x"], run)
-    batcher.start()
-    late = Asked(remaining, goes_on)
-    with pytest.raises(RequestError, match="DEADLINE_EXCEEDED: The request was given up while it waited"):
-        queue.run([np.zeros(1)], [0], late)  # type: ignore[arg-type]
-    assert queue.run([np.ones(1)], [0])[0].tolist() == [1.0]
-    assert [x.tolist() for x in ran] == [[1.0]]
-    batcher.close()
-
-
-def test_the_place_of_what_was_given_up_is_free() -> None:
-    parameters = BatchingParameters(max_batch_size=3, batch_timeout_micros=5_000_000)
-    batcher = Batcher(parameters)
-    sizes: list[int] = []
-
-    def run(x: np.ndarray) -> list[np.ndarray]:
-        sizes.append(len(x))
-        return [x]
-
-    queue = BatchQueue(batcher, parameters, ["x"], run)
-    batcher.start()
-    with pytest.raises(RequestError, match="given up"):
-        queue.run([np.zeros(2)], [0], Asked(100.0, goes_on=False))  # type: ignore[arg-type]
-    with ThreadPoolExecutor() as executor:
-        for answer in [executor.submit(queue.run, [np.ones(rows)], [0]) for rows in (1, 2)]:
-            assert answer.result(20)[0].tolist() in ([1.0], [1.0, 1.0])
-    assert sizes == [3]
-    batcher.close()
-
-
 def test_warm_up_records_go_through_the_queue(exports: Path, tmp_path: Path) -> None:
     publish(exports / "crowd" / "1", tmp_path / "1")
     log = PredictionLog()
@@ -471,45 +406,3 @@ def test_each_version_may_have_its_own_parameters(
     wait_for(lambda: "crowd version 3 failed to load" in caplog.text)
     assert "must match max_batch_size; last entry was 5; expected 1000" in caplog.text
     assert asker.error(x=[[0]] * 9)[1] == message
-
-
-def test_the_parameters_of_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "batching.config"
-    path.write_text("")
-    assert BatchingParameters.read(path) == BatchingParameters()
-    path.write_text(
-        """
-        max_batch_size { value: 8 }
-        batch_timeout_micros { value: 0 }
-        max_enqueued_batches { value: 7 }
-        num_batch_threads { value: 3 }
-        thread_pool_name { value: "any" }
-        allowed_batch_sizes: 1
-        allowed_batch_sizes: 8
-        pad_variable_length_inputs: true
-        """
-    )
-    assert BatchingParameters.read(path) == BatchingParameters(8, 0, 7, 3, (1, 8), True)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("max_batch_size: 8", "Expected a BatchingParameters in text format in"),
-        ("nonsense { value: 8 }", "Expected a BatchingParameters in text format in"),
-        ("max_batch_size { value: 0 }", "Expected max_batch_size of 1 or more. Received: 0"),
-        ("num_batch_threads { value: 0 }", "Expected num_batch_threads of 1 or more. Received: 0"),
-        ("allowed_batch_sizes: 4 allowed_batch_sizes: 2", r"in increasing order from 1 on. Received: \[4, 2\]"),
-        (
-            "max_batch_size { value: 8 } allowed_batch_sizes: 4",
-            "Last entry in allowed_batch_sizes must match max_batch_size; last entry was 4; expected 8",
-        ),
-        ("enable_large_batch_splitting { value: true }", "Expected no enable_large_batch_splitting"),
-    ],
-)
-def test_a_wrong_parameter_file(tmp_path: Path, text: str, message: str) -> None:
-    path = tmp_path / "batching.config"
-    path.write_text(text)
-    with pytest.raises(StartError, match=message) as caught:
-        BatchingParameters.read(path)
-    assert str(path) in str(caught.value)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tfrec.serving.batching import BatchingParameters
+from tfrec.serving.batching_parameters import BatchingParameters
 from tfrec.serving.client import Client, ServingError
 from tfrec.serving.config import ModelConfig
 from tfrec.serving.errors import StartError

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tfrec.serving.batching import BatchingParameters
+from tfrec.serving.batching_parameters import BatchingParameters
 from tfrec.serving.client import Client
 from tfrec.serving.config import ModelConfig, VersionPolicy, read_model_config_file
 from tfrec.serving.metrics import DEFAULT_PATH, read_monitoring_config_file

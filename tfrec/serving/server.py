@@ -12,7 +12,8 @@ import grpc
 from tensorflow_serving.apis.model_service_pb2_grpc import add_ModelServiceServicer_to_server
 from tensorflow_serving.apis.prediction_service_pb2_grpc import add_PredictionServiceServicer_to_server
 
-from tfrec.serving.batching import Batcher, BatchingParameters
+from tfrec.serving.batching import Batcher
+from tfrec.serving.batching_parameters import BatchingParameters
 from tfrec.serving.config import ModelConfig
 from tfrec.serving.errors import RequestError, StartError
 from tfrec.serving.grpc_services import ArrivalTimes, ModelService, PredictionService
