@@ -278,12 +278,16 @@ def test_nobody_listening_is_unavailable() -> None:
     assert caught.value.code is grpc.StatusCode.UNAVAILABLE
 
 
-def test_every_call_has_a_deadline() -> None:
+@pytest.mark.parametrize("is_set_later", [False, True])
+def test_every_call_has_a_deadline(is_set_later: bool) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         target = f"127.0.0.1:{silent.getsockname()[1]}"
         start = time.monotonic()
-        with Client(target, "movies", timeout=0.3) as client, pytest.raises(ServingError) as caught:
-            client.recommend([["a"]])
+        with Client(target, "movies", timeout=60 if is_set_later else 0.3) as client:
+            if is_set_later:
+                client.timeout = 0.3
+            with pytest.raises(ServingError) as caught:
+                client.recommend([["a"]])
         assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
         assert time.monotonic() - start < 5
 

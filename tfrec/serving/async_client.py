@@ -8,12 +8,12 @@ import grpc
 import grpc.aio
 import numpy as np
 
-from tfrec.serving.calls import CHANNEL_OPTIONS, Calls, Result, Steps, Version, stub_methods
+from tfrec.serving.calls import BaseClient, Result, Steps, Version
 from tfrec.serving.rows import Recommendations
 from tfrec.serving.signatures import Signature, Values
 
 
-class AsyncClient:
+class AsyncClient(BaseClient):
     """Asks a served model from an event loop: `Client`'s methods and arguments, checks and errors.
 
     Make it where its loop runs. A call that is cancelled is cancelled at the server too.
@@ -26,22 +26,7 @@ class AsyncClient:
         ...     await asyncio.gather(*(client.recommend([history]) for history in (["50"], ["181"])))
     """
 
-    def __init__(
-        self,
-        target: str,
-        model_name: str,
-        timeout: float = 10.0,
-        credentials: grpc.ChannelCredentials | None = None,
-    ) -> None:
-        self.target = target
-        self.model_name = model_name
-        self.timeout = timeout
-        self._calls = Calls(target, model_name, timeout)
-        if credentials is None:
-            self._channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
-        else:
-            self._channel = grpc.aio.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
-        self._methods = stub_methods(self._channel)
+    transport = grpc.aio
 
     async def __aenter__(self) -> Self:
         return self

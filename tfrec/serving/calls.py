@@ -90,14 +90,44 @@ Steps = Generator[Call | float, Any, Result]
 """Yields a call and is sent its response or thrown its `ServingError`, or yields seconds to wait; returns a result."""
 
 
-def stub_methods(channel: Any) -> dict[str, Callable[..., Any]]:
-    """What sends a call, by its method; of a channel of either kind."""
-    predictions, models = PredictionServiceStub(channel), ModelServiceStub(channel)
-    return {
-        "Predict": predictions.Predict,
-        "GetModelMetadata": predictions.GetModelMetadata,
-        "GetModelStatus": models.GetModelStatus,
-    }
+class BaseClient:
+    """What both clients are: `Calls`, and a channel of their kind.
+
+    Attributes:
+        timeout: Seconds that a call may take.
+    """
+
+    transport: Any
+    """What opens channels: `grpc`, or `grpc.aio`."""
+
+    def __init__(
+        self,
+        target: str,
+        model_name: str,
+        timeout: float = 10.0,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self.target = target
+        self.model_name = model_name
+        self._calls = Calls(target, model_name, timeout)
+        if credentials is None:
+            self._channel = self.transport.insecure_channel(target, options=CHANNEL_OPTIONS)
+        else:
+            self._channel = self.transport.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
+        predictions, models = PredictionServiceStub(self._channel), ModelServiceStub(self._channel)
+        self._methods: dict[str, Callable[..., Any]] = {
+            "Predict": predictions.Predict,
+            "GetModelMetadata": predictions.GetModelMetadata,
+            "GetModelStatus": models.GetModelStatus,
+        }
+
+    @property
+    def timeout(self) -> float:
+        return self._calls.timeout
+
+    @timeout.setter
+    def timeout(self, seconds: float) -> None:
+        self._calls.timeout = seconds
 
 
 class _Metadata(NamedTuple):

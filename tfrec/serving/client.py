@@ -7,14 +7,14 @@ from typing import Any, Self
 import grpc
 import numpy as np
 
-from tfrec.serving.calls import CHANNEL_OPTIONS, Calls, Result, ServingError, Steps, Version, stub_methods
+from tfrec.serving.calls import BaseClient, Result, ServingError, Steps, Version
 from tfrec.serving.rows import Recommendations
 from tfrec.serving.signatures import Signature, Values
 
 __all__ = ["Client", "ServingError"]
 
 
-class Client:
+class Client(BaseClient):
     """Asks a served model. Thread-safe; close it, or use it as a context manager.
 
     What it sends is checked against the model's metadata first, because TensorFlow Serving runs wrong shapes.
@@ -31,22 +31,7 @@ class Client:
         [[('172', 0.91), ('174', 0.88)], [('50', 0.52), ('258', 0.49)]]
     """
 
-    def __init__(
-        self,
-        target: str,
-        model_name: str,
-        timeout: float = 10.0,
-        credentials: grpc.ChannelCredentials | None = None,
-    ) -> None:
-        self.target = target
-        self.model_name = model_name
-        self.timeout = timeout
-        self._calls = Calls(target, model_name, timeout)
-        if credentials is None:
-            self._channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
-        else:
-            self._channel = grpc.secure_channel(target, credentials, options=CHANNEL_OPTIONS)
-        self._methods = stub_methods(self._channel)
+    transport = grpc
 
     def __enter__(self) -> Self:
         return self
