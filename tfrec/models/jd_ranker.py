@@ -156,18 +156,11 @@ class JDRanker(RankingModel):
         outputs = self.mlp(tf.concat(inputs, axis=1), training=training)
         return tf.reshape(tf.cast(outputs, tf.float32), tf.shape(length))
 
-    def compute_loss(
-        self,
-        x: Mapping[str, tf.Tensor],
-        y: object,
-        y_pred: Mapping[str, tf.Tensor],
-        sample_weight: object = None,
-        training: bool = True,
-    ) -> tf.Tensor:
+    def batch_loss(self, batch: Mapping[str, tf.Tensor], outputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The binary cross-entropy, on average over batches the mean over impressions; see JDTower."""
-        labels = tf.boolean_mask(x["label"], x["asked"] > 0)
-        num_windows = tf.cast(tf.shape(x["item"])[0], tf.float32) * num_devices()
-        return self._task(labels, y_pred["logits"], num_examples=self._asked_per_window * num_windows)
+        labels = tf.boolean_mask(batch["label"], batch["asked"] > 0)
+        num_windows = tf.cast(tf.shape(batch["item"])[0], tf.float32) * num_devices()
+        return self._task(labels, outputs["logits"], num_examples=self._asked_per_window * num_windows)
 
 
 def _rows(values: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:

@@ -150,19 +150,12 @@ class JDTower(RetrievalModel):
         negatives = tf.gather(self.seen, negatives)
         return [tf.concat([positives[..., tf.newaxis], negatives], axis=-1), places, weights]
 
-    def compute_loss(
-        self,
-        x: Mapping[str, tf.Tensor],
-        y: object,
-        y_pred: Mapping[str, tf.Tensor],
-        sample_weight: object = None,
-        training: bool = True,
-    ) -> tf.Tensor:
+    def batch_loss(self, batch: Mapping[str, tf.Tensor], outputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Both tasks' losses with their weights; under tf.distribute this device's share of it."""
-        loss = self.retrieval_loss(x, y_pred)
+        loss = self.retrieval_loss(batch, outputs)
         if self.head is None:
             return loss
-        return self.settings.retrieval_weight * loss + self.settings.ranking_weight * self.ranking_loss(x, y_pred)
+        return self.settings.retrieval_weight * loss + self.settings.ranking_weight * self.ranking_loss(batch, outputs)
 
     def ranking_loss(self, x: Mapping[str, tf.Tensor], y_pred: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The head's binary cross-entropy of each next item and its negatives.

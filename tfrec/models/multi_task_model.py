@@ -47,16 +47,9 @@ class MultiTaskModel(RankingModel):
     def logit(self, impression: Impression, training: bool) -> tf.Tensor:
         return tf.concat(self.task_outputs(flattened(impression.fields), training), axis=1)
 
-    def compute_loss(
-        self,
-        x: Mapping[str, tf.Tensor],
-        y: object,
-        y_pred: Mapping[str, tf.Tensor],
-        sample_weight: object = None,
-        training: bool = True,
-    ) -> tf.Tensor:
+    def batch_loss(self, batch: Mapping[str, tf.Tensor], outputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The sum over tasks of the mean binary cross-entropy of the global batch; see RankingModel."""
-        labels = tf.concat([x["label"][:, tf.newaxis], x["outcomes"]], axis=1)
+        labels = tf.concat([batch["label"][:, tf.newaxis], batch["outcomes"]], axis=1)
         weights = [1.0] + [self.settings.outcome_weight] * len(self.outcomes)
-        loss = self._task(labels, y_pred["logits"], tf.ones_like(labels) * weights)
+        loss = self._task(labels, outputs["logits"], tf.ones_like(labels) * weights)
         return loss * sum(weights)  # The task took their mean.

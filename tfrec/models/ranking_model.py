@@ -15,6 +15,7 @@ from tfrec.features.impression_rows import CONTEXT, HistoryConfig, ImpressionRow
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.features.vocabulary import NUM_SPECIAL, PADDING, UNKNOWN
 from tfrec.layers.field_embeddings import Field, FieldEmbeddings
+from tfrec.models.batch_model import BatchModel
 from tfrec.tasks.ranking import RankingTask
 
 USER = "user/"
@@ -76,7 +77,7 @@ class Past(NamedTuple):
     mask: tf.Tensor
 
 
-class RankingModel(keras.Model):
+class RankingModel(BatchModel):
     """Fields with a vector each, and an architecture that makes a logit of them.
 
     The fields are the item's id, attributes and text; the user's id and attributes; the impression's context; how long
@@ -356,16 +357,9 @@ class RankingModel(keras.Model):
         """Both side by side: [num_rows, num_fields, embedding_size]."""
         return tf.ensure_shape(tf.concat([item, others], axis=1), [None, self.num_fields, None])
 
-    def compute_loss(
-        self,
-        x: Mapping[str, tf.Tensor],
-        y: object,
-        y_pred: Mapping[str, tf.Tensor],
-        sample_weight: object = None,
-        training: bool = True,
-    ) -> tf.Tensor:
+    def batch_loss(self, batch: Mapping[str, tf.Tensor], outputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The mean binary cross-entropy of the global batch; under tf.distribute this device's share of it."""
-        return self._task(x["label"], y_pred["logits"])
+        return self._task(batch["label"], outputs["logits"])
 
     def predict_logits(self, rows: ImpressionRows) -> np.ndarray:
         """The log-odds of a click for each of the impressions, in order: float32 [num_rows]; of several tasks

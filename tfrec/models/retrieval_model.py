@@ -16,6 +16,7 @@ from tfrec.features.sequences import pad_context, pad_histories, target_counts
 from tfrec.features.vocabulary import NUM_SPECIAL
 from tfrec.heads import RankingHead
 from tfrec.layers.interaction_context import InteractionContext
+from tfrec.models.batch_model import BatchModel
 from tfrec.towers.item_tower import ItemTower
 from tfrec.towers.user_tower import UserTower
 from tfrec.towers.youtube_user_tower import YouTubeUserTower
@@ -26,7 +27,7 @@ MANY_TEXTS = 2000
 """More than so many texts take long enough to encode for a progress bar."""
 
 
-class RetrievalModel(keras.Model):
+class RetrievalModel(BatchModel):
     """An item tower, a user tower over the history's item vectors, and their dot product.
 
     The history is made of item vectors from the same item tower, so whatever it can read of a new item, the user tower
@@ -35,7 +36,7 @@ class RetrievalModel(keras.Model):
 
     Where the texts' encoder is trained, the tables hold tokens, and the encoder is a part of the model.
 
-    A subclass says how a batch becomes vectors (`call`) and a loss (`compute_loss`).
+    A subclass says how a batch becomes vectors (`call`) and a loss (`batch_loss`).
 
     Attributes:
         encodes_catalogue: Whether each training step encodes all items, and not only those of its batch.

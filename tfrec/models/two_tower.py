@@ -61,15 +61,8 @@ class TwoTower(RetrievalModel):
         query = self.encode_users(vectors, history >= NUM_SPECIAL, inputs["user"], training=training, context=inputs)
         return {"query": query, "candidate": candidate}
 
-    def compute_loss(
-        self,
-        x: Mapping[str, tf.Tensor],
-        y: object,
-        y_pred: Mapping[str, tf.Tensor],
-        sample_weight: object = None,
-        training: bool = True,
-    ) -> tf.Tensor:
+    def batch_loss(self, batch: Mapping[str, tf.Tensor], outputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The retrieval loss; under tf.distribute this device's share of it."""
-        target = x["target"]
+        target = batch["target"]
         probability = tf.gather(self._sampling_probability, target) if self.log_q_correction else None
-        return self._task(y_pred["query"], y_pred["candidate"], target, probability)
+        return self._task(outputs["query"], outputs["candidate"], target, probability)

@@ -80,16 +80,9 @@ class YouTubeDNN(RetrievalModel):
         )
         return {"query": query, "positive": positive, "negative": negative, "negative_ids": negative_ids}
 
-    def compute_loss(
-        self,
-        x: Mapping[str, tf.Tensor],
-        y: object,
-        y_pred: Mapping[str, tf.Tensor],
-        sample_weight: object = None,
-        training: bool = True,
-    ) -> tf.Tensor:
+    def batch_loss(self, batch: Mapping[str, tf.Tensor], outputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The mean over the global batch; under tf.distribute this device's share of it."""
-        hits = x["target"][:, tf.newaxis] == y_pred["negative_ids"]
-        sample = (y_pred["query"], y_pred["positive"], y_pred["negative"], hits)
+        hits = batch["target"][:, tf.newaxis] == outputs["negative_ids"]
+        sample = (outputs["query"], outputs["positive"], outputs["negative"], hits)
         loss = sampled_softmax(*sample, len(self.seen), self.settings.temperature)
         return loss / (tf.cast(tf.shape(hits)[0], tf.float32) * num_devices())

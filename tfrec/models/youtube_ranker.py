@@ -43,20 +43,13 @@ class YouTubeRanker(DNN):
         """The logarithm of the mean value in training."""
         return np.asarray(np.log(self._unit), np.float32)
 
-    def compute_loss(
-        self,
-        x: Mapping[str, tf.Tensor],
-        y: object,
-        y_pred: Mapping[str, tf.Tensor],
-        sample_weight: object = None,
-        training: bool = True,
-    ) -> tf.Tensor:
+    def batch_loss(self, batch: Mapping[str, tf.Tensor], outputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """The mean over the impressions of the global batch; see RankingModel."""
-        value = x["value"] / self._unit
+        value = batch["value"] / self._unit
         # Both terms as one: a label between 0 and 1, with the weight of both.
         weight = 1 + value
         num_examples = tf.cast(tf.shape(value)[0], tf.float32) * num_devices()
-        return self._task(value / weight, y_pred["logits"] - np.float32(np.log(self._unit)), weight, num_examples)
+        return self._task(value / weight, outputs["logits"] - np.float32(np.log(self._unit)), weight, num_examples)
 
     def tasks(self, prepared: PreparedImpressions) -> dict[str, np.ndarray]:
         """None: it predicts no probabilities."""
