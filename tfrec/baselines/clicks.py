@@ -32,15 +32,13 @@ def click_baselines(
     Returns:
         float64 [num_test_impressions] each, in order.
     """
-    impressions = prepared.impressions
-    train, test = impressions.parts == TRAINING, impressions.parts == TEST
-    features = np.stack(feature_codes(prepared, labels_are_known), axis=1)
-    regression = _over_one_hot(LogisticRegression(C=0.1, max_iter=200)).fit(features[train], labels[train])
+    train = prepared.impressions.parts == TRAINING
+    regression, tested = _fit(LogisticRegression(C=0.1, max_iter=200), prepared, labels, labels_are_known)
     rate = labels[train].mean()
     return {
-        "logistic regression": regression.decision_function(features[test]),
-        "global rate": np.full(test.sum(), np.log(rate / (1 - rate))),
-        "random": np.random.default_rng(seed).standard_normal(test.sum()),
+        "logistic regression": regression.decision_function(tested),
+        "global rate": np.full(len(tested), np.log(rate / (1 - rate))),
+        "random": np.random.default_rng(seed).standard_normal(len(tested)),
     }
 
 
@@ -59,21 +57,27 @@ def value_baselines(prepared: PreparedImpressions, labels_are_known: bool, seed:
     Returns:
         float64 [num_test_impressions] each, in order.
     """
-    impressions = prepared.impressions
-    train, test = impressions.parts == TRAINING, impressions.parts == TEST
-    features = np.stack(feature_codes(prepared, labels_are_known), axis=1)
-    mean = impressions.values[train].mean(dtype=np.float64)
-    regression = _over_one_hot(PoissonRegressor(alpha=1e-6, max_iter=200))
-    regression.fit(features[train], impressions.values[train].astype(np.float64) / mean)
+    values = prepared.impressions.values.astype(np.float64)
+    mean = values[prepared.impressions.parts == TRAINING].mean()
+    regression, tested = _fit(PoissonRegressor(alpha=1e-6, max_iter=200), prepared, values / mean, labels_are_known)
     return {
-        "Poisson regression": mean * regression.predict(features[test]),
-        "mean": np.full(test.sum(), mean),
-        "random": np.random.default_rng(seed).uniform(0, 2 * mean, test.sum()),
+        "Poisson regression": mean * regression.predict(tested),
+        "mean": np.full(len(tested), mean),
+        "random": np.random.default_rng(seed).uniform(0, 2 * mean, len(tested)),
     }
 
 
-def _over_one_hot(regression: LogisticRegression | PoissonRegressor) -> Pipeline:
-    return make_pipeline(OneHotEncoder(handle_unknown="ignore", dtype=np.float32), regression)
+def _fit(
+    regression: LogisticRegression | PoissonRegressor,
+    prepared: PreparedImpressions,
+    targets: np.ndarray,
+    labels_are_known: bool,
+) -> tuple[Pipeline, np.ndarray]:
+    """Fits it to the training impressions, over the one-hot `feature_codes`; and these codes of the tested ones."""
+    codes = np.stack(feature_codes(prepared, labels_are_known), axis=1)
+    train, test = (prepared.impressions.parts == part for part in (TRAINING, TEST))
+    pipeline = make_pipeline(OneHotEncoder(handle_unknown="ignore", dtype=np.float32), regression)
+    return pipeline.fit(codes[train], targets[train]), codes[test]
 
 
 def feature_codes(prepared: PreparedImpressions, labels_are_known: bool) -> list[np.ndarray]:

@@ -45,6 +45,13 @@ class Order:
             return wins / (positives * negatives)
 
 
+def mean_of_known(aucs: np.ndarray, weights: np.ndarray) -> float:
+    """The weighted mean of the groups that have an AUC; NaN if none that counts has."""
+    known = ~np.isnan(aucs)
+    total = float(weights[known].sum())
+    return float(weights[known] @ aucs[known]) / total if total else float("nan")
+
+
 def log_losses(labels: np.ndarray, logits: np.ndarray) -> np.ndarray:
     """The binary cross-entropy of each impression, in nats: float64 [num_impressions]."""
     signed = np.where(labels > 0, -logits, logits).astype(np.float64)

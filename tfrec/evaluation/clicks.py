@@ -8,6 +8,7 @@ from tfrec.evaluation.click_metrics import (
     bins_of,
     expected_calibration_error,
     log_losses,
+    mean_of_known,
     normalised_entropy,
     sigmoid,
 )
@@ -42,32 +43,20 @@ def evaluate_clicks(
     everyone = Order(labels, logits)
     # Whole users are drawn, so that what is of one user alone, or a sum over impressions, is computed once.
     aucs = Order(labels, logits, bootstrap.groups).auc(np.ones(len(labels)))
-    has_auc = ~np.isnan(aucs)
-    aucs = np.where(has_auc, aucs, 0)
     counts, liked = bootstrap.sums(np.ones(len(labels))), bootstrap.sums(labels)
     losses = bootstrap.sums(log_losses(labels, logits))
-    gaps = gaps_of_bins(bootstrap, bins_of(logits), labels - sigmoid(logits))
+    gaps = bootstrap.binned_sums(bins_of(logits), labels - sigmoid(logits))
 
     def measure(times: np.ndarray) -> dict[str, float]:
         total = float(times @ counts)
         [auc] = map(float, everyone.auc(times[bootstrap.groups]))
-        shares = times * counts * has_auc
         loss, rate = float(times @ losses) / total, float(times @ liked) / total
-        grouped = float(shares @ aucs / shares.sum()) if shares.any() else float("nan")
         return {
             "auc": auc,
-            "grouped_auc": auc if bootstrap.is_one else grouped,
+            "grouped_auc": auc if bootstrap.is_one else mean_of_known(aucs, times * counts),
             "log_loss": loss,
             "normalised_entropy": normalised_entropy(loss, rate),
             "ece": expected_calibration_error(times @ gaps, total),
         }
 
     return bootstrap.report(name, measure, config, seed, without_interval=["ece"])
-
-
-def gaps_of_bins(bootstrap: UserBootstrap, bins: np.ndarray, gaps: np.ndarray) -> np.ndarray:
-    """What was seen less what was predicted, summed over each group's impressions in each bin: float64 [num_groups,
-    num_bins]."""
-    num_bins = int(bins.max()) + 1
-    places = bootstrap.groups * num_bins + bins
-    return np.bincount(places, gaps, bootstrap.num_groups * num_bins).reshape(bootstrap.num_groups, num_bins)

@@ -37,6 +37,12 @@ class UserBootstrap:
         """Of each group, float64 [num_groups]."""
         return np.bincount(self.groups, values, self.num_groups)
 
+    def binned_sums(self, bins: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Of each group's impressions in each bin, int [num_impressions]: float64 [num_groups, num_bins]."""
+        num_bins = int(bins.max()) + 1
+        places = self.groups * num_bins + bins
+        return np.bincount(places, values, self.num_groups * num_bins).reshape(self.num_groups, num_bins)
+
     def report(
         self,
         name: str,

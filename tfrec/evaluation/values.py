@@ -3,8 +3,7 @@
 import numpy as np
 
 from tfrec.config import EvaluationConfig
-from tfrec.evaluation.click_metrics import Order, bins_of
-from tfrec.evaluation.clicks import gaps_of_bins
+from tfrec.evaluation.click_metrics import Order, bins_of, mean_of_known
 from tfrec.evaluation.report import Report
 from tfrec.evaluation.user_bootstrap import UserBootstrap
 
@@ -44,20 +43,17 @@ def evaluate_values(
     weights = np.where(labels > 0, values, 1.0)
     everyone = Order(labels, predictions)
     aucs = Order(labels, predictions, bootstrap.groups).auc(weights)
-    has_auc = ~np.isnan(aucs)
-    aucs = np.where(has_auc, aucs, 0)
     counts, sums = bootstrap.sums(np.ones(len(values))), bootstrap.sums(values)
     errors = bootstrap.sums((values - predictions) ** 2)
-    gaps = gaps_of_bins(bootstrap, bins_of(predictions), values - predictions)
+    gaps = bootstrap.binned_sums(bins_of(predictions), values - predictions)
 
     def measure(times: np.ndarray) -> dict[str, float]:
         [auc] = map(float, everyone.auc(times[bootstrap.groups] * weights))
-        worth = times * sums * has_auc  # A user's loss is a share of what the user watched.
-        grouped = float(worth @ aucs / worth.sum()) if worth.any() else float("nan")
         total = float(times @ sums)
         return {
             "auc": auc,
-            "grouped_auc": auc if bootstrap.is_one else grouped,
+            # A user's loss is a share of what the user watched.
+            "grouped_auc": auc if bootstrap.is_one else mean_of_known(aucs, times * sums),
             "rmse": float(np.sqrt(times @ errors / (times @ counts))),
             "calibration_error": float(np.abs(times @ gaps).sum() / total) if total else float("nan"),
         }
