@@ -56,7 +56,7 @@ def best(products: np.ndarray, excluded: np.ndarray, top_k: int = TOP_K) -> tupl
     return np.take_along_axis(products, order, axis=1), order
 
 
-@pytest.mark.parametrize("num_queries", [1, exact.FEW_QUERIES + 1])
+@pytest.mark.parametrize("num_queries", [1, exact.FEW_QUERIES + 1, exact.FEW_ROUNDED + 1])
 @pytest.mark.parametrize("num_excluded", [0, 30])
 def test_it_is_a_sort_of_what_is_allowed(
     index: Index, vectors: tf.Variable, num_queries: int, num_excluded: int

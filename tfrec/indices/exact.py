@@ -6,24 +6,25 @@ import tensorflow as tf
 
 from tfrec.features.vocabulary import NUM_SPECIAL, PADDING
 
-BLOCK = 64
-"""Items of which the best is looked at first."""
+BLOCK, GROUP = 8, 8
+"""Items in a block, and blocks in a group, of which the best is looked at first."""
 SMALL = 2**15
 """Up to so many rows, all scores are sorted at once."""
+FEW_QUERIES, FEW_ROUNDED = 2, 7
+"""Of so few the product, and the rounded product, is quicker the other way round."""
 SCORES_AT_ONCE = 2**27
 """Of queries and items; more queries are answered in turn."""
-FEW_QUERIES = 4
-"""Of so few the product is quicker the other way round."""
 
 
 class ExactIndex(tf.Module):
-    r"""The items with the largest dot products, all of them looked at, in two stages.
+    r"""The items with the largest dot products, all of them looked at, in three stages.
 
-    1. All products, and the maximum of each block of items. The k best items lie in the k blocks with the largest
-       maxima.
-    2. The k best of what these blocks hold.
+    1. All products, the maximum of each block of items, and of each group of blocks. The k best blocks lie in the k
+       groups with the largest maxima.
+    2. The k best items lie in the k best blocks of what these groups hold.
+    3. The k best items of what these blocks hold.
 
-    With `bfloat16` the first stage reads half the bytes, and is rounded: some more blocks and items are taken, and
+    With `bfloat16` the products read half the bytes, and is rounded: some more blocks and items are taken, and
     their exact products decide. What is left out is better than the last of the answer by less than
     $2^{-6} |q| \max |v|$, twice the rounding of both factors and of their product.
 
@@ -33,7 +34,7 @@ class ExactIndex(tf.Module):
     Args:
         vectors: float32 [num_rows, dimensions], a row for each row of the item table: the first two are padding and
             unknown, never an answer.
-        precision: Of the first stage. bfloat16 needs half as much memory again, and pays where the processor
+        precision: Of the products. bfloat16 needs half as much memory again, and pays where the processor
             multiplies it.
 
     Call arguments:
@@ -51,15 +52,23 @@ class ExactIndex(tf.Module):
         self.vectors = vectors
         self.num_rows = int(vectors.shape[0])
         self.is_rounded = precision == "bfloat16" and self.num_rows > SMALL
-        self._read = vectors
         if self.is_rounded:
-            self._read = tf.Variable(tf.cast(vectors, tf.bfloat16), trainable=False, name="rounded_vectors")
+            self._rounded = tf.Variable(tf.cast(vectors, tf.bfloat16), trainable=False, name="rounded_vectors")
 
     def __call__(self, queries: tf.Tensor, excluded: tf.Tensor, top_k: int) -> tuple[tf.Tensor, tf.Tensor]:
-        if self.num_rows <= SMALL or top_k * 2 * BLOCK > self.num_rows:
+        if self.num_rows <= SMALL or top_k * 2 * BLOCK * GROUP > self.num_rows:
             return self._at_once(queries, excluded, top_k)
+        num_parts = -(-tf.shape(queries)[0] // max(SCORES_AT_ONCE // self.num_rows, 1))
+        return tf.cond(
+            num_parts <= 1,
+            lambda: self._in_blocks(queries, excluded, top_k),
+            lambda: self._in_turn(queries, excluded, top_k, num_parts),
+        )
+
+    def _in_turn(
+        self, queries: tf.Tensor, excluded: tf.Tensor, top_k: int, num_parts: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         batch_size = tf.shape(queries)[0]
-        num_parts = tf.maximum(-(-batch_size // max(SCORES_AT_ONCE // self.num_rows, 1)), 1)
         size = -(-batch_size // num_parts)
         missing = num_parts * size - batch_size
 
@@ -82,39 +91,82 @@ class ExactIndex(tf.Module):
         return top_items(tf.matmul(queries, self.vectors, transpose_b=True), excluded, top_k)
 
     def _in_blocks(self, queries: tf.Tensor, excluded: tf.Tensor, top_k: int) -> tuple[tf.Tensor, tf.Tensor]:
-        num_queries, num_blocks = tf.shape(queries)[0], self.num_rows // BLOCK
-        asked = tf.cast(queries, self._read.dtype)
-        # Items first: [num_rows, num_queries]
-        products = tf.cond(
-            num_queries <= FEW_QUERIES,
-            lambda: tf.transpose(tf.matmul(asked, self._read, transpose_b=True)),
-            lambda: tf.matmul(self._read, asked, transpose_b=True),
-        )
-        # Item i is in block i modulo num_blocks, so that maxima are of whole stretches.
-        maxima = tf.reshape(products[: num_blocks * BLOCK], [BLOCK, -1])
-        height = BLOCK
-        while height > 1:
-            height //= 2
-            maxima = tf.maximum(maxima[:height], maxima[height:])
-        maxima = tf.transpose(tf.reshape(tf.cast(maxima, tf.float32), [num_blocks, num_queries]))
+        num_queries = tf.shape(queries)[0]
+        products = self._products(queries)
+        blocks = _maxima(products, BLOCK)
         # The best that are allowed are among so many of all.
         num_barred = tf.shape(excluded)[1] + NUM_SPECIAL
         num_taken = num_barred + (num_rescored(top_k) if self.is_rounded else top_k)
-        _, blocks = tf.math.top_k(maxima, tf.minimum(num_taken, num_blocks))
-        # In the order of the catalogue, so that of equal scores the first is taken.
-        members = tf.sort(blocks)[:, tf.newaxis] + num_blocks * tf.range(BLOCK)[:, tf.newaxis]
-        rest = tf.tile(tf.range(num_blocks * BLOCK, self.num_rows)[tf.newaxis], [num_queries, 1])
-        members = tf.concat([tf.reshape(members, [num_queries, -1]), rest], axis=1)
-        # int64: of many queries the products may be more than 2^31.
-        places = tf.cast(members, tf.int64) * tf.cast(num_queries, tf.int64)
-        places += tf.range(num_queries, dtype=tf.int64)[:, tf.newaxis]
-        scores = tf.cast(tf.gather(tf.reshape(products, [-1]), places), tf.float32)
-        scores, places = tf.math.top_k(scores, tf.minimum(num_taken, tf.shape(members)[1]))
-        members = tf.gather(members, places, batch_dims=1)
+        scores = tf.transpose(tf.cast(_maxima(blocks, GROUP), tf.float32))  # [num_queries, num_groups]
+        members = tf.tile(tf.range(tf.shape(scores)[1])[tf.newaxis], [num_queries, 1])
+        for values, size in ((blocks, GROUP), (products, BLOCK)):
+            taken, _ = _best(scores, members, num_taken)
+            members = _members(taken, size, tf.shape(values)[0])
+            scores = _of_columns(values, members)
+        members, scores = _best(scores, members, num_taken)
         if self.is_rounded:
             # Of the value: once a variable was gathered from, TensorFlow copies it whenever it is read as a whole.
             scores = tf.einsum("qd,qcd->qc", queries, tf.gather(self.vectors.value(), members))
         return best_allowed(scores, members, excluded, top_k)
+
+    def _products(self, queries: tf.Tensor) -> tf.Tensor:
+        """Items first, [num_rows, num_queries], by whichever kernel was measured to be the quickest."""
+        num_queries = tf.shape(queries)[0]
+        if not self.is_rounded:
+            return tf.cond(
+                num_queries <= FEW_QUERIES,
+                lambda: tf.transpose(tf.matmul(queries, self.vectors, transpose_b=True)),
+                lambda: tf.matmul(self.vectors, queries, transpose_b=True),
+            )
+        asked = tf.cast(queries, tf.bfloat16)
+
+        def of_few() -> tf.Tensor:
+            # A single one would take twice as long as two.
+            several = tf.pad(asked, [[0, tf.maximum(2 - num_queries, 0)], [0, 0]])
+            return tf.transpose(tf.matmul(several, self._rounded, transpose_b=True)[:num_queries])
+
+        def of_many() -> tf.Tensor:
+            pixels = tf.reshape(self._rounded, [1, self.num_rows, 1, -1])
+            convolved = tf.nn.conv2d(pixels, tf.transpose(asked)[tf.newaxis, tf.newaxis], 1, "VALID")
+            return tf.reshape(convolved, [self.num_rows, num_queries])
+
+        return tf.cond(num_queries <= FEW_ROUNDED, of_few, of_many)
+
+
+def _maxima(values: tf.Tensor, size: int) -> tf.Tensor:
+    """The maximum of each block of so many rows, [num_rows // size, num_queries].
+
+    Row i is in block i modulo the number of blocks, so that maxima are of whole stretches, as of channels in pooling;
+    the last rows may be in none.
+    """
+    num_blocks, num_queries = tf.shape(values)[0] // size, tf.shape(values)[1]
+    # Flat: TensorFlow copies a slice of short rows one by one.
+    flat = tf.reshape(values, [-1])[: size * num_blocks * num_queries]
+    stretches = tf.reshape(flat, [1, size, 1, num_blocks * num_queries])
+    return tf.reshape(tf.nn.max_pool2d(stretches, (size, 1), (size, 1), "VALID"), [num_blocks, num_queries])
+
+
+def _members(blocks: tf.Tensor, size: int, num_rows: tf.Tensor) -> tf.Tensor:
+    """The rows of some blocks, [num_queries, num_members], and those in none; in order, so that of equal scores the
+    first is taken."""
+    num_queries, num_blocks = tf.shape(blocks)[0], num_rows // size
+    rows = tf.sort(blocks)[:, tf.newaxis] + num_blocks * tf.range(size)[:, tf.newaxis]
+    rest = tf.tile(tf.range(size * num_blocks, num_rows)[tf.newaxis], [num_queries, 1])
+    return tf.concat([tf.reshape(rows, [num_queries, -1]), rest], axis=1)
+
+
+def _of_columns(values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Some rows of each query's column, float32 [num_queries, num_members]."""
+    # int64: of many queries the values may be more than 2^31.
+    num_queries = tf.shape(values, tf.int64)[1]
+    places = tf.cast(rows, tf.int64) * num_queries + tf.range(num_queries)[:, tf.newaxis]
+    return tf.cast(tf.gather(tf.reshape(values, [-1]), places), tf.float32)
+
+
+def _best(scores: tf.Tensor, members: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """So many members with the best scores, if there are, and their scores."""
+    scores, places = tf.math.top_k(scores, tf.minimum(number, tf.shape(members)[1]))
+    return tf.gather(members, places, batch_dims=1), scores
 
 
 def num_rescored(top_k: int) -> int:
