@@ -6,10 +6,12 @@ import tensorflow as tf
 
 from tfrec.features.vocabulary import NUM_SPECIAL, PADDING
 
-BLOCK, GROUP = 8, 8
-"""Items in a block, and blocks in a group, of which the best is looked at first."""
+BLOCK = 8
+"""Items, or blocks, of which the best is looked at first."""
 SMALL = 2**15
 """Up to so many rows, all scores are sorted at once."""
+FEW_BLOCKS = 2**14
+"""Up to so many blocks are not put into larger ones."""
 FEW_QUERIES, FEW_ROUNDED = 2, 7
 """Of so few the product, and the rounded product, is quicker the other way round."""
 SCORES_AT_ONCE = 2**27
@@ -17,14 +19,12 @@ SCORES_AT_ONCE = 2**27
 
 
 class ExactIndex(tf.Module):
-    r"""The items with the largest dot products, all of them looked at, in three stages.
+    r"""The items with the largest dot products, all of them looked at.
 
-    1. All products, the maximum of each block of items, and of each group of blocks. The k best blocks lie in the k
-       groups with the largest maxima.
-    2. The k best items lie in the k best blocks of what these groups hold.
-    3. The k best items of what these blocks hold.
+    1. All products, the maximum of each block of items, of each block of blocks, until few are left.
+    2. The k best of a block's members lie in the k blocks with the largest maxima: from the largest blocks down to items.
 
-    With `bfloat16` the products read half the bytes, and is rounded: some more blocks and items are taken, and
+    With `bfloat16` the products read half the bytes, and are rounded: some more blocks and items are taken, and
     their exact products decide. What is left out is better than the last of the answer by less than
     $2^{-6} |q| \max |v|$, twice the rounding of both factors and of their product.
 
@@ -56,7 +56,7 @@ class ExactIndex(tf.Module):
             self._rounded = tf.Variable(tf.cast(vectors, tf.bfloat16), trainable=False, name="rounded_vectors")
 
     def __call__(self, queries: tf.Tensor, excluded: tf.Tensor, top_k: int) -> tuple[tf.Tensor, tf.Tensor]:
-        if self.num_rows <= SMALL or top_k * 2 * BLOCK * GROUP > self.num_rows:
+        if self.num_rows <= SMALL or top_k * 2 * BLOCK**2 > self.num_rows:
             return self._at_once(queries, excluded, top_k)
         num_parts = -(-tf.shape(queries)[0] // max(SCORES_AT_ONCE // self.num_rows, 1))
         return tf.cond(
@@ -91,17 +91,19 @@ class ExactIndex(tf.Module):
         return top_items(tf.matmul(queries, self.vectors, transpose_b=True), excluded, top_k)
 
     def _in_blocks(self, queries: tf.Tensor, excluded: tf.Tensor, top_k: int) -> tuple[tf.Tensor, tf.Tensor]:
-        num_queries = tf.shape(queries)[0]
-        products = self._products(queries)
-        blocks = _maxima(products, BLOCK)
+        levels, num_blocks = [self._products(queries)], self.num_rows
+        while num_blocks > FEW_BLOCKS:
+            levels.append(_maxima(levels[-1]))
+            num_blocks //= BLOCK
         # The best that are allowed are among so many of all.
         num_barred = tf.shape(excluded)[1] + NUM_SPECIAL
         num_taken = num_barred + (num_rescored(top_k) if self.is_rounded else top_k)
-        scores = tf.transpose(tf.cast(_maxima(blocks, GROUP), tf.float32))  # [num_queries, num_groups]
-        members = tf.tile(tf.range(tf.shape(scores)[1])[tf.newaxis], [num_queries, 1])
-        for values, size in ((blocks, GROUP), (products, BLOCK)):
+        scores = tf.transpose(tf.cast(levels.pop(), tf.float32))  # [num_queries, num_blocks]
+        members = tf.tile(tf.range(num_blocks)[tf.newaxis], [tf.shape(queries)[0], 1])
+        while levels:
             taken, _ = _best(scores, members, num_taken)
-            members = _members(taken, size, tf.shape(values)[0])
+            values = levels.pop()
+            members = _members(taken, tf.shape(values)[0])
             scores = _of_columns(values, members)
         members, scores = _best(scores, members, num_taken)
         if self.is_rounded:
@@ -133,25 +135,25 @@ class ExactIndex(tf.Module):
         return tf.cond(num_queries <= FEW_ROUNDED, of_few, of_many)
 
 
-def _maxima(values: tf.Tensor, size: int) -> tf.Tensor:
-    """The maximum of each block of so many rows, [num_rows // size, num_queries].
+def _maxima(values: tf.Tensor) -> tf.Tensor:
+    """The maximum of each block of rows, [num_rows // BLOCK, num_queries].
 
     Row i is in block i modulo the number of blocks, so that maxima are of whole stretches, as of channels in pooling;
     the last rows may be in none.
     """
-    num_blocks, num_queries = tf.shape(values)[0] // size, tf.shape(values)[1]
+    num_blocks, num_queries = tf.shape(values)[0] // BLOCK, tf.shape(values)[1]
     # Flat: TensorFlow copies a slice of short rows one by one.
-    flat = tf.reshape(values, [-1])[: size * num_blocks * num_queries]
-    stretches = tf.reshape(flat, [1, size, 1, num_blocks * num_queries])
-    return tf.reshape(tf.nn.max_pool2d(stretches, (size, 1), (size, 1), "VALID"), [num_blocks, num_queries])
+    flat = tf.reshape(values, [-1])[: BLOCK * num_blocks * num_queries]
+    stretches = tf.reshape(flat, [1, BLOCK, 1, num_blocks * num_queries])
+    return tf.reshape(tf.nn.max_pool2d(stretches, (BLOCK, 1), (BLOCK, 1), "VALID"), [num_blocks, num_queries])
 
 
-def _members(blocks: tf.Tensor, size: int, num_rows: tf.Tensor) -> tf.Tensor:
+def _members(blocks: tf.Tensor, num_rows: tf.Tensor) -> tf.Tensor:
     """The rows of some blocks, [num_queries, num_members], and those in none; in order, so that of equal scores the
     first is taken."""
-    num_queries, num_blocks = tf.shape(blocks)[0], num_rows // size
-    rows = tf.sort(blocks)[:, tf.newaxis] + num_blocks * tf.range(size)[:, tf.newaxis]
-    rest = tf.tile(tf.range(size * num_blocks, num_rows)[tf.newaxis], [num_queries, 1])
+    num_queries, num_blocks = tf.shape(blocks)[0], num_rows // BLOCK
+    rows = tf.sort(blocks)[:, tf.newaxis] + num_blocks * tf.range(BLOCK)[:, tf.newaxis]
+    rest = tf.tile(tf.range(BLOCK * num_blocks, num_rows)[tf.newaxis], [num_queries, 1])
     return tf.concat([tf.reshape(rows, [num_queries, -1]), rest], axis=1)
 
 
