@@ -83,6 +83,22 @@ def test_padding_among_the_excluded_excludes_nothing(index: Index) -> None:
         np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.parametrize("num_queries", [1, 9])
+def test_only_what_is_allowed_is_found(index: Index, vectors: tf.Variable, num_queries: int) -> None:
+    queries = draw(num_queries, DIMENSIONS, seed=1)
+    products = queries @ vectors.numpy().T
+    # The first query may have nine items; the others half of all.
+    allowed = np.random.default_rng(3).random(products.shape) < 0.5
+    allowed[0] = False
+    allowed[0, [0, 1, 2, 300, 301, 302, 5_000, 20_000, NUM_ROWS - 2, NUM_ROWS - 1]] = True
+    expected, order = best(np.where(allowed, products, -np.inf), nothing(num_queries))
+    scores, indices = index(tf.constant(queries), tf.constant(nothing(num_queries)), TOP_K, tf.constant(allowed))
+    assert indices.numpy()[0].tolist() == [*order[0, :8], *[0] * (TOP_K - 8)]
+    np.testing.assert_allclose(scores[0, :8], expected[0, :8], atol=1e-5)
+    np.testing.assert_allclose(scores[1:], expected[1:], atol=2**-6)
+    assert all(may[found].all() for may, found in zip(allowed[1:], indices.numpy()[1:], strict=True))
+
+
 def test_as_much_is_excluded_as_there_is(index: Index) -> None:
     queries = tf.constant(draw(2, DIMENSIONS, seed=1))
     padding = tf.zeros([2, NUM_ROWS], tf.int32)

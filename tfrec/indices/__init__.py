@@ -24,7 +24,9 @@ QUERIES_AT_ONCE = 32
 class Index(Protocol):
     """Finds the items with the largest dot products; see ExactIndex for arguments and answer."""
 
-    def __call__(self, queries: tf.Tensor, excluded: tf.Tensor, top_k: int) -> tuple[tf.Tensor, tf.Tensor]: ...
+    def __call__(
+        self, queries: tf.Tensor, excluded: tf.Tensor, top_k: int, allowed: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]: ...
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ class ExactIndex(tf.Module):
         queries: float32 [batch_size, dimensions]
         excluded: int32 [batch_size, num_excluded] item indices; 0 and 1 exclude nothing.
         top_k: How many are wanted.
+        allowed: What may be found at all, bool [batch_size, num_rows]; None: everything.
 
     Returns:
         Scores float32 [batch_size, top_k], best first, and item indices int32 [batch_size, top_k]. Where fewer items
@@ -55,30 +56,31 @@ class ExactIndex(tf.Module):
         if self.is_rounded:
             self._rounded = tf.Variable(tf.cast(vectors, tf.bfloat16), trainable=False, name="rounded_vectors")
 
-    def __call__(self, queries: tf.Tensor, excluded: tf.Tensor, top_k: int) -> tuple[tf.Tensor, tf.Tensor]:
+    def __call__(
+        self, queries: tf.Tensor, excluded: tf.Tensor, top_k: int, allowed: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         if self.num_rows <= SMALL or top_k * 2 * BLOCK**2 > self.num_rows:
-            return self._at_once(queries, excluded, top_k)
+            return top_items(tf.matmul(queries, self.vectors, transpose_b=True), excluded, top_k, allowed)
         num_parts = -(-tf.shape(queries)[0] // max(SCORES_AT_ONCE // self.num_rows, 1))
+        rows = (queries, excluded) if allowed is None else (queries, excluded, allowed)
         return tf.cond(
-            num_parts <= 1,
-            lambda: self._in_blocks(queries, excluded, top_k),
-            lambda: self._in_turn(queries, excluded, top_k, num_parts),
+            num_parts <= 1, lambda: self._in_blocks(top_k, *rows), lambda: self._in_turn(top_k, num_parts, *rows)
         )
 
-    def _in_turn(
-        self, queries: tf.Tensor, excluded: tf.Tensor, top_k: int, num_parts: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        batch_size = tf.shape(queries)[0]
+    def _in_turn(self, top_k: int, num_parts: tf.Tensor, *rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        batch_size = tf.shape(rows[0])[0]
         size = -(-batch_size // num_parts)
         missing = num_parts * size - batch_size
 
         def parts(rows: tf.Tensor) -> tf.Tensor:
             padded = tf.pad(rows, [[0, missing], [0, 0]])
-            return tf.reshape(padded, [num_parts, size, tf.shape(rows)[1]])
+            return tf.ensure_shape(
+                tf.reshape(padded, [num_parts, size, tf.shape(rows)[1]]), [None, None, rows.shape[1]]
+            )
 
         scores, indices = tf.map_fn(
-            lambda part: self._in_blocks(part[0], part[1], top_k),
-            (tf.ensure_shape(parts(queries), [None, None, queries.shape[1]]), parts(excluded)),
+            lambda part: self._in_blocks(top_k, *part),
+            tuple(map(parts, rows)),
             fn_output_signature=(
                 tf.TensorSpec([None, top_k], tf.float32),
                 tf.TensorSpec([None, top_k], tf.int32),
@@ -87,11 +89,13 @@ class ExactIndex(tf.Module):
         )
         return tuple(tf.reshape(each, [-1, top_k])[:batch_size] for each in (scores, indices))  # type: ignore[return-value]
 
-    def _at_once(self, queries: tf.Tensor, excluded: tf.Tensor, top_k: int) -> tuple[tf.Tensor, tf.Tensor]:
-        return top_items(tf.matmul(queries, self.vectors, transpose_b=True), excluded, top_k)
-
-    def _in_blocks(self, queries: tf.Tensor, excluded: tf.Tensor, top_k: int) -> tuple[tf.Tensor, tf.Tensor]:
-        levels, num_blocks = [self._products(queries)], self.num_rows
+    def _in_blocks(
+        self, top_k: int, queries: tf.Tensor, excluded: tf.Tensor, allowed: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        products, num_blocks = self._products(queries), self.num_rows
+        if allowed is not None:
+            products = tf.where(tf.transpose(allowed), products, products.dtype.min)
+        levels = [products]
         while num_blocks > FEW_BLOCKS:
             levels.append(_maxima(levels[-1]))
             num_blocks //= BLOCK
@@ -106,6 +110,8 @@ class ExactIndex(tf.Module):
             members = _members(taken, tf.shape(values)[0])
             scores = _of_columns(values, members)
         members, scores = _best(scores, members, num_taken)
+        if allowed is not None:
+            members = tf.where(scores > tf.cast(products.dtype.min, tf.float32), members, PADDING)
         if self.is_rounded:
             # Of the value: once a variable was gathered from, TensorFlow copies it whenever it is read as a whole.
             scores = tf.einsum("qd,qcd->qc", queries, tf.gather(self.vectors.value(), members))
@@ -199,7 +205,9 @@ def best_allowed(scores: tf.Tensor, items: tf.Tensor, excluded: tf.Tensor, top_k
     return _answer(scores, items, scores.dtype.min)
 
 
-def top_items(scores: tf.Tensor, excluded: tf.Tensor, top_k: int) -> tuple[tf.Tensor, tf.Tensor]:
+def top_items(
+    scores: tf.Tensor, excluded: tf.Tensor, top_k: int, allowed: tf.Tensor | None = None
+) -> tuple[tf.Tensor, tf.Tensor]:
     """The best items of each row, without the excluded ones.
 
     Args:
@@ -207,6 +215,7 @@ def top_items(scores: tf.Tensor, excluded: tf.Tensor, top_k: int) -> tuple[tf.Te
             padding and unknown: never an answer, and the place where padding among the excluded ends up.
         excluded: int32 [batch_size, num_excluded] item indices; 0 and 1 exclude nothing, nor does what has no column.
         top_k: How many are wanted.
+        allowed: What may be found at all, bool [batch_size, num_rows]; None: everything.
 
     Returns:
         Scores float32 [batch_size, top_k], best first, and item indices int32 [batch_size, top_k]. Where fewer items
@@ -218,8 +227,8 @@ def top_items(scores: tf.Tensor, excluded: tf.Tensor, top_k: int) -> tuple[tf.Te
     places = tf.reshape(tf.stack([rows, excluded], axis=-1), [-1, 2])  # [batch_size * num_excluded, 2]
     lowest = tf.fill([tf.shape(places)[0]], scores.dtype.min)
     scores = tf.tensor_scatter_nd_min(scores, places, lowest)
-    allowed = tf.range(num_rows) >= NUM_SPECIAL
-    scores = tf.where(allowed, scores, scores.dtype.min)
+    is_item = tf.range(num_rows) >= NUM_SPECIAL
+    scores = tf.where(is_item if allowed is None else is_item & allowed, scores, scores.dtype.min)
     best, indices = tf.math.top_k(scores, tf.minimum(top_k, num_rows))
     missing = tf.maximum(top_k - num_rows, 0)
     best = tf.pad(best, [[0, 0], [0, missing]], constant_values=scores.dtype.min)

@@ -52,7 +52,11 @@ class InvertedLists(tf.Module):
         means = tf.pad(means, [[NUM_SPECIAL, 0], [0, 0]])
         self._nearest = ExactIndex(tf.Variable(means, trainable=False, name="means"), "bfloat16")
 
-    def __call__(self, queries: tf.Tensor, excluded: tf.Tensor, top_k: int) -> tuple[tf.Tensor, tf.Tensor]:
+    def __call__(
+        self, queries: tf.Tensor, excluded: tf.Tensor, top_k: int, allowed: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        if allowed is not None:
+            return self._exact(queries, excluded, top_k, allowed)
         num_queries, num_members = tf.shape(queries)[0], self.num_probes * CELL
         _, nearest = self._nearest(queries, tf.zeros([num_queries, 0], tf.int32), self.num_probes)
         nearest = tf.maximum(nearest - NUM_SPECIAL, 0)  # A query that is no number finds none.
