@@ -7,7 +7,8 @@ import typer
 
 from tfrec import console
 from tfrec.cli import DataRoot, messages_for_errors, new_app, start_tensorflow
-from tfrec.config import INDEX_RECALL, IndexKind
+from tfrec.config import INDEX_RECALL, ExportConfig, IndexKind
+from tfrec.errors import InputError
 
 app = new_app()
 
@@ -20,6 +21,8 @@ EXAMPLES = """
   python -m tfrec.export runs/films --top-k 20 --rank-candidates 100
 
   python -m tfrec.export runs/shop --index lists --index-recall 0.98
+
+  python -m tfrec.export runs/shop --top-k 20 --filter category --filter price --diversity 0.3 --cap brand=3
 
   python -m tfrec.serve --model_name movies --model_base_path saved_models/movies
 """
@@ -55,6 +58,37 @@ def export(
             max=1,
         ),
     ] = INDEX_RECALL,
+    filter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="A column of the items table by which requests may narrow the answer: a categorical one by values, a "
+            "numeric one by limits. Once for each.",
+            show_default=False,
+        ),
+    ] = None,
+    diversity: Annotated[
+        float,
+        typer.Option(
+            help="From 0, the best items, towards 1: what an item loses for being like one before it (MMR).",
+            min=0,
+            max=0.99,
+        ),
+    ] = 0.0,
+    cap: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=N",
+            help="At most N items of one category of this column in an answer. Once for each column.",
+            show_default=False,
+        ),
+    ] = None,
+    pool: Annotated[
+        int,
+        typer.Option(
+            help="Items among which --diversity and --cap choose; 0: what is ranked, or else five times --top-k.", min=0
+        ),
+    ] = 0,
     version: Annotated[
         int | None,
         typer.Option(help="The version's number; one more than the highest if not given.", min=1, show_default=False),
@@ -66,6 +100,16 @@ def export(
     through a v1 Session, the way TensorFlow Serving loads), and its warm-up requests replayed.
     """
     with messages_for_errors("export"):
+        config = ExportConfig(
+            top_k=top_k,
+            rank_candidates=rank_candidates,
+            filters=tuple(filter or ()),
+            diversity=diversity,
+            caps=dict(map(_cap, cap or [])),
+            pool=pool,
+            index=index,
+            index_recall=index_recall,
+        )
         from tfrec.training.run import Run
 
         opened = Run.open(run)
@@ -74,10 +118,17 @@ def export(
         from tfrec.artifacts.export import export as write
 
         base_path = output or Path("saved_models") / run.resolve().name
-        folder = write(opened, data_root, base_path, top_k, version, rank_candidates, index, index_recall)
+        folder = write(opened, data_root, base_path, config, version)
         console.say(f"written to {folder}")
         console.say(f"next: python -m tfrec.serve --model_name {folder.parent.name} --model_base_path {folder.parent}")
         typer.echo(folder)
+
+
+def _cap(entry: str) -> tuple[str, int]:
+    column, _, limit = entry.rpartition("=")
+    if not column or not limit.isdecimal() or not int(limit):
+        raise InputError(f"Expected --cap COLUMN=N, as in --cap brand=3. Received: {entry!r}")
+    return column, int(limit)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import typer
 
 from tfrec import console
 from tfrec.cli import DataRoot, messages_for_errors, new_app, start_tensorflow
-from tfrec.config import INDEX_RECALL
+from tfrec.config import ExportConfig
 from tfrec.errors import InputError
 
 app = new_app()
@@ -55,23 +55,14 @@ def index(
             raise InputError(f"Expected a table of items at {items}. Received: no such file.")
         start_tensorflow()
 
-        from tfrec.artifacts.export import TOP_K, export
+        from tfrec.artifacts.export import export
         from tfrec.artifacts.version import CARD, newest_version
 
         base_path = output or Path("saved_models") / run.resolve().name
         newest = newest_version(base_path)
         card = json.loads((newest / CARD).read_text(encoding="utf-8")) if newest and (newest / CARD).is_file() else {}
-        folder = export(
-            opened,
-            data_root,
-            base_path,
-            card.get("top_k", TOP_K),
-            version,
-            card.get("rank_candidates", 0),
-            card.get("index", "auto"),
-            card.get("index_recall", INDEX_RECALL),
-            items,
-        )
+        config = ExportConfig(**{key: card[key] for key in ExportConfig.model_fields if key in card})
+        folder = export(opened, data_root, base_path, config, version, items)
         console.say(f"written to {folder}")
         typer.echo(folder)
 

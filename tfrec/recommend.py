@@ -3,9 +3,10 @@
 import csv
 import json
 import math
+import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -30,6 +31,9 @@ EXAMPLES = """
 
   python -m tfrec.recommend --model clicks --history 172 --label 1 --history 50 --label 0 --candidate 181
   --attribute user_id=7 --attribute gender=F
+
+  python -m tfrec.recommend --model movies --history 172 --filter genres=Comedy --filter genres=Drama
+  --filter "year>=1990"
 
   python -m tfrec.recommend --model movies --similar "Toy Story (1995)"
 
@@ -72,6 +76,15 @@ def recommend(
     ] = None,
     exclude: Annotated[
         list[str] | None, typer.Option(help="An item that is not to be recommended.", show_default=False)
+    ] = None,
+    filter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="What the items must be, of a model that was exported with filters: of this category, or with "
+            "COLUMN>=N and COLUMN<=N between these numbers. Several categories of a column are alternatives.",
+            show_default=False,
+        ),
     ] = None,
     attribute: Annotated[
         list[str] | None,
@@ -118,6 +131,10 @@ def recommend(
     with messages_for_errors("recommend"):
         if sum(each is not None for each in (history, similar, search)) > 1:
             raise InputError("Expected one of --history, --similar and --search. Received: more than one.")
+        if filter and (candidate is not None or similar is not None or search is not None):
+            raise InputError(
+                "Expected --filter where items are recommended. Received: beside --candidate, --similar or --search."
+            )
         if candidate is not None and (exclude is not None or similar is not None or search is not None):
             raise InputError("Expected --candidate beside --history and --attribute alone. Received: another one too.")
         for flag, values in (("event", event), ("time", time), ("label", label)):
@@ -139,6 +156,7 @@ def recommend(
         excluded_ids = [_item_id(item, names) for item in exclude or []]
         candidate_ids = [_item_id(item, names, "ranks it as an unknown one") for item in candidate or []]
         attributes = dict(map(_attribute, attribute or []))
+        filters = list(map(_filter, filter or []))
         trusted = None if certificate is None else _read_certificate(certificate)
         start_tensorflow()
 
@@ -175,7 +193,10 @@ def recommend(
                         beside = (known, events, seconds, labels, outcome)
                         [found] = client.rank([history_ids], [candidate_ids], None, *beside)
                     else:
-                        [found] = client.recommend([history_ids], [excluded_ids], None, None, known, events, seconds)
+                        wanted = _of_each_input(filters, set(inputs))
+                        [found] = client.recommend(
+                            [history_ids], [excluded_ids], None, None, known, events, seconds, wanted
+                        )
         except (ServingError, ValueError) as error:
             raise InputError(str(error)) from error
         if candidate is None:
@@ -192,7 +213,7 @@ def recommend(
             table.add_row(str(place), Text(id), Text(names.get(id, "")), f"{score:.4f}")
         Console().print(table)
         if not found:
-            console.say("nothing was found: the server knows no such item, or everything is excluded")
+            console.say("nothing was found: the server knows no such item, or everything is excluded or filtered out")
 
 
 def _read_titles(path: Path | None, model: str) -> dict[str, str]:
@@ -242,6 +263,32 @@ def _attribute(entry: str) -> tuple[str, str]:
     if not separator:
         raise InputError(f"Expected --attribute NAME=VALUE, as in --attribute country=NO. Received: {entry!r}")
     return name, value
+
+
+def _filter(entry: str) -> tuple[str, str, str]:
+    found = re.fullmatch(r"(\w+)(>=|<=|=)(.*)", entry)
+    if found is None:
+        raise InputError(f"Expected --filter COLUMN=VALUE, COLUMN>=N or COLUMN<=N. Received: {entry!r}")
+    column, relation, value = found.groups()
+    return column.lower(), relation, value
+
+
+def _of_each_input(filters: list[tuple[str, str, str]], inputs: set[str]) -> dict[str, list[Any]]:
+    """What `Client.recommend` takes as filters; a number that must be equal is between itself and itself."""
+    given: dict[str, list[Any]] = {}
+    for column, relation, value in filters:
+        if f"filter_{column}_min" not in inputs:
+            if relation != "=":
+                raise InputError(f"Expected --filter {column}=VALUE, a category. Received: {column}{relation}{value}")
+            given.setdefault(column, [[]])[0].append(value)
+            continue
+        try:
+            number = float(value)
+        except ValueError as error:
+            raise InputError(f"Expected a number in --filter {column}{relation}N. Received: {value!r}") from error
+        ends = {"=": ("min", "max"), ">=": ("min",), "<=": ("max",)}[relation]
+        given |= {f"{column}_{end}": [number] for end in ends}
+    return given
 
 
 def _item_id(item: str, names: dict[str, str], consequence: str = "ignores it") -> str:

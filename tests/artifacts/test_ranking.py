@@ -15,7 +15,7 @@ from tfrec.artifacts.export import export
 from tfrec.artifacts.signatures import Signatures
 from tfrec.artifacts.version import write_version
 from tfrec.artifacts.warmup import read_warmup
-from tfrec.config import Config, JDTowerConfig
+from tfrec.config import Config, ExportConfig, JDTowerConfig
 from tfrec.datasets.dataset import Ragged
 from tfrec.errors import InputError
 from tfrec.evaluate import app as evaluate_app
@@ -58,7 +58,7 @@ def model(run: Run, prepared: Prepared) -> JDTower:
 def base_path(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its answers are compared after reload, in Python and through a v1 Session, before the version is there."""
     folder = tmp_path_factory.mktemp("saved_models") / "films"
-    export(run, tmp_path_factory.mktemp("data"), folder, top_k=TOP_K, rank_candidates=NUM_CANDIDATES)
+    export(run, tmp_path_factory.mktemp("data"), folder, ExportConfig(top_k=TOP_K, rank_candidates=NUM_CANDIDATES))
     return folder
 
 
@@ -218,7 +218,9 @@ def test_warm_up_ranks(base_path: Path) -> None:
 
 
 def test_another_number_of_candidates_is_another_version(base_path: Path, run: Run, tmp_path: Path) -> None:
-    assert export(run, tmp_path, base_path, top_k=TOP_K, rank_candidates=NUM_CANDIDATES) == base_path / "1"
+    assert (
+        export(run, tmp_path, base_path, ExportConfig(top_k=TOP_K, rank_candidates=NUM_CANDIDATES)) == base_path / "1"
+    )
     card = json.loads((base_path / "1" / "assets.extra" / "model.json").read_text())
     assert card["rank_candidates"] == NUM_CANDIDATES
 
@@ -238,7 +240,9 @@ def test_every_head_answers_alike_after_reload(
     keras.config.set_dtype_policy(precision)
     try:
         model = build_model(jd_config(config, head), prepared)
-        signatures = Signatures(model, prepared, top_k=3, num_candidates=0 if head == "none" else 60)
+        signatures = Signatures(
+            model, prepared, config=ExportConfig(top_k=3, rank_candidates=0 if head == "none" else 60)
+        )
         assert ("rank" in signatures.endpoints()) == (head != "none")
         folder = write_version(signatures, signatures.examples([["item-0"]]), prepared.titles, {}, tmp_path / "films")
     finally:
@@ -252,10 +256,10 @@ def test_every_head_answers_alike_after_reload(
 def test_a_model_without_a_head_does_not_rank(trained: Trained, prepared: Prepared) -> None:
     assert "rank" not in Signatures(trained.model, prepared).endpoints()
     with pytest.raises(InputError, match=r"to rank 100 candidates with\. Received: two_tower without"):
-        Signatures(trained.model, prepared, num_candidates=100)
+        Signatures(trained.model, prepared, config=ExportConfig(rank_candidates=100))
 
 
 def test_fewer_candidates_than_answers(model: JDTower, prepared: Prepared) -> None:
     with pytest.raises(InputError, match=r"as an answer has items, 20\. Received: 10\. Raise --rank"):
-        Signatures(model, prepared, top_k=20, num_candidates=10)
-    assert Signatures(model, prepared, top_k=1000, num_candidates=2000).num_candidates == 60
+        Signatures(model, prepared, config=ExportConfig(top_k=20, rank_candidates=10))
+    assert Signatures(model, prepared, config=ExportConfig(top_k=1000, rank_candidates=2000)).num_candidates == 60

@@ -10,6 +10,7 @@ import tensorflow as tf
 from tests.conftest import Trained, Tuned
 from tfrec.artifacts.export import export
 from tfrec.backbones.text_encoder import TextEncoder
+from tfrec.config import ExportConfig
 from tfrec.errors import InputError
 from tfrec.features.text import item_texts
 from tfrec.training.trainer import load_model, train
@@ -29,7 +30,7 @@ def exported(
         train(run, prepared, tf.distribute.get_strategy())
         trained = Trained(run, load_model(run, prepared))
     folder = tmp_path_factory.mktemp("saved_models") / request.param
-    return trained, export(trained.run, tmp_path_factory.mktemp("data"), folder, top_k=5)
+    return trained, export(trained.run, tmp_path_factory.mktemp("data"), folder, ExportConfig(top_k=5))
 
 
 def test_the_text_signatures_answer_with_the_trained_encoder(

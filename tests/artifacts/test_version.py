@@ -21,7 +21,7 @@ from tfrec.artifacts.signatures import Signatures
 from tfrec.artifacts.version import newest_version
 from tfrec.artifacts.warmup import BATCH_SIZES, read_warmup
 from tfrec.backbones.text_encoder import TextEncoder
-from tfrec.config import IndexKind
+from tfrec.config import ExportConfig, IndexKind
 from tfrec.datasets.dataset import Ragged
 from tfrec.errors import ExportError, InputError
 from tfrec.features.prepared import Prepared
@@ -38,7 +38,7 @@ TOP_K = 7
 @pytest.fixture
 def write(trained: Trained, prepared: Prepared) -> Callable[[Path], Path]:
     """Writes a version without the text signatures, which take most of an export's time."""
-    signatures = Signatures(trained.model, prepared, top_k=3)
+    signatures = Signatures(trained.model, prepared, config=ExportConfig(top_k=3))
     examples = signatures.examples([["item-0"]])
     return lambda base_path: version_module.write_version(signatures, examples, prepared.titles, {}, base_path)
 
@@ -46,7 +46,7 @@ def write(trained: Trained, prepared: Prepared) -> Callable[[Path], Path]:
 @pytest.fixture(scope="module")
 def base_path(trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("saved_models") / "movies"
-    export(trained.run, tmp_path_factory.mktemp("data"), folder, top_k=TOP_K)
+    export(trained.run, tmp_path_factory.mktemp("data"), folder, ExportConfig(top_k=TOP_K))
     return folder
 
 
@@ -161,7 +161,7 @@ def test_embed_item_is_the_item_tower_of_an_unknown_id(served, trained: Trained)
 
 
 def test_more_wanted_than_there_are(trained: Trained, prepared: Prepared) -> None:
-    signatures = Signatures(trained.model, prepared, top_k=1000)
+    signatures = Signatures(trained.model, prepared, config=ExportConfig(top_k=1000))
     answer = signatures.recommend(
         history_item_ids=tf.constant([["item-0", "item-1"]]),
         exclude_item_ids=tf.constant([[""]]),
@@ -181,13 +181,14 @@ def test_each_index_is_exported_and_answers_as_the_exact_one(
     # Blocks so small that this catalogue has some.
     monkeypatch.setattr(exact, "SMALL", 8)
     monkeypatch.setattr(exact, "BLOCK", 4)
-    signatures = Signatures(trained.model, prepared, top_k=3, index=kind, recall=1.0)
+    monkeypatch.setattr(exact, "FEW_BLOCKS", 16)
+    signatures = Signatures(trained.model, prepared, config=ExportConfig(top_k=3, index=kind, index_recall=1.0))
     assert signatures.facts["items"]["kind"] == kind
     assert signatures.facts["items"]["recall@3"] == 1.0
     examples = signatures.examples([["item-0"], ["item-7", "item-8"]])
     folder = version_module.write_version(signatures, examples, prepared.titles, {}, tmp_path / "movies")
     written = tf.saved_model.load(str(folder)).signatures
-    expected = Signatures(trained.model, prepared, top_k=3, index="exact")
+    expected = Signatures(trained.model, prepared, config=ExportConfig(top_k=3, index="exact"))
     for name in ("recommend", "similar_items"):
         request = {key: tf.constant(values) for key, values in examples[name].items()}
         answer, right = written[name](**request), getattr(expected, name)(**request)
@@ -204,8 +205,10 @@ class TestFolder:
     def test_a_second_version_takes_the_next_number(self, base_path: Path, trained: Trained, tmp_path: Path) -> None:
         copy = tmp_path / "movies"
         shutil.copytree(base_path, copy)
-        assert export(trained.run, tmp_path, copy, top_k=TOP_K) == copy / "1"  # The same weights: nothing to write.
-        assert export(trained.run, tmp_path, copy, top_k=TOP_K - 1) == copy / "2"
+        assert (
+            export(trained.run, tmp_path, copy, ExportConfig(top_k=TOP_K)) == copy / "1"
+        )  # The same weights: nothing to write.
+        assert export(trained.run, tmp_path, copy, ExportConfig(top_k=TOP_K - 1)) == copy / "2"
         assert newest_version(copy) == copy / "2"
         with pytest.raises(InputError, match=r"not in .* yet"):
             export(trained.run, tmp_path, copy, version=2)
@@ -288,7 +291,7 @@ class TestFolder:
     def test_ids_and_titles_of_all_alphabets(self, trained: Trained, prepared: Prepared, tmp_path: Path) -> None:
         ids = np.array([f"título-{code}" for code in range(60)], object)
         items = dataclasses.replace(prepared.items, ids=ids)
-        signatures = Signatures(trained.model, dataclasses.replace(prepared, items=items), top_k=3)
+        signatures = Signatures(trained.model, dataclasses.replace(prepared, items=items), config=ExportConfig(top_k=3))
         titles = np.array(['Ein\tTitel\r\nmit "Umbrüchen"'] * 60, object)
         folder = version_module.write_version(
             signatures, signatures.examples([[ids[0]]]), titles, {}, tmp_path / "movies"
@@ -302,7 +305,7 @@ class TestChecks:
     def test_a_version_that_answers_otherwise_is_found(
         self, base_path: Path, trained: Trained, prepared: Prepared
     ) -> None:
-        signatures = Signatures(trained.model, prepared, top_k=TOP_K)
+        signatures = Signatures(trained.model, prepared, config=ExportConfig(top_k=TOP_K))
         examples = {"similar_items": signatures.examples([["item-0"]])["similar_items"]}
         version_module.check_reloaded(base_path / "1", signatures, examples)
         signatures.item_vectors.assign(signatures.item_vectors[::-1])

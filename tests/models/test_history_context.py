@@ -11,7 +11,7 @@ import tensorflow as tf
 from tests.models.diary import NUM_ITEMS, diary
 from tfrec.artifacts.signatures import Signatures
 from tfrec.artifacts.version import write_version
-from tfrec.config import Config
+from tfrec.config import Config, ExportConfig
 from tfrec.datasets import Ragged, history_context, split_dataset
 from tfrec.evaluation import evaluate
 from tfrec.features.prepared import Prepared
@@ -203,7 +203,7 @@ def random_model(request: pytest.FixtureRequest) -> tuple[RetrievalModel, Prepar
 
 @pytest.fixture(scope="module")
 def served(random_model: tuple[RetrievalModel, Prepared], tmp_path_factory: pytest.TempPathFactory) -> Any:
-    signatures = Signatures(*random_model, top_k=NUM_ITEMS)
+    signatures = Signatures(*random_model, config=ExportConfig(top_k=NUM_ITEMS))
     # It is audited, reloaded, compared in Python and in a v1 Session, and its warm-up replayed.
     examples = signatures.examples([["i1", "i2", "i3"], ["i7"], ["i3", "i9"]])
     folder = write_version(

@@ -11,7 +11,7 @@ from tfrec.artifacts.signatures import Signatures
 from tfrec.artifacts.version import write_version
 from tfrec.backbones.gpt import NO_TOKEN, load_gpt
 from tfrec.baselines import Random
-from tfrec.config import Config
+from tfrec.config import Config, ExportConfig
 from tfrec.datasets import split_dataset
 from tfrec.datasets.simulator import Simulation
 from tfrec.errors import InputError
@@ -88,7 +88,7 @@ def test_the_history_is_read_by_its_words_alone(trained: JDTower, words: Prepare
 
 
 def test_the_export_reads_the_same_words(trained: JDTower, words: Prepared, tmp_path: Path) -> None:
-    signatures = Signatures(trained, words, top_k=5)
+    signatures = Signatures(trained, words, config=ExportConfig(top_k=5))
     examples = signatures.examples([words.items.ids[words.split.test.histories[case]].tolist() for case in range(3)])
     # Compares the live model with the reloaded one, in Python and through a v1 Session.
     folder = write_version(signatures, examples, words.titles, {}, tmp_path / "words")

@@ -13,7 +13,7 @@ from tests.baselines.contract import RecommenderContract
 from tests.conftest import Trained
 from tfrec.artifacts.export import export
 from tfrec.baselines import Popularity
-from tfrec.config import Config, YouTubeDNNConfig
+from tfrec.config import Config, ExportConfig, YouTubeDNNConfig
 from tfrec.datasets import history_context, split_dataset
 from tfrec.datasets.assemble import assemble
 from tfrec.datasets.simulator import Simulation
@@ -63,7 +63,7 @@ def test_learns_what_there_is_to_learn(youtube: Trained, prepared: Prepared, sim
 @pytest.mark.slow
 def test_it_exports(youtube: Trained, tmp_path: Path) -> None:
     # Its answers are compared, in Python and through a v1 Session, before the version is there.
-    assert (export(youtube.run, tmp_path, tmp_path / "videos", top_k=5) / "saved_model.pb").is_file()
+    assert (export(youtube.run, tmp_path, tmp_path / "videos", ExportConfig(top_k=5)) / "saved_model.pb").is_file()
 
 
 def test_the_loss_by_hand(settings: Config, prepared: Prepared) -> None:

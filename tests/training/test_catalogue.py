@@ -12,7 +12,7 @@ from tfrec.datasets.simulator import Simulation
 from tfrec.errors import InputError
 from tfrec.features.prepared import Prepared
 from tfrec.features.text import item_texts
-from tfrec.training.catalogue import renew_catalogue
+from tfrec.training.catalogue import read_catalogue, renew_catalogue
 from tfrec.training.prepare import prepare
 
 COLUMNS = {"items": {"path": "items.csv", "text": ["title"], "categorical": ["genre"], "numeric": ["year"]}}
@@ -38,7 +38,7 @@ def original(simulation: Simulation, settings: Config, tmp_path: Path) -> Prepar
 
 def renew(original: Prepared, table: pd.DataFrame, settings: Config, folder: Path) -> Prepared:
     table.to_csv(folder / "now.csv", index=False)
-    return renew_catalogue(original, folder / "now.csv", settings, folder)
+    return renew_catalogue(original, read_catalogue(settings.data, folder, folder / "now.csv"), settings, folder)
 
 
 def test_items_old_new_and_gone(original: Prepared, simulation: Simulation, settings: Config, tmp_path: Path) -> None:
@@ -82,4 +82,4 @@ def test_columns_that_the_model_reads_are_needed(
 
 def test_a_known_data_set_has_no_table_to_renew(original: Prepared, config: Config, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="your own tables, with an items table"):
-        renew_catalogue(original, tmp_path / "now.csv", config, tmp_path)
+        read_catalogue(config.data, tmp_path, tmp_path / "now.csv")

@@ -14,29 +14,24 @@ from tfrec.artifacts.served import Served
 from tfrec.artifacts.signatures import Signatures
 from tfrec.artifacts.version import CARD, newest_version, write_version
 from tfrec.backbones.resolve import load_text_encoder
-from tfrec.config import INDEX_RECALL, IndexKind
+from tfrec.config import DEFAULT_STAGES, ExportConfig
 from tfrec.datasets.splits import TEST
 from tfrec.features.prepared import Prepared
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.features.vocabulary import NUM_SPECIAL
-from tfrec.training.catalogue import renew_catalogue
+from tfrec.training.catalogue import read_catalogue, renew_catalogue
 from tfrec.training.run import Run
 from tfrec.training.trainer import load_calibrations, load_model, load_ranker
 
 NUM_EXAMPLES = 6
-TOP_K = 100
-"""Items in an answer, if nothing else is said."""
 
 
 def export(
     run: Run,
     data_root: Path,
     base_path: Path,
-    top_k: int = TOP_K,
+    config: ExportConfig = DEFAULT_STAGES,
     version: int | None = None,
-    rank_candidates: int = 0,
-    index: IndexKind = "auto",
-    recall: float = INDEX_RECALL,
     items: Path | None = None,
 ) -> Path:
     """Writes the best epoch of a run as the next version of a model.
@@ -45,30 +40,27 @@ def export(
         run: A trained run.
         data_root: Where the text backbone is, or is fetched to.
         base_path: The model's folder, of which TensorFlow Serving watches the versions.
-        top_k: Items in an answer.
+        config: The stages of `recommend`, and their limits.
         version: The version's number; None: one more than the highest.
-        rank_candidates: How many items `recommend` retrieves for the model's head to rank; 0: it does not rank.
-        index: How the items are found: see `build_index`.
-        recall: How much of the exact answer an index of lists is to find.
         items: The catalogue as it is now; None: that of training. See `renew_catalogue`.
 
     Returns:
         The version's folder.
 
     Raises:
-        InputError: The run is not trained, the text backbone can't be had or is not the run's, or the version can't be
-            written.
+        InputError: The run is not trained, the text backbone can't be had or is not the run's, a stage does not fit the
+            model or the catalogue, or the version can't be written.
         ExportError: The written version does not do what the live model does.
     """
     digest = hashlib.sha256(run.best.read_bytes()).hexdigest() if run.best.is_file() else ""
     card: dict[str, Any] = {"weights": f"sha256:{digest}"}
     if not run.config.ranks:
-        card |= {"top_k": top_k, "rank_candidates": rank_candidates, "index": index, "index_recall": recall}
+        card |= config.model_dump(mode="json")
         card["catalogue"] = items and f"sha256:{hashlib.sha256(items.read_bytes()).hexdigest()}"
-    elif rank_candidates or (top_k, index, recall) != (TOP_K, "auto", INDEX_RECALL):
+    elif config != DEFAULT_STAGES:
         console.say(
-            "note: the model predicts the click of given candidates; --top-k, --rank-candidates, --index and "
-            "--index-recall change nothing"
+            "note: the model predicts the click of given candidates; what is set of the stages of recommend changes "
+            "nothing"
         )
     newest = newest_version(base_path)
     if newest is not None and version is None:
@@ -80,13 +72,17 @@ def export(
     if run.config.ranks:
         return _export_ranker(run, card, base_path, version)
     prepared = Prepared.load(run.prepared)
-    renewed = None if items is None else renew_catalogue(prepared, items, run.config, data_root)
+    is_needed = items is not None or config.filters or config.caps
+    catalogue = read_catalogue(run.config.data, data_root, items) if is_needed else None
+    renewed = None
+    if items is not None and catalogue is not None:
+        renewed = renew_catalogue(prepared, catalogue, run.config, data_root)
     model = load_model(run, prepared, data_root, renewed)
     prepared = renewed or prepared
     text_encoder = model.text_encoder
     if text_encoder is None and run.config.model.use_text:
         text_encoder = load_text_encoder(run.config.backbone, data_root, prepared.text_encoder_key)
-    signatures = Signatures(model, prepared, text_encoder, top_k, rank_candidates, index, recall)
+    signatures = Signatures(model, prepared, text_encoder, config, catalogue)
     card["indices"] = signatures.facts
     histories = [
         prepared.items.ids[prepared.split.test.histories[case]].tolist()

@@ -48,6 +48,7 @@ class RankSignatures(tf.Module):
         super().__init__(name="rank_signatures")
         self.model = model
         self.ids = prepared.items.ids
+        self.optional: dict[str, np.ndarray] = {}
         self.history_length = model.history_config.length
         self.reads_labels = model.history_config.labels
         self.vocabulary = Vocabulary(prepared.items.ids.tolist(), name="item_vocabulary")

@@ -13,9 +13,11 @@ class Served(Protocol):
     Attributes:
         ids: Of the items, in order: object [num_items].
         lookup_tables: What an export must track beside the variables.
+        optional: Input -> what stands for it where a request leaves it out.
     """
 
     ids: np.ndarray
+    optional: Mapping[str, np.ndarray]
 
     @property
     def lookup_tables(self) -> Sequence[tf.Module]: ...

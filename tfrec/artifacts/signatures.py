@@ -6,16 +6,19 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from tfrec.artifacts.item_filters import ItemFilters, category_codes, item_columns
+from tfrec.artifacts.selection import Cap, select
 from tfrec.backbones.text_encoder import TextEncoder
-from tfrec.config import INDEX_RECALL, IndexKind
+from tfrec.config import DEFAULT_STAGES, ExportConfig
 from tfrec.errors import InputError
 from tfrec.features.context import HISTORY_EVENT, HISTORY_TIME
 from tfrec.features.prepared import Prepared
 from tfrec.features.sequences import compact_context, pad_context, pad_histories
 from tfrec.features.vocabulary import NUM_SPECIAL, PADDING, UNKNOWN, Vocabulary
 from tfrec.indices import build_index
-from tfrec.indices.exact import best_allowed
+from tfrec.indices.exact import best_allowed, top_items
 from tfrec.models.retrieval_model import RetrievalModel, popularity_scores
+from tfrec.training.catalogue import Catalogue
 
 Inputs = Mapping[str, tf.TensorSpec]
 HISTORY, EXCLUDED, CANDIDATES = "history_item_ids", "exclude_item_ids", "candidate_item_ids"
@@ -36,7 +39,9 @@ class Signatures(tf.Module):
       unknown -> `item_ids` string [batch, top_k], `scores` float32 [batch, top_k]. Items of the
       history are not recommended again. A history without any known item gets the most popular items, with their
       share of the most popular one's interactions as scores. With `num_candidates` so many items are retrieved by the
-      dot product, and ranked by the model's head; the scores are then its probabilities.
+      dot product, and ranked by the model's head; the scores are then its probabilities. With filters there are
+      inputs for them, see CategoryFilter and RangeFilter: what they allow is looked for in the whole catalogue. With
+      `diversity` or caps the answer is chosen from a pool by `select`, in its order.
     - `rank`, of a model with a head: as `recommend`, but instead of excluded ids `candidate_item_ids` string [batch,
       any], padded with "" -> `probabilities` float32 [batch, any]: the head's, of each candidate by itself. An unknown
       id is ranked as an item of which nothing is known; padding has 0. A history without any known item is no ground
@@ -49,21 +54,22 @@ class Signatures(tf.Module):
 
     Where fewer than top_k items are left, the id is "" and the score 0.
 
+    Whatever `optional` names may be left out of a request, or have one row for the whole batch.
+
     Args:
         model: The trained model.
         prepared: The tables that it was trained on.
         text_encoder: For `embed_item` and `search`; None: they are left out.
-        top_k: Items in an answer; no more than the catalogue has.
-        num_candidates: How many items `recommend` retrieves for the model's head to rank, at least top_k; 0: it answers
-            with what is retrieved.
-        index: How the items are found: see `build_index`.
-        recall: How much of the exact answer lists are to find.
+        config: The stages and their limits, which are no more than the catalogue has.
+        catalogue: What items are filtered and capped by; None, if there are neither filters nor caps.
 
     Attributes:
         facts: What is worth knowing about the indices, by the name of the vectors.
+        optional: Input -> what says that nothing is known or asked, one row.
 
     Raises:
-        InputError: The model has no head, but is to rank, or would retrieve fewer candidates than it is to answer with.
+        InputError: The model has no head, but is to rank, or would retrieve fewer candidates than it is to answer with,
+            or a column does not fit a filter or cap.
     """
 
     def __init__(
@@ -71,26 +77,26 @@ class Signatures(tf.Module):
         model: RetrievalModel,
         prepared: Prepared,
         text_encoder: TextEncoder | None = None,
-        top_k: int = 100,
-        num_candidates: int = 0,
-        index: IndexKind = "auto",
-        recall: float = INDEX_RECALL,
+        config: ExportConfig = DEFAULT_STAGES,
+        catalogue: Catalogue | None = None,
     ) -> None:
         super().__init__(name="signatures")
+        self.config = config
         self.ids = prepared.items.ids
         num_on_sale = prepared.num_on_sale or model.num_items
-        self.top_k = min(top_k, num_on_sale)
-        self.num_candidates = min(num_candidates, num_on_sale)
-        if num_candidates and model.head is None:
+        self.top_k = min(config.top_k, num_on_sale)
+        self.num_candidates = min(config.rank_candidates, num_on_sale)
+        if config.rank_candidates and model.head is None:
             raise InputError(
-                f"Expected a model with a head, to rank {num_candidates} candidates with. Received: {model.name} "
-                "without. Pass --rank-candidates 0, or train a jd_tower with --set model.head=mlp."
+                f"Expected a model with a head, to rank {config.rank_candidates} candidates with. Received: "
+                f"{model.name} without. Pass --rank-candidates 0, or train a jd_tower with --set model.head=mlp."
             )
         if 0 < self.num_candidates < self.top_k:
             raise InputError(
                 f"Expected at least as many candidates as an answer has items, {self.top_k}. "
-                f"Received: {num_candidates}. Raise --rank-candidates or lower --top-k."
+                f"Received: {config.rank_candidates}. Raise --rank-candidates or lower --top-k."
             )
+        self.num_retrieved = self.num_candidates or min(config.num_pool, num_on_sale)
         self.head = model.head
         self.text_encoder = text_encoder
         self.item_tower = model.item_tower
@@ -108,7 +114,6 @@ class Signatures(tf.Module):
         self.item_ids = tf.Variable(["", "", *prepared.items.ids], trainable=False, name="item_ids")
         text_vectors = model.text_vectors()
         self.item_vectors = tf.Variable(model.item_vectors(text_vectors), trainable=False, name="item_vectors")
-        number = max(self.top_k, self.num_candidates)
         # What is no longer on sale stands behind the rest: histories are read as before.
         on_sale = NUM_SPECIAL + num_on_sale
         found = (
@@ -116,19 +121,30 @@ class Signatures(tf.Module):
             if num_on_sale == model.num_items
             else tf.Variable(self.item_vectors[:on_sale], trainable=False)
         )
-        built = build_index(found, *self._typical_queries(model, prepared), number, index, recall)
+        queries, seen = self._typical_queries(model, prepared)
+        built = build_index(found, queries, seen, self.num_retrieved, config.index, config.index_recall)
         self.index, self.facts = built.index, {"items": dict(built.facts)}
         if text_encoder is not None:
             # What is searched for is like what items say.
             sample = np.random.default_rng(0).permutation(text_vectors[NUM_SPECIAL:on_sale])[:NUM_QUERIES]
             vectors = tf.Variable(text_vectors[:on_sale], trainable=False, name="text_vectors")
             nothing = np.zeros([len(sample), 0], np.int32)
-            built = build_index(vectors, sample, nothing, self.top_k, index, recall)
+            built = build_index(vectors, sample, nothing, self.top_k, config.index, config.index_recall)
             self.text_index, self.facts["texts"] = built.index, dict(built.facts)
         popularity = np.concatenate([np.zeros(NUM_SPECIAL, np.float32), popularity_scores(model.counts)])
         self.popularity = tf.Variable(popularity, trainable=False, name="popularity")
         by_popularity = NUM_SPECIAL + np.argsort(-popularity[NUM_SPECIAL:on_sale], kind="stable")
         self.by_popularity = tf.Variable(by_popularity.astype(np.int32), trainable=False, name="by_popularity")
+        self.filters, self.caps = None, {}
+        if catalogue is not None:
+            columns = item_columns(catalogue, config)
+            table = catalogue.table.set_index("item_id").reindex(self.ids[:num_on_sale])
+            if config.filters:
+                self.filters = ItemFilters([columns[name] for name in config.filters], table)
+            for name in config.caps:
+                codes = category_codes(columns[name], table)
+                self.caps[name] = tf.Variable(codes, trainable=False, name=f"codes_of_{name}")
+        self.optional = self._optional()
 
     def endpoints(self) -> dict[str, tuple[Callable[..., dict[str, tf.Tensor]], Inputs]]:
         """Name -> function of named tensors, and what they are."""
@@ -136,7 +152,8 @@ class Signatures(tf.Module):
             **self._history_inputs(),
             **{encoder.column.input_name: encoder.column.raw_spec() for encoder in self.user_encoders},
         }
-        history = {**user, EXCLUDED: tf.TensorSpec([None, None], tf.string)}
+        filters = {} if self.filters is None else self.filters.inputs
+        history = {**user, EXCLUDED: tf.TensorSpec([None, None], tf.string), **filters}
         text = {"text": tf.TensorSpec([None], tf.string)}
         endpoints: dict[str, tuple[Callable[..., dict[str, tf.Tensor]], Inputs]] = {
             "serving_default": (self.recommend, history),
@@ -154,37 +171,67 @@ class Signatures(tf.Module):
         """What an export must track beside the variables."""
         encoders = [*self.user_encoders, *self.item_encoders]
         encoders += [] if self.event_encoder is None else [self.event_encoder]
-        return [self.vocabulary, *(each.vocabulary for each in encoders if each.vocabulary is not None)]
+        vocabularies = [each.vocabulary for each in encoders if each.vocabulary is not None]
+        return [self.vocabulary, *vocabularies, *(() if self.filters is None else self.filters.vocabularies)]
 
     def recommend(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        inputs = self._with_a_row_each(inputs)
         user = self._user(inputs)
         excluded = self.vocabulary(tf.concat([inputs[HISTORY], inputs[EXCLUDED]], axis=1))
-        retrieved, candidates = self._retrieve(user, excluded, self.num_candidates or self.top_k)
-        if not self.num_candidates:
-            return self._answer(retrieved, candidates)
-        # By logits: far from 0, probabilities are equal that are not.
-        logits = tf.where(user.is_known, self._logits(user, candidates), retrieved)
-        logits = tf.where(candidates >= NUM_SPECIAL, logits, logits.dtype.min)
-        best, places = tf.math.top_k(logits, self.top_k)
-        indices = tf.gather(candidates, places, batch_dims=1)
-        scores = tf.where(user.is_known, tf.sigmoid(best), best)
-        return self._answer(tf.where(indices >= NUM_SPECIAL, scores, 0.0), indices)
+        scores, items = self._retrieve(user, excluded, inputs)
+        if self.num_candidates:
+            scores, items = self._ranked(user, scores, items)
+        if self.config.chooses:
+            vectors = tf.gather(self.item_vectors.value(), items)
+            caps = [Cap(tf.gather(codes.value(), items), self.config.caps[name]) for name, codes in self.caps.items()]
+            scores, items = select(scores, items, vectors, caps, self.config.diversity, self.top_k)
+        return self._answer(scores, items)
 
-    def _retrieve(self, user: "_User", excluded: tf.Tensor, number: int) -> tuple[tf.Tensor, tf.Tensor]:
+    def _retrieve(
+        self, user: "_User", excluded: tf.Tensor, inputs: Mapping[str, tf.Tensor]
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         """By the dot product, or by popularity where nothing of a history is known; as of an index."""
-        found = self.index(user.query, excluded, number)
+        filters = self.filters
+        if filters is None:
+            return self._found(user, excluded)
+        return tf.cond(
+            filters.are_asked(inputs),
+            lambda: self._found(user, excluded, filters.allowed(inputs)),
+            lambda: self._found(user, excluded),
+        )
+
+    def _found(
+        self, user: "_User", excluded: tf.Tensor, allowed: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        number = self.num_retrieved
+        found = self.index(user.query, excluded, number, allowed)
 
         def with_popular() -> tuple[tf.Tensor, tf.Tensor]:
-            # The best that are allowed are among so many of all.
-            most = self.by_popularity[: number + tf.shape(excluded)[1]]
-            items = tf.tile(most[tf.newaxis], [tf.shape(excluded)[0], 1])
-            popular = best_allowed(tf.gather(self.popularity, items), items, excluded, number)
+            num_rows = tf.shape(excluded)[0]
+            if allowed is None:
+                # The best that are not excluded are among so many of all.
+                most = tf.tile(self.by_popularity[tf.newaxis, : number + tf.shape(excluded)[1]], [num_rows, 1])
+                popular = best_allowed(tf.gather(self.popularity, most), most, excluded, number)
+            else:
+                popularity = self.popularity[tf.newaxis, : tf.shape(allowed)[1]]
+                popular = top_items(tf.tile(popularity, [num_rows, 1]), excluded, number, allowed)
             scores, indices = (tf.where(user.is_known, *each) for each in zip(found, popular, strict=True))
             return scores, indices
 
         return tf.cond(tf.reduce_all(user.is_known), lambda: found, with_popular)
 
+    def _ranked(self, user: "_User", retrieved: tf.Tensor, candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The best by the head's probability; where the user is unknown, as they were retrieved."""
+        # By logits: far from 0, probabilities are equal that are not.
+        logits = tf.where(user.is_known, self._logits(user, candidates), retrieved)
+        logits = tf.where(candidates >= NUM_SPECIAL, logits, logits.dtype.min)
+        best, places = tf.math.top_k(logits, self.num_candidates if self.config.chooses else self.top_k)
+        items = tf.gather(candidates, places, batch_dims=1)
+        scores = tf.where(user.is_known, tf.sigmoid(best), best)
+        return tf.where(items >= NUM_SPECIAL, scores, 0.0), items
+
     def rank(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        inputs = self._with_a_row_each(inputs)
         user = self._user(inputs)
         candidates = self.vocabulary(inputs[CANDIDATES])
         probabilities = tf.sigmoid(self._logits(user, candidates))
@@ -197,6 +244,29 @@ class Signatures(tf.Module):
         events = {} if self.event_encoder is None else {EVENTS: tf.TensorSpec(shape, tf.string)}
         times = {TIMES: tf.TensorSpec(shape, tf.int64)} if self.reads_times else {}
         return {HISTORY: tf.TensorSpec(shape, tf.string), **events, **times}
+
+    def _optional(self) -> dict[str, np.ndarray]:
+        length = self.user_tower.history_length
+        events = {} if self.event_encoder is None else {EVENTS: np.full([1, length], "", object)}
+        times = {TIMES: np.zeros([1, length], np.int64)} if self.reads_times else {}
+        columns = [encoder.column for encoder in self.user_encoders]
+        return {
+            EXCLUDED: np.array([[""]], object),
+            **events,
+            **times,
+            **{column.input_name: np.array(column.missing(1)) for column in columns},
+            **({} if self.filters is None else self.filters.missing()),
+        }
+
+    def _with_a_row_each(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """What stands for a request's optional inputs has one row, whatever the batch."""
+        batch_size = tf.shape(inputs[HISTORY])[:1]
+        return {
+            name: tf.broadcast_to(values, tf.concat([batch_size, tf.shape(values)[1:]], axis=0))
+            if name in self.optional
+            else values
+            for name, values in inputs.items()
+        }
 
     def similar_items(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         indices = self.vocabulary(item_ids)[:, tf.newaxis]
@@ -275,7 +345,8 @@ class Signatures(tf.Module):
             user[TIMES] = np.where(filled, 1_700_000_000 + 3600 * hours, 0).astype(np.int64)
         for encoder in self.user_encoders:
             user[encoder.column.input_name] = encoder.column.example(len(rows))
-        recommend = {**user, EXCLUDED: np.array([[id] for id in ids], object)}
+        filters = {} if self.filters is None else self.filters.examples(len(rows))
+        recommend = {**user, EXCLUDED: np.array([[id] for id in ids], object), **filters}
         # The catalogue's first and last item, one that is unknown, and padding.
         candidates = np.array([[self.ids[0], id, "no such item", self.ids[-1], ""] for id in ids], object)
         text = {"text": np.array([f"{id} and something new" for id in ids], object)}

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import pandas as pd
 import tensorflow as tf
+from tensorflow.core.protobuf.saved_model_pb2 import SavedModel
 
 from tfrec import __version__, console
 from tfrec.artifacts.batching import write_batching
@@ -83,6 +84,7 @@ def write_version(
             archive.add_endpoint(name, traced[function])
         # The archive finds the variables that the endpoints use; tracking the layers too would write them twice.
         archive.write_out(str(folder), verbose=False)
+        _write_defaults(folder / "saved_model.pb", signatures.optional)
         (folder / CARD).parent.mkdir()
         shown = [" ".join(str(title).split()) for title in titles]
         pd.DataFrame({"item_id": signatures.ids, "title": shown}).to_csv(folder / TITLES, sep="\t", index=False)
@@ -100,6 +102,15 @@ def write_version(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return base_path / str(version)
+
+
+def _write_defaults(path: Path, optional: Mapping[str, np.ndarray]) -> None:
+    """Notes in the signatures what TensorFlow Serving takes where a request leaves an input out."""
+    saved_model = SavedModel.FromString(path.read_bytes())
+    for signature in saved_model.meta_graphs[0].signature_def.values():
+        for name in optional.keys() & signature.inputs.keys():
+            signature.defaults[name].CopyFrom(tf.make_tensor_proto(optional[name], signature.inputs[name].dtype))
+    path.write_bytes(saved_model.SerializeToString())
 
 
 def newest_version(base_path: Path) -> Path | None:

@@ -2,11 +2,10 @@
 
 from tfrec.config.config import Config
 from tfrec.config.data import DataConfig, FeaturesConfig, SplitConfig, TableConfig
+from tfrec.config.export import DEFAULT_STAGES, INDEX_RECALL, ExportConfig, IndexKind
 from tfrec.config.models import (
-    INDEX_RECALL,
     RANK_CANDIDATES,
     BackboneConfig,
-    IndexKind,
     JDTowerConfig,
     RankerConfig,
     TowersConfig,
@@ -17,12 +16,14 @@ from tfrec.config.recipes import recipe_names
 from tfrec.config.training import EvaluationConfig, TrainingConfig
 
 __all__ = [
+    "DEFAULT_STAGES",
     "INDEX_RECALL",
     "RANK_CANDIDATES",
     "BackboneConfig",
     "Config",
     "DataConfig",
     "EvaluationConfig",
+    "ExportConfig",
     "FeaturesConfig",
     "IndexKind",
     "JDTowerConfig",

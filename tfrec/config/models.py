@@ -298,9 +298,6 @@ class RankerConfig(Section):
 
 RANK_CANDIDATES = 100
 """How many items a ranking head is given of what was retrieved, if nothing else is said."""
-IndexKind = Literal["auto", "exact", "rounded", "lists"]
-INDEX_RECALL = 0.95
-"""The share of the exact answer that an index of lists is to find, if nothing else is said."""
 
 MULTI_TASK_NAMES = ("shared_bottom", "mmoe", "ple", "esmm", "jasper")
 RANKER_NAMES = get_args(RankerConfig.model_fields["name"].annotation)

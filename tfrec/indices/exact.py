@@ -22,7 +22,7 @@ class ExactIndex(tf.Module):
     r"""The items with the largest dot products, all of them looked at.
 
     1. All products, the maximum of each block of items, of each block of blocks, until few are left.
-    2. The k best of a block's members lie in the k blocks with the largest maxima: from the largest blocks down to items.
+    2. The k best members lie in the k blocks with the largest maxima: from the largest blocks down to items.
 
     With `bfloat16` the products read half the bytes, and are rounded: some more blocks and items are taken, and
     their exact products decide. What is left out is better than the last of the answer by less than

@@ -61,10 +61,11 @@ class AsyncClient(BaseClient):
         attributes: Mapping[str, Sequence[Any]] | None = None,
         events: Sequence[Sequence[str | None]] | None = None,
         timestamps: Sequence[Sequence[int | None]] | None = None,
+        filters: Mapping[str, Sequence[Any]] | None = None,
     ) -> Recommendations:
         """As `Client.recommend`."""
         return await self._take(
-            self._calls.recommend(histories, exclude, count, version, attributes, events, timestamps)
+            self._calls.recommend(histories, exclude, count, version, attributes, events, timestamps, filters)
         )
 
     async def rank(

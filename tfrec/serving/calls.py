@@ -55,6 +55,7 @@ _FAULT_OF_THE_REQUEST = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILE
 _SECONDS_BETWEEN_LOOKS = 0.2
 
 _HISTORY, _EXCLUDED, _CANDIDATES = "history_item_ids", "exclude_item_ids", "candidate_item_ids"
+_FILTER = "filter_"
 _BESIDE_HISTORIES = {"history_events": "events", "history_timestamps": "timestamps", "history_labels": "labels"}
 
 
@@ -203,6 +204,7 @@ class Calls:
         attributes: Mapping[str, Sequence[Any]] | None = None,
         events: Sequence[Sequence[str | None]] | None = None,
         timestamps: Sequence[Sequence[int | None]] | None = None,
+        filters: Mapping[str, Sequence[Any]] | None = None,
     ) -> Steps[Recommendations]:
         """Pads the histories and reads the ranking."""
         exclude = [[] for _ in histories] if exclude is None else exclude
@@ -223,7 +225,7 @@ class Calls:
                 extended = with_cut_off(exclude, histories, history.shape[1], specs[_EXCLUDED])
                 excluded = pad("exclude", extended, specs[_EXCLUDED], may_cut=False)
             inputs: dict[str, Values] = {_HISTORY: history, _EXCLUDED: excluded}
-            beside = _beside(histories, events, timestamps, specs)
+            beside = _beside(histories, events, timestamps, specs) | _filters(filters or {}, specs, len(histories))
             return inputs | beside | _attributes(attributes or {}, specs, {*inputs, *beside}, len(histories))
 
         outputs = yield from self._run("serving_default", build, version)
@@ -348,6 +350,24 @@ def _beside(
         for name, said in _BESIDE_HISTORIES.items()
         if name in specs
     }
+
+
+def _filters(given: Mapping[str, Sequence[Any]], specs: Mapping[str, TensorSpec], batch_size: int) -> dict[str, Values]:
+    """The inputs for what is asked of the items; of the other filters nothing is."""
+    specs = {name.removeprefix(_FILTER): spec for name, spec in specs.items() if name.startswith(_FILTER)}
+    if strangers := sorted(set(given) - set(specs)):
+        raise ValueError(f"Expected filters among {sorted(specs)}, which this model has. Received: {strangers}.")
+    inputs: dict[str, Values] = {}
+    for name, spec in specs.items():
+        if name not in given:
+            inputs[_FILTER + name] = unknown(name, spec, batch_size)
+        elif spec.dtype == tf.string:
+            if len(given[name]) != batch_size:
+                raise ValueError(f"Expected {batch_size} lists in {name}, one a history. Received: {len(given[name])}.")
+            inputs[_FILTER + name] = pad(name, given[name], spec, may_cut=False)
+        else:
+            inputs[_FILTER + name] = attribute(name, given[name], spec, batch_size)
+    return inputs
 
 
 def _attributes(

@@ -94,6 +94,7 @@ class Client(BaseClient):
         attributes: Mapping[str, Sequence[Any]] | None = None,
         events: Sequence[Sequence[str | None]] | None = None,
         timestamps: Sequence[Sequence[int | None]] | None = None,
+        filters: Mapping[str, Sequence[Any]] | None = None,
     ) -> Recommendations:
         """The items to show next: none of the history, none of what is excluded.
 
@@ -108,13 +109,19 @@ class Client(BaseClient):
             events: What was done with each item of the histories (view, purchase, …), None where it is unknown: as many
                 as items. Of models that read it, and needed there unless no history has items.
             timestamps: When, in seconds since 1970; the same goes for these.
+            filters: What the items must be, where the model was exported with filters. By a category's column: for
+                every user a list of those that are welcome, all if it is empty. By a number's column with `_min` or
+                `_max`: for every user the limit, None for none. `{"genre": [["war", "drama"]], "year_min": [1990]}`
 
         Raises:
-            ValueError: No history, `exclude` or an attribute is not as long as `histories`, `events` or `timestamps`
-                do not go with the histories, the model takes no such thing, or `count` is more than the model gives.
+            ValueError: No history, `exclude`, an attribute or a filter is not as long as `histories`, `events` or
+                `timestamps` do not go with the histories, the model takes no such thing, or `count` is more than it
+                gives.
             ServingError: The server answered with an error, or not in time.
         """
-        return self._take(self._calls.recommend(histories, exclude, count, version, attributes, events, timestamps))
+        return self._take(
+            self._calls.recommend(histories, exclude, count, version, attributes, events, timestamps, filters)
+        )
 
     def rank(
         self,

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from tfrec import console
-from tfrec.config import Config
+from tfrec.config import Config, DataConfig
+from tfrec.datasets import load_dataset
 from tfrec.datasets.dataset import EvaluationSet, Ragged, Roles, Split
 from tfrec.datasets.tables import load_items
 from tfrec.errors import InputError
@@ -18,14 +20,39 @@ from tfrec.features.vocabulary import NUM_SPECIAL, UNKNOWN
 from tfrec.training.prepare import encode_texts, titles_of
 
 
-def renew_catalogue(prepared: Prepared, items: Path, config: Config, data_root: Path) -> Prepared:
+class Catalogue(NamedTuple):
+    """The items table, and which of its columns are what."""
+
+    table: pd.DataFrame
+    roles: Roles
+
+
+def read_catalogue(config: DataConfig, data_root: Path, items: Path | None = None) -> Catalogue:
+    """The items of a run's data, or another table of that form.
+
+    Raises:
+        InputError: There is none, or it is not as it should be.
+    """
+    if items is None and (config.source != "tables" or config.items is None):
+        dataset = load_dataset(config, data_root)
+        return Catalogue(dataset.items, dataset.item_roles)
+    config = config.located(data_root) if config.source == "tables" else config
+    if items is not None and config.items is not None:
+        config = config.model_copy(update={"items": config.items.model_copy(update={"path": items})})
+    table, roles, notes = load_items(config)
+    for note in notes:
+        console.say(f"note: {note}")
+    return Catalogue(table, roles)
+
+
+def renew_catalogue(prepared: Prepared, catalogue: Catalogue, config: Config, data_root: Path) -> Prepared:
     """The same data with the items of another table: new ones are added, changed ones encoded anew.
 
     Items that the table lacks are no longer recommended. They stay known, so that histories are read as before.
 
     Args:
         prepared: What the run was trained on.
-        items: The catalogue as it is now, in the form of the run's items table.
+        catalogue: As it is now.
         config: The run's configuration.
         data_root: Where backbones and the vectors of texts are kept.
 
@@ -34,16 +61,10 @@ def renew_catalogue(prepared: Prepared, items: Path, config: Config, data_root: 
         lacks. Encodings of attributes are those of training. New items have the unknown id, and no interactions.
 
     Raises:
-        InputError: The table can't be read, or lacks a column that the model reads; or the backbone can't be had, or is
-            not the run's.
+        InputError: The table lacks a column that the model reads; or the backbone can't be had, or is not the run's.
     """
-    data = config.data
-    if data.items is not None:
-        data = data.model_copy(update={"items": data.items.model_copy(update={"path": items})})
-    table, roles, notes = load_items(data)
-    for note in notes:
-        console.say(f"note: {note}")
-    _require_columns(prepared, roles, items)
+    table, roles = catalogue
+    _require_columns(prepared, roles)
     known = {id: row for row, id in enumerate(prepared.items.ids)}
     old = np.array([known.get(id, -1) for id in table["item_id"]], np.int64)  # The row in training; -1: it is new.
     order = np.lexsort((np.arange(len(old)), np.where(old < 0, len(known), old)))
@@ -66,7 +87,7 @@ def renew_catalogue(prepared: Prepared, items: Path, config: Config, data_root: 
     return replace(
         prepared,
         items=FeatureTable(ids, prepared.items.columns, arrays),
-        titles=np.concatenate([titles_of(table, roles, data.title), prepared.titles[gone]]),
+        titles=np.concatenate([titles_of(table, roles, config.data.title), prepared.titles[gone]]),
         counts=np.where(rows >= 0, prepared.counts[rows], 0),
         split=_moved(prepared.split, places),
         num_ids=prepared.items.num_rows,
@@ -74,12 +95,12 @@ def renew_catalogue(prepared: Prepared, items: Path, config: Config, data_root: 
     )
 
 
-def _require_columns(prepared: Prepared, roles: Roles, items: Path) -> None:
+def _require_columns(prepared: Prepared, roles: Roles) -> None:
     missing = [column.name for column in prepared.items.columns if column.name not in roles.columns]
     if missing:
         raise InputError(
-            f"Expected the columns that the model was trained with in {items.name}. Received: a table without "
-            f"{missing}. Add them, or train anew without."
+            f"Expected the columns that the model was trained with in the new items table. Received: a table "
+            f"without {missing}. Add them, or train anew without."
         )
 
 
