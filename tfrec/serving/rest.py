@@ -124,6 +124,8 @@ def _to_dict(message: Message) -> dict[str, Any]:
 class RestServer(ThreadingHTTPServer):
     """The HTTP server; a thread a connection, connections are kept alive.
 
+    It takes its port at once, and connections from `start` on.
+
     Args:
         address: Host and port; port 0 takes a free one.
         manager: The models.
@@ -145,12 +147,22 @@ class RestServer(ThreadingHTTPServer):
         self.is_draining = False
         self._in_flight = 0
         self._idle = threading.Condition()
-        super().__init__(address, _Handler)
+        super().__init__(address, _Handler, bind_and_activate=False)
+        try:
+            self.server_bind()
+        except OSError:
+            self.server_close()
+            raise
 
     def server_bind(self) -> None:
         """Binds without the look-up of this machine's name, which takes seconds on some networks."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
+    def start(self) -> None:
+        """Begins to answer."""
+        self.server_activate()
+        threading.Thread(target=self.serve_forever, args=[0.1], name="rest", daemon=True).start()
 
     def answer(self, method: str, target: str, body: bytes) -> Answer:
         """`answer`, counted as in flight until `done`."""
