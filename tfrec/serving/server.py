@@ -16,7 +16,7 @@ from tfrec.serving.batching_parameters import BatchingParameters
 from tfrec.serving.config import ModelConfig
 from tfrec.serving.errors import RequestError, StartError
 from tfrec.serving.grpc_services import ArrivalTimes, ModelService, PredictionService
-from tfrec.serving.health import health_service
+from tfrec.serving.health import Health
 from tfrec.serving.manager import Manager
 from tfrec.serving.metrics import Metrics
 from tfrec.serving.model import DEFAULT_RETRIES, LoadRetries
@@ -112,8 +112,9 @@ class Server:
         self._grpc = grpc.server(self._grpc_threads, interceptors=[ArrivalTimes()], options=_OPTIONS)
         add_PredictionServiceServicer_to_server(PredictionService(self._manager, self.metrics), self._grpc)
         add_ModelServiceServicer_to_server(ModelService(self._manager), self._grpc)
-        if health_check:
-            self._grpc.add_generic_rpc_handlers([health_service(self._manager.is_ready)])
+        self._health = Health(self._manager.is_ready) if health_check else None
+        if self._health:
+            self._grpc.add_generic_rpc_handlers([self._health.handlers()])
         self._rest: RestServer | None = None
 
     def start(self) -> None:
@@ -144,6 +145,8 @@ class Server:
         logger.info("Listening for gRPC on %s:%d", self.host, self.grpc_port)
         if self._rest:
             logger.info("Listening for REST on http://%s:%d", self.host, self.rest_api_port)
+        if self._health:
+            self._health.start()
         if self._config_watcher:
             self._config_watcher.start()
 
@@ -171,6 +174,8 @@ class Server:
         """Takes no new request, lets those in flight end for at most `grace_seconds`, and unloads."""
         if self._config_watcher:
             self._config_watcher.stop()
+        if self._health:
+            self._health.stop()
         if self._rest:
             self._rest.refuse()  # Before gRPC does: its refusal tells clients that the whole server stops.
         grpc_stopped = self._grpc.stop(grace_seconds)
