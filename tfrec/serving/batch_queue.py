@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
+from typing import Protocol
 
 import grpc
 import numpy as np
@@ -15,6 +16,16 @@ from tfrec.serving.errors import RequestError, invalid_argument
 from tfrec.serving.metrics import Metrics
 
 Run = Callable[..., list[np.ndarray]]
+
+
+class Call(Protocol):
+    """Who asks, as gRPC tells it."""
+
+    def time_remaining(self) -> float | None:
+        """Seconds to the deadline; None, there is none."""
+
+    def add_callback(self, callback: Callable[[], object]) -> bool:
+        """Calls it when the call ends; False, it has."""
 
 
 class BatchQueue:
@@ -45,9 +56,7 @@ class BatchQueue:
         self._run = run
         self._batches = deque([Batch()])
 
-    def run(
-        self, inputs: Sequence[np.ndarray], outputs: Sequence[int], call: grpc.ServicerContext | None = None
-    ) -> list[np.ndarray]:
+    def run(self, inputs: Sequence[np.ndarray], outputs: Sequence[int], call: Call | None = None) -> list[np.ndarray]:
         """Runs a request together with others, and returns its own rows.
 
         Args:
@@ -67,10 +76,10 @@ class BatchQueue:
         try:
             if call is not None and not call.add_callback(lambda: [task.answer.cancel() for task in tasks]):
                 raise CancelledError
-            answers = [task.answer.result() for task in tasks]
+            answers = [task.answer.result(_seconds_until(deadline)) for task in tasks]
         except Exception as error:
             self._forget(tasks)
-            if isinstance(error, CancelledError):
+            if isinstance(error, CancelledError | TimeoutError):
                 raise too_late() from error
             raise
         return [join(pieces) for pieces in zip(*answers, strict=True)]
@@ -184,6 +193,10 @@ class BatchQueue:
             except Exception as error:
                 task.answer.set_exception(error)
             start += task.size
+
+
+def _seconds_until(deadline: float) -> float | None:
+    return None if deadline == float("inf") else max(0.0, deadline - time.monotonic())
 
 
 def _full(why: str) -> RequestError:

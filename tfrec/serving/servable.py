@@ -14,7 +14,7 @@ from tensorflow.core.protobuf.config_pb2 import CallableOptions
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow.python.framework.ops import dismantle_graph
 
-from tfrec.serving.batch_queue import BatchQueue
+from tfrec.serving.batch_queue import BatchQueue, Call
 from tfrec.serving.batching import Batcher
 from tfrec.serving.errors import RequestError, invalid_argument
 from tfrec.serving.metrics import Metrics
@@ -120,7 +120,7 @@ class Servable:
         key: str,
         inputs: Mapping[str, TensorProto],
         output_filter: Iterable[str] = (),
-        call: grpc.ServicerContext | None = None,
+        call: Call | None = None,
     ) -> dict[str, np.ndarray]:
         """`predict` on messages; a malformed one is INVALID_ARGUMENT."""
         arrays = {}
@@ -136,7 +136,7 @@ class Servable:
         key: str,
         inputs: Mapping[str, np.ndarray],
         output_filter: Iterable[str] = (),
-        call: grpc.ServicerContext | None = None,
+        call: Call | None = None,
     ) -> dict[str, np.ndarray]:
         """Runs a signature.
 

@@ -22,11 +22,11 @@ from tfrec.serving.metrics import Metrics
 from tfrec.serving.model import DEFAULT_RETRIES, LoadRetries
 from tfrec.serving.ports import check_credentials, port_taken, reserve
 from tfrec.serving.reload import ConfigFileWatcher
-from tfrec.serving.rest import RestServer
+from tfrec.serving.rest_server import RestServer
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_GRPC_THREADS = 4 * (os.cpu_count() or 1)
+DEFAULT_THREADS = 4 * (os.cpu_count() or 1)
 """TensorFlow Serving's."""
 
 _OPTIONS = [
@@ -59,6 +59,8 @@ class Server:
         credentials: Encrypt the gRPC port; None leaves it open.
         health_check: Whether the gRPC port answers gRPC's health check.
         grpc_max_threads: How many gRPC requests are answered, or wait for their batch, at the same time.
+        rest_threads: The same of REST requests.
+        rest_timeout_seconds: How long a REST request may take: half of it for a thread, what remains for its batch.
 
     Raises:
         StartError: A label is given to a version that is not available; a port is taken (from `start`).
@@ -87,13 +89,17 @@ class Server:
         metrics_path: str | None = None,
         credentials: grpc.ServerCredentials | None = None,
         health_check: bool = False,
-        grpc_max_threads: int = DEFAULT_GRPC_THREADS,
+        grpc_max_threads: int = DEFAULT_THREADS,
+        rest_threads: int = DEFAULT_THREADS,
+        rest_timeout_seconds: float = 30.0,
     ) -> None:
         self.host = host
         self.grpc_port = grpc_port
         self.rest_api_port = rest_api_port
         self.metrics = Metrics()
         self._metrics_path = metrics_path
+        self._rest_threads = rest_threads
+        self._rest_timeout_seconds = rest_timeout_seconds
         self._credentials = credentials
         self._batcher = Batcher(batching, per_model_batching, self.metrics) if batching else None
         try:
@@ -152,7 +158,14 @@ class Server:
 
     def _bind_rest(self, port: int) -> RestServer:
         try:
-            return RestServer((self.host, port), self._manager, self.metrics, self._metrics_path)
+            return RestServer(
+                (self.host, port),
+                self._manager,
+                self.metrics,
+                self._rest_threads,
+                self._rest_timeout_seconds,
+                self._metrics_path,
+            )
         except OSError as error:
             raise port_taken("REST", self.host, port, "--rest_api_port") from error
 
