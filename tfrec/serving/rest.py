@@ -35,7 +35,7 @@ class Answer(NamedTuple):
 
 
 class Deadline:
-    """When the answer of a request is to be there. It is asked what a call over gRPC is asked, and never ends by itself.
+    """When the answer of a request is to be there. It is asked what a gRPC call is asked, and never ends by itself.
 
     Args:
         seconds: From now on.
