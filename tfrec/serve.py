@@ -199,11 +199,13 @@ def serve(
             from tfrec.serving.batching_parameters import BatchingParameters
             from tfrec.serving.config import ModelConfig, read_model_config_file
             from tfrec.serving.errors import StartError
+            from tfrec.serving.malformed import MalformedRequests
             from tfrec.serving.metrics import read_monitoring_config_file
             from tfrec.serving.model import LoadRetries
             from tfrec.serving.server import DEFAULT_THREADS, Server
             from tfrec.serving.tls import read_ssl_config_file
 
+            logging.getLogger("grpc._common").addFilter(MalformedRequests())
             try:
                 if model_config_file is not None:
                     models = read_model_config_file(model_config_file)

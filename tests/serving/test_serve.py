@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -86,6 +87,10 @@ def test_a_signal_lets_the_request_in_flight_end(tmp_path: Path, exports: Path, 
         assert client.wait_until_available(20) == 1
         assert f"Listening for gRPC on 127.0.0.1:{port}" in log.read_text()
         assert "adder version 1 is available" in log.read_text()
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError, match="INTERNAL"):
+            channel.unary_unary("/tensorflow.serving.PredictionService/Predict")(b"no protobuf", timeout=10)
+        assert "no message of their method: 1 so far" in log.read_text()
+        assert "Traceback" not in log.read_text()
 
         count = 300_000
         over_grpc = executor.submit(client.predict, "slow", {"count": [count]})
