@@ -43,6 +43,13 @@ class Served:
         with Client(self.target, MODEL_NAME) as client:
             client.wait_until_available(timeout)
 
+    def version(self) -> int:
+        """The highest that serves."""
+        from tfrec.serving.client import Client
+
+        with Client(self.target, MODEL_NAME) as client:
+            return client.wait_until_available(60)
+
     def kill_and_restart(self) -> None:
         """kill -9, and the same again on the same ports."""
         self.process.kill()

@@ -5,8 +5,7 @@
 
 A real model's newest version is put into a folder of its own again and again, so that every answer of every version is
 known: it must name the items that the first one named. Some 50 requests a second are asked throughout, at the times of
-a Poisson process. UNAVAILABLE is asked again as tfrec's clients do; from a kill on until a version serves again, a
-request is asked again until then. Everything else that does not end well is lost.
+a Poisson process, by `AsyncClient` as a user has it: a request is lost if the client raises, and is not asked again.
 
 --small_disk is a folder on a file system that is smaller than the model (`mount -t tmpfs -o size=4m tmpfs FOLDER`), on
 which a version is written until it is full; without it a version is cut off as it would be there. --minutes 60
@@ -20,6 +19,7 @@ import itertools
 import json
 import os
 import shutil
+import sys
 import tempfile
 import threading
 import time
@@ -32,7 +32,8 @@ import numpy as np
 from recorded_runs import markdown_row
 from served import MODEL_NAME, PREDICT, Served, percentiles, random_requests
 
-TIMEOUT = 10.0
+TIMEOUT = 60.0
+"""Of a request: longer than a start."""
 FLAGS = ["--file_system_poll_wait_seconds", "0.5", "--max_num_load_retries", "1"]
 FLAGS += ["--load_retry_interval_micros", "500000"]
 
@@ -40,15 +41,13 @@ FLAGS += ["--load_retry_interval_micros", "500000"]
 class Load(threading.Thread):
     """Asks at a rate until `end` is called. What is counted belongs to the phase in which it was sent."""
 
-    def __init__(self, target: str, requests: Sequence[Any], answers: Sequence[Any], rate: float) -> None:
+    def __init__(
+        self, target: str, requests: Sequence[dict[str, np.ndarray]], answers: Sequence[Any], rate: float
+    ) -> None:
         super().__init__(daemon=True)
         self._target, self._rate = target, rate
-        self._asked = [(request.SerializeToString(), answer) for request, answer in zip(requests, answers, strict=True)]
+        self._asked = list(zip(requests, answers, strict=True))
         self._is_over = threading.Event()
-        self.is_down = threading.Event()
-        """Set while the server is known not to serve."""
-        self.version = 0
-        """That answered last."""
         self.begin_phase()
 
     def begin_phase(self) -> None:
@@ -61,13 +60,13 @@ class Load(threading.Thread):
         self.begin_phase()
         deadline = time.monotonic() + 2 * TIMEOUT
         while True:  # Each that was sent becomes a latency or a loss.
-            lost = {code: count for code, count in counts.items() if code not in ("sent", "asked again")}
+            lost = {code: count for code, count in counts.items() if code != "sent"}
             if len(latencies) + sum(lost.values()) >= counts["sent"] or time.monotonic() > deadline:
                 break
             time.sleep(0.05)
         told = ", ".join(f"{code} {count}" for code, count in sorted(lost.items())) or "none"
         longest = f"{max(latencies, default=0.0):.0f}"
-        cells = counts["sent"], counts["asked again"], told, *percentiles(latencies), longest
+        cells = counts["sent"], told, *percentiles(latencies), longest
         return markdown_row(phase, *map(str, cells))
 
     def end(self) -> None:
@@ -78,41 +77,31 @@ class Load(threading.Thread):
         asyncio.run(self._ask_all())
 
     async def _ask_all(self) -> None:
-        import grpc.aio
-
-        from tfrec.serving.calls import CHANNEL_OPTIONS
+        from tfrec.serving.async_client import AsyncClient
 
         generator = np.random.default_rng(0)
-        channel = grpc.aio.insecure_channel(self._target, options=CHANNEL_OPTIONS)
-        async with channel, asyncio.TaskGroup() as group:
-            predict = channel.unary_unary(PREDICT)
+        async with AsyncClient(self._target, MODEL_NAME, TIMEOUT) as client, asyncio.TaskGroup() as group:
             planned = time.perf_counter()
-            for request, answer in itertools.cycle(self._asked):
+            for inputs, answer in itertools.cycle(self._asked):
                 planned += generator.exponential(1 / self._rate)
                 await asyncio.sleep(max(0.0, planned - time.perf_counter()))
                 if self._is_over.is_set():
                     return
                 self.counts["sent"] += 1
-                group.create_task(self._ask(predict, request, answer, planned, self.latencies, self.counts))
+                group.create_task(self._ask(client, inputs, answer, planned, self.latencies, self.counts))
 
     async def _ask(
-        self, predict: Any, request: bytes, answer: Any, planned: float, latencies: list[float], counts: Counter[str]
+        self, client: Any, inputs: Any, answer: Any, planned: float, latencies: list[float], counts: Counter[str]
     ) -> None:
-        import grpc.aio
-        from tensorflow_serving.apis.predict_pb2 import PredictResponse
+        from tfrec.serving.client import ServingError
 
-        while True:
-            try:
-                response = PredictResponse.FromString(await predict(request, timeout=TIMEOUT))
-                break
-            except grpc.aio.AioRpcError as error:
-                if not self.is_down.is_set():
-                    counts[error.code().name] += 1
-                    return
-                counts["asked again"] += 1
-                await asyncio.sleep(0.2)
-        self.version = response.model_spec.version.value
-        if list(response.outputs["item_ids"].string_val) != answer:
+        try:
+            outputs = await client.predict("serving_default", inputs)
+        except ServingError as error:
+            counts[error.code.name] += 1
+            print(f"lost: {error}", file=sys.stderr, flush=True)
+            return
+        if outputs["item_ids"].ravel().tolist() != answer:
             counts["WRONG ANSWER"] += 1
             return
         latencies.append(1000 * (time.perf_counter() - planned))
@@ -139,7 +128,7 @@ class Chaos:
 
     def swap(self) -> None:
         self.publish()
-        self.wait_for_answer_of(self.newest)
+        self.wait_for_version(self.newest)
         shutil.rmtree(self.folder(self.newest - 2), ignore_errors=True)  # The one before stays, to go back to.
 
     def swaps(self, count: int) -> None:
@@ -149,9 +138,9 @@ class Chaos:
     def roll_back(self) -> None:
         away = self.server.base_path / "away"
         self.folder(self.newest).rename(away)
-        self.wait_for_answer_of(self.newest - 1)
+        self.wait_for_version(self.newest - 1)
         away.rename(self.folder(self.newest))
-        self.wait_for_answer_of(self.newest)
+        self.wait_for_version(self.newest)
 
     def broken(self, spoil: Callable[[Path], None]) -> None:
         """A version that cannot serve: the one before must go on."""
@@ -163,19 +152,16 @@ class Chaos:
         shutil.rmtree(self.folder(self.newest).resolve(), ignore_errors=True)
         self.folder(self.newest).unlink(missing_ok=True)
         time.sleep(1.0)
-        if self.load.version != good:
-            raise RuntimeError(f"Expected version {good} to serve. Received: answers of {self.load.version}.")
+        if (serving := self.server.version()) != good:
+            raise RuntimeError(f"Expected version {good} to serve. Received: version {serving}.")
         self.newest = good
 
     def kill(self) -> None:
-        self.load.is_down.set()
         self.server.kill_and_restart()
         self.server.wait_until_available()
-        time.sleep(2.0)  # What waits to be asked again is.
-        self.load.is_down.clear()
 
-    def wait_for_answer_of(self, version: int) -> None:
-        wait_until(lambda: self.load.version == version, f"an answer of version {version}")
+    def wait_for_version(self, version: int) -> None:
+        wait_until(lambda: self.server.version() == version, f"version {version}")
 
 
 def wait_until(is_so: Callable[[], bool], what: str, timeout: float = 120.0) -> None:
@@ -359,27 +345,27 @@ def _post(port: int, payload: bytes) -> str:
 
 
 def watch_memory(chaos: Chaos, minutes: float, reloads: int) -> None:
-    """Resident memory under load alone, and then over reloads; slopes are of straight lines through all readings."""
-    megabytes = chaos.server.megabytes
-    times: list[float] = []
-    readings: list[float] = []
+    """Resident memory under load alone, and then over reloads; slopes are of straight lines through the readings."""
+    print(markdown_row("memory, under load", "MB") + "\n" + markdown_row("---", "--:"))
     started = time.monotonic()
-    while (elapsed := (time.monotonic() - started) / 60) < minutes or len(times) < 2:
-        times.append(elapsed)
-        readings.append(megabytes())
-        time.sleep(1.0)
-    slope = np.polyfit(times, readings, 1)[0]
-    after = f"after {minutes:g} minutes of load {readings[-1]:.0f} MB: {slope:+.2f} MB a minute"
-    print(f"memory: {readings[0]:.0f} MB, {after}", flush=True)
+
+    def read(when: str) -> float:
+        megabytes = chaos.server.megabytes()
+        print(markdown_row(when, f"{megabytes:.0f}"), flush=True)
+        return megabytes
+
+    times = np.linspace(0.0, minutes, 13)
     readings = []
-    for _ in range(reloads):
+    for minute in times:
+        time.sleep(max(0.0, started + 60 * minute - time.monotonic()))
+        readings.append(read(f"minute {minute:.1f}"))
+    versions = []
+    for number in range(1, reloads + 1):
         chaos.swap()
         time.sleep(1.0)  # The one before is unloaded.
-        readings.append(megabytes())
-    if reloads > 1:
-        slope = np.polyfit(range(reloads), readings, 1)[0]
-        each = ", ".join(f"{reading:.0f}" for reading in readings)
-        print(f"memory after each of {reloads} reloads, MB: {each}: {slope:+.2f} MB a reload")
+        versions.append(read(f"reload {number}, version {chaos.newest}"))
+    print(f"\nslopes: {np.polyfit(times, readings, 1)[0]:+.2f} MB a minute", end="")
+    print(f", {np.polyfit(range(reloads), versions, 1)[0]:+.2f} MB a reload" if reloads > 1 else "", flush=True)
 
 
 def main() -> None:
@@ -404,19 +390,20 @@ def main() -> None:
 
 
 def run(server: Served, source: Path, arguments: argparse.Namespace) -> None:
-    import grpc
-    from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
+    import tensorflow as tf
+
+    from tfrec.serving.client import Client
 
     server.wait_until_available()
     requests = random_requests(server.target, source, 200)
-    with grpc.insecure_channel(server.target) as channel:
-        predict = PredictionServiceStub(channel).Predict
-        answers = [list(predict(each, timeout=60).outputs["item_ids"].string_val) for each in requests]
-    load = Load(server.target, requests, answers, arguments.rate)
+    inputs = [{name: tf.make_ndarray(proto) for name, proto in request.inputs.items()} for request in requests]
+    with Client(server.target, MODEL_NAME, TIMEOUT) as client:
+        answers = [client.predict("serving_default", each)["item_ids"].ravel().tolist() for each in inputs]
+    load = Load(server.target, inputs, answers, arguments.rate)
     load.start()
     chaos = Chaos(server, source, load)
-    print(markdown_row("", "asked", "asked again", "lost", "p50 ms", "p95 ms", "p99 ms", "longest ms"))
-    print(markdown_row("---", "--:", "--:", "---", *["--:"] * 4))
+    print(markdown_row("", "asked", "lost", "p50 ms", "p95 ms", "p99 ms", "longest ms"))
+    print(markdown_row("---", "--:", "---", *["--:"] * 4))
     disk = cut_off if arguments.small_disk is None else lambda version: fill(arguments.small_disk, version)
     phases: list[tuple[str, Callable[[], None]]] = [
         ("nothing happens", lambda: time.sleep(10)),

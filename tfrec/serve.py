@@ -151,6 +151,19 @@ def serve(
             min=1,
         ),
     ] = None,
+    rest_api_num_threads: Annotated[
+        int | None,
+        typer.Option(
+            "--rest_api_num_threads",
+            help="How many REST requests are answered, or wait for their batch, at the same time; 4 a processor unless "
+            "given.",
+            min=1,
+        ),
+    ] = None,
+    rest_api_timeout_in_ms: Annotated[
+        int,
+        typer.Option("--rest_api_timeout_in_ms", help="Milliseconds that a REST request may take.", min=1),
+    ] = 30_000,
 ) -> None:
     """Serves the newest version of an exported model, and each newer one as soon as it is there.
 
@@ -186,11 +199,13 @@ def serve(
             from tfrec.serving.batching_parameters import BatchingParameters
             from tfrec.serving.config import ModelConfig, read_model_config_file
             from tfrec.serving.errors import StartError
+            from tfrec.serving.malformed import MalformedRequests
             from tfrec.serving.metrics import read_monitoring_config_file
             from tfrec.serving.model import LoadRetries
-            from tfrec.serving.server import DEFAULT_GRPC_THREADS, Server
+            from tfrec.serving.server import DEFAULT_THREADS, Server
             from tfrec.serving.tls import read_ssl_config_file
 
+            logging.getLogger("grpc._common").addFilter(MalformedRequests())
             try:
                 if model_config_file is not None:
                     models = read_model_config_file(model_config_file)
@@ -217,7 +232,9 @@ def serve(
                     metrics_path=metrics_path,
                     credentials=read_ssl_config_file(ssl_config_file) if ssl_config_file else None,
                     health_check=enable_grpc_healthcheck_service,
-                    grpc_max_threads=grpc_max_threads or DEFAULT_GRPC_THREADS,
+                    grpc_max_threads=grpc_max_threads or DEFAULT_THREADS,
+                    rest_threads=rest_api_num_threads or DEFAULT_THREADS,
+                    rest_timeout_seconds=rest_api_timeout_in_ms / 1000,
                 )
                 server.start()
             except StartError as error:

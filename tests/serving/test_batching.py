@@ -220,6 +220,15 @@ def test_a_full_queue_is_unavailable(serve: Callable[..., Asker]) -> None:
     assert all(answer == [100_000] for answer in answers)
 
 
+def test_a_request_of_more_rows_than_a_batch_is_split(serve: Callable[..., Asker]) -> None:
+    asker = serve(max_batch_size=7, enable_large_batch_splitting=True, max_execution_batch_size=3)
+    answer = asker.ask(x=[[n] for n in range(7)])
+    assert answer["y"].ravel().tolist() == [2.0 * n for n in range(7)]
+    assert answer["batch_size"].tolist() == [3, 3, 3, 3, 3, 3, 1]
+    message = "Task size 8 is larger than maximum input batch size 7"
+    assert asker.error(x=[[0]] * 8) == ("INVALID_ARGUMENT", message)
+
+
 def test_requests_of_different_widths_fail(serve: Callable[..., Asker]) -> None:
     asker = serve(max_batch_size=2, batch_timeout_micros=NEVER)
     narrow = asker.future(x=[[1, 2]])

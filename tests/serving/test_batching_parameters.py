@@ -25,6 +25,13 @@ def test_the_parameters_of_a_file(tmp_path: Path) -> None:
         """
     )
     assert BatchingParameters.read(path) == BatchingParameters(8, 0, 7, 3, (1, 8), True)
+    # Of no effect unless requests are split.
+    path.write_text("max_batch_size { value: 8 } max_execution_batch_size { value: 9 }")
+    assert BatchingParameters.read(path).execution_size == 8
+    path.write_text(
+        "max_batch_size { value: 8 } max_execution_batch_size { value: 4 } enable_large_batch_splitting { value: true }"
+    )
+    assert BatchingParameters.read(path).execution_size == 4
 
 
 @pytest.mark.parametrize(
@@ -39,7 +46,14 @@ def test_the_parameters_of_a_file(tmp_path: Path) -> None:
             "max_batch_size { value: 8 } allowed_batch_sizes: 4",
             "Last entry in allowed_batch_sizes must match max_batch_size; last entry was 4; expected 8",
         ),
-        ("enable_large_batch_splitting { value: true }", "Expected no enable_large_batch_splitting"),
+        (
+            "enable_large_batch_splitting { value: true } max_execution_batch_size { value: 1001 }",
+            "Expected max_execution_batch_size of at most max_batch_size, 1000. Received: 1001",
+        ),
+        (
+            "enable_large_batch_splitting { value: true } max_execution_batch_size { value: 4 } allowed_batch_sizes: 8",
+            "Last entry in allowed_batch_sizes must match max_execution_batch_size; last entry was 8; expected 4",
+        ),
     ],
 )
 def test_a_wrong_parameter_file(tmp_path: Path, text: str, message: str) -> None:

@@ -1,5 +1,7 @@
 """The health check as a probe asks it: bytes written by hand, since the messages are one field each."""
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
@@ -12,7 +14,7 @@ from tfrec.serving.server import Server
 
 from .conftest import publish, wait_for
 
-SERVING, NOT_SERVING = b"\x08\x01", b"\x08\x02"
+SERVING, NOT_SERVING, SERVICE_UNKNOWN = b"\x08\x01", b"\x08\x02", b"\x08\x03"
 
 
 def check(channel: grpc.Channel, service: str = "") -> bytes:
@@ -37,6 +39,39 @@ def test_health_is_serving_from_the_first_versions_on(exports: Path, tmp_path: P
         (tmp_path / "1").rename(tmp_path / "away")
         wait_for(lambda: server._manager.versions_of("late")[0].state.name == "END")
         assert check(channel) == SERVING
+
+
+def watch(channel: grpc.Channel, service: str = "", timeout: float = 20) -> Iterator[bytes]:
+    request = b"\x0a" + bytes([len(service)]) + service.encode() if service else b""
+    return channel.unary_stream("/grpc.health.v1.Health/Watch")(request, timeout=timeout)
+
+
+def test_watch_tells_each_change_and_the_end(exports: Path, tmp_path: Path) -> None:
+    server = Server([ModelConfig("late", tmp_path)], grpc_port=0, poll_seconds=0.05, health_check=True)
+    with server, grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        early, unknown = watch(channel), watch(channel, "nonsense")
+        assert next(early) == NOT_SERVING
+        assert next(unknown) == SERVICE_UNKNOWN
+        publish(exports / "adder" / "1", tmp_path / "1")
+        assert next(early) == SERVING
+        late = watch(channel, "ModelService")
+        assert next(late) == SERVING
+        started = time.monotonic()
+        server.stop()
+        assert [list(early), list(late), list(unknown)] == [[NOT_SERVING], [NOT_SERVING], []]
+        assert time.monotonic() - started < 10
+
+
+def test_those_that_watch_occupy_no_threads(exports: Path) -> None:
+    models = [ModelConfig("adder", exports / "adder")]
+    server = Server(models, grpc_port=0, health_check=True, grpc_max_threads=2)
+    with server, grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        watching = [watch(channel) for _ in range(20)]
+        assert {next(each) for each in watching} == {SERVING}
+        for each in watching[:10]:
+            each.cancel()  # type: ignore[attr-defined]
+        assert check(channel) == SERVING
+        wait_for(lambda: server._health is not None and len(server._health._watchers) == 10)
 
 
 def test_a_model_that_is_taken_away_is_not_waited_for(exports: Path, tmp_path: Path) -> None:

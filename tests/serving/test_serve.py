@@ -7,12 +7,14 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import grpc
 import pytest
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -85,6 +87,10 @@ def test_a_signal_lets_the_request_in_flight_end(tmp_path: Path, exports: Path, 
         assert client.wait_until_available(20) == 1
         assert f"Listening for gRPC on 127.0.0.1:{port}" in log.read_text()
         assert "adder version 1 is available" in log.read_text()
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel, pytest.raises(grpc.RpcError, match="INTERNAL"):
+            channel.unary_unary("/tensorflow.serving.PredictionService/Predict")(b"no protobuf", timeout=10)
+        assert "no message of their method: 1 so far" in log.read_text()
+        assert "Traceback" not in log.read_text()
 
         count = 300_000
         over_grpc = executor.submit(client.predict, "slow", {"count": [count]})
@@ -122,9 +128,35 @@ def test_a_signal_runs_what_waits_for_its_batch(tmp_path: Path, exports: Path) -
         assert not any(each.done() for each in waiting)
         process.send_signal(signal.SIGTERM)
         assert [each.result()["s"].tolist() for each in waiting] == [[3.0 * n] for n in range(5)]
-        with pytest.raises(ServingError, match="UNAVAILABLE"):
-            client.predict("serving_default", {"x": [[0, 0, 0]]})
+        with Client(client.target, "default") as newcomer, pytest.raises(ServingError, match="UNAVAILABLE"):
+            newcomer.predict("serving_default", {"x": [[0, 0, 0]]})
         assert process.wait(20) == 0
+
+
+@pytest.mark.slow
+def test_a_kill_and_a_new_start_lose_no_request(tmp_path: Path, exports: Path) -> None:
+    port, rest_port = free_port(), free_port()
+    publish(exports / "adder" / "1", tmp_path / "models" / "1")
+    flags = ("--model_base_path", "models", "--port", str(port), "--rest_api_port", str(rest_port))
+    over = threading.Event()
+
+    def ask(client: Client) -> int:
+        asked = 0
+        while not over.is_set():
+            assert client.predict("serving_default", {"x": [[asked, 0, 0]]})["y"][0, 0] == asked + 1
+            asked += 1
+        return asked
+
+    with Client(f"127.0.0.1:{port}", "default", timeout=60) as client, ThreadPoolExecutor() as executor:
+        with serving(tmp_path, *flags) as process:
+            client.wait_until_available(60)
+            answered = executor.submit(ask, client)
+            time.sleep(0.5)
+            process.kill()
+        with serving(tmp_path, *flags):
+            client.predict("serving_default", {"x": [[0, 0, 0]]})
+            over.set()
+            assert answered.result(60) > 10
 
 
 def ask_slowly(port: int, count: int) -> object:

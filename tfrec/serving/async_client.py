@@ -108,10 +108,13 @@ class AsyncClient(BaseClient):
                     step = steps.send(None)
                     continue
                 try:
-                    response = await self._methods[step.method](step.request, timeout=step.timeout)
+                    response = await self._methods[step.method](
+                        step.request, timeout=step.timeout, wait_for_ready=self._calls.has_answered
+                    )
                 except grpc.RpcError as error:
                     step = steps.throw(self._calls.error(error))
                 else:
+                    self._calls.has_answered = True
                     step = steps.send(response)
         except StopIteration as end:
             return end.value  # type: ignore[no-any-return]

@@ -43,7 +43,8 @@ _ADVICE = {
     grpc.StatusCode.UNAVAILABLE: "Is a server listening there? Start one with python -m tfrec.serve.",
     grpc.StatusCode.NOT_FOUND: "Check the model's name and version. If it still loads, wait: "
     "wait_until_available(), or --wait 60 on the command line.",
-    grpc.StatusCode.DEADLINE_EXCEEDED: "Raise the client's timeout, or export the model with warm-up records.",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "Does the server still run? Raise the client's timeout, or export the model "
+    "with warm-up records.",
     grpc.StatusCode.INVALID_ARGUMENT: "Compare the request with metadata().",
     grpc.StatusCode.FAILED_PRECONDITION: "See metadata() for the signatures that there are.",
     grpc.StatusCode.RESOURCE_EXHAUSTED: "Send fewer rows at once.",
@@ -137,12 +138,18 @@ class _Metadata(NamedTuple):
 
 
 class Calls:
-    """The steps of each method of a client. What they take, return and raise is told at `Client`."""
+    """The steps of each method of a client. What they take, return and raise is told at `Client`.
+
+    Attributes:
+        has_answered: Whether the server was ever there: one that was comes back, and is waited for until the deadline;
+            an address where nobody listens is told at once.
+    """
 
     def __init__(self, target: str, model_name: str, timeout: float) -> None:
         self.target = target
         self.model_name = model_name
         self.timeout = timeout
+        self.has_answered = False
         self._metadata: dict[Version, _Metadata] = {}
 
     def error(self, error: grpc.RpcError) -> ServingError:

@@ -60,6 +60,7 @@ class Manager:
         self._stopping = threading.Event()
         self._reloading = threading.Lock()
         self._watchers: dict[str, threading.Thread] = {}
+        self._first_looks: list[threading.Event] = []
         # Requests read these two without a lock: they are replaced, never changed.
         self._models: dict[str, Model] = {}
         self._labels: dict[str, dict[str, int]] = {}
@@ -71,6 +72,14 @@ class Manager:
         """Begins to load."""
         with self._reloading:
             self._take_over(self._configs)
+
+    def wait_for_first_loads(self) -> None:
+        """Waits until each version that there was at the start has loaded, or failed to once.
+
+        A model without a version is not waited for.
+        """
+        for first_look in self._first_looks:
+            first_look.wait()
 
     def reload(self, configs: Sequence[ModelConfig]) -> set[str]:
         """Serves these models from now on; their versions load, and those of others end, in the background.
@@ -115,7 +124,10 @@ class Manager:
             model.configure(wanted.get(name))
         self._models = models
         for name in sorted(models.keys() - self._watchers.keys()):
-            watcher = threading.Thread(target=self._watch, args=[models[name]], name=f"watch {name}", daemon=True)
+            first_look = threading.Event()
+            self._first_looks.append(first_look)
+            arguments = models[name], first_look
+            watcher = threading.Thread(target=self._watch, args=arguments, name=f"watch {name}", daemon=True)
             self._watchers[name] = watcher
             watcher.start()
 
@@ -126,7 +138,7 @@ class Manager:
                 self._are_to_come.discard(name)
         return not self._are_to_come
 
-    def _watch(self, model: Model) -> None:
+    def _watch(self, model: Model, first_look: threading.Event) -> None:
         while not self._stopping.is_set():
             try:
                 is_changed = model.changed.wait(self._poll_seconds or _SECONDS_WITHOUT_POLLING)
@@ -138,6 +150,8 @@ class Manager:
             except Exception:  # This thread is all that ever loads the model's next version: it must not end.
                 logger.exception("Watching model %s failed; trying again", model.name)
                 self._stopping.wait(_SECONDS_WITHOUT_POLLING)
+            finally:
+                first_look.set()
 
     def stop(self, timeout: float) -> None:
         """Stops watching, waits at most `timeout` seconds for a load that is under way, and unloads."""

@@ -1,11 +1,9 @@
-"""The REST API: routes, HTTP, and the JSON that travels over it."""
+"""The REST API: routes, and the JSON that travels over it."""
 
-import json
 import logging
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
+import time
+from collections.abc import Callable
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit
 
@@ -28,9 +26,6 @@ _WHICH = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _POST = re.compile(rf"/v1/models/(?P<name>[^/:]+){_WHICH}:(?P<method>classify|regress|predict)", re.I | re.A)
 _GET = re.compile(rf"/v1/models(?:/(?P<name>[^/:]+))?{_WHICH}(?P<metadata>/metadata)?", re.I | re.A)
 
-_LARGEST_BODY = 2**31 - 1
-_CHUNK = 2**20
-
 
 class Answer(NamedTuple):
     """An HTTP status and the JSON that goes with it."""
@@ -39,7 +34,24 @@ class Answer(NamedTuple):
     body: dict[str, Any]
 
 
-def answer(manager: Manager, metrics: Metrics, method: str, target: str, body: bytes) -> Answer:
+class Deadline:
+    """When the answer of a request is to be there. It is asked what a gRPC call is asked, and never ends by itself.
+
+    Args:
+        seconds: From now on.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def time_remaining(self) -> float:
+        return max(0.0, self._end - time.monotonic())
+
+    def add_callback(self, callback: Callable[[], object]) -> bool:
+        return True
+
+
+def answer(manager: Manager, metrics: Metrics, method: str, target: str, body: bytes, deadline: Deadline) -> Answer:
     """Answers one REST request; whatever goes wrong is an answer too.
 
     Args:
@@ -48,9 +60,10 @@ def answer(manager: Manager, metrics: Metrics, method: str, target: str, body: b
         method: "GET" or "POST".
         target: The request's path.
         body: The request's content.
+        deadline: A request that still waits for its batch then is given up.
 
     Example:
-        >>> answer(manager, metrics, "POST", "/v1/models/adder:predict", b'{"instances": [1.0]}')
+        >>> answer(manager, metrics, "POST", "/v1/models/adder:predict", b'{"instances": [1.0]}', Deadline(30))
         Answer(status=200, body={'predictions': [2.0]})
     """
     path = urlsplit(target).path
@@ -61,7 +74,7 @@ def answer(manager: Manager, metrics: Metrics, method: str, target: str, body: b
         with metrics.request(name, api, "REST"):
             if match is None:
                 raise invalid_argument(f"Malformed request: {method} {path}")
-            return Answer(200, _route(manager, method, match, body))
+            return Answer(200, _route(manager, method, match, body, deadline))
     except Exception as exception:
         error = as_request_error(exception)
         if error.code is grpc.StatusCode.INTERNAL and not isinstance(exception, RequestError):
@@ -69,14 +82,14 @@ def answer(manager: Manager, metrics: Metrics, method: str, target: str, body: b
     return Answer(error.http_status, {"error": error.message})
 
 
-def _route(manager: Manager, method: str, match: re.Match[str], body: bytes) -> dict[str, Any]:
+def _route(manager: Manager, method: str, match: re.Match[str], body: bytes, deadline: Deadline) -> dict[str, Any]:
     spec = _model_spec(match)
     if method == "POST":
         if match["method"].lower() != "predict":
             message = f"{match['method']} is not served here: use predict, or the official server"
             raise RequestError(grpc.StatusCode.UNIMPLEMENTED, message)
         try:
-            return _predict(manager, spec, body)
+            return _predict(manager, spec, body, deadline)
         except RecursionError as error:
             raise invalid_argument("JSON Parse error: nested too deeply") from error
     if not spec.name:
@@ -97,7 +110,7 @@ def _model_spec(match: re.Match[str]) -> ModelSpec:
     return spec
 
 
-def _predict(manager: Manager, spec: ModelSpec, content: bytes) -> dict[str, Any]:
+def _predict(manager: Manager, spec: ModelSpec, content: bytes, deadline: Deadline) -> dict[str, Any]:
     body = rest_json.parse(content)
     key = rest_json.signature_name(body) or DEFAULT_SIGNATURE
     with manager.lease(spec) as servable:
@@ -106,7 +119,7 @@ def _predict(manager: Manager, spec: ModelSpec, content: bytes) -> dict[str, Any
         infos = servable.signatures[key].inputs
         if not infos:
             raise invalid_argument(f"Failed to get input map for signature: {key}")
-        outputs = servable.predict(key, rest_json.read_inputs(body, infos))
+        outputs = servable.predict(key, rest_json.read_inputs(body, infos), call=deadline)
     return rest_json.write_outputs(body, outputs)
 
 
@@ -119,122 +132,3 @@ def _metadata(manager: Manager, spec: ModelSpec) -> dict[str, Any]:
 
 def _to_dict(message: Message) -> dict[str, Any]:
     return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-
-
-class RestServer(ThreadingHTTPServer):
-    """The HTTP server; a thread a connection, connections are kept alive.
-
-    Args:
-        address: Host and port; port 0 takes a free one.
-        manager: The models.
-        metrics: Where requests are counted.
-        metrics_path: Where the page for Prometheus is; None, nowhere.
-
-    Raises:
-        OSError: The address cannot be bound.
-    """
-
-    request_queue_size = 128
-
-    def __init__(
-        self, address: tuple[str, int], manager: Manager, metrics: Metrics, metrics_path: str | None = None
-    ) -> None:
-        self.manager = manager
-        self.metrics = metrics
-        self.metrics_path = metrics_path
-        self.is_draining = False
-        self._in_flight = 0
-        self._idle = threading.Condition()
-        super().__init__(address, _Handler)
-
-    def server_bind(self) -> None:
-        """Binds without the look-up of this machine's name, which takes seconds on some networks."""
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
-
-    def answer(self, method: str, target: str, body: bytes) -> Answer:
-        """`answer`, counted as in flight until `done`."""
-        with self._idle:
-            self._in_flight += 1
-        if self.is_draining:
-            return Answer(503, {"error": "The server is stopping. Ask another one."})
-        return answer(self.manager, self.metrics, method, target, body)
-
-    def done(self) -> None:
-        """An answer has been written, or its client is gone."""
-        with self._idle:
-            self._in_flight -= 1
-            self._idle.notify_all()
-
-    def refuse(self) -> None:
-        """Answers every further request, over a connection that was kept alive too, with 503."""
-        self.is_draining = True
-
-    def drain(self, seconds: float) -> None:
-        """Takes no further request and waits, at most so long, for those in flight."""
-        self.refuse()
-        self.shutdown()
-        with self._idle:
-            self._idle.wait_for(lambda: self._in_flight == 0, seconds)
-        # Connections that clients keep alive have threads that would be waited for.
-        self.block_on_close = False
-        self.server_close()
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server_version = "tfrec"
-    timeout = 60
-    # Header and body leave in one packet; two would meet Nagle's algorithm and the client's delayed ACK.
-    wbufsize = -1
-    disable_nagle_algorithm = True
-    server: RestServer
-
-    def do_GET(self) -> None:
-        if urlsplit(self.path).path == self.server.metrics_path:
-            self._write(200, "text/plain", self.server.metrics.page().encode())
-        else:
-            self._handle("GET", b"")
-
-    def do_POST(self) -> None:
-        body = self._read_body()
-        if body is not None:
-            self._handle("POST", body)
-
-    def _handle(self, method: str, body: bytes) -> None:
-        try:
-            self._send(*self.server.answer(method, self.path, body))
-            self.close_connection |= self.server.is_draining
-        finally:
-            self.server.done()
-
-    def _read_body(self) -> bytes | None:
-        length = self.headers.get("Content-Length", "")
-        if not (length.isascii() and length.isdecimal() and int(length) <= _LARGEST_BODY):
-            self.close_connection = True
-            message = f"Expected a Content-Length header of 0 to {_LARGEST_BODY} bytes. Received: {length!r}"
-            self._send(411 if not length else 400, {"error": message})
-            return None
-        body = bytearray()
-        # In chunks: what a client announces is allocated only as it arrives.
-        while len(body) < int(length):
-            chunk = self.rfile.read(min(_CHUNK, int(length) - len(body)))
-            if not chunk:
-                self.close_connection = True
-                return None
-            body += chunk
-        return bytes(body)
-
-    def _send(self, status: int, body: dict[str, Any]) -> None:
-        self._write(status, "application/json", json.dumps(body, indent=4, ensure_ascii=False).encode(errors="replace"))
-
-    def _write(self, status: int, kind: str, content: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-        self.wfile.flush()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        logger.debug(format, *args)

@@ -14,7 +14,8 @@ from tensorflow.core.protobuf.config_pb2 import CallableOptions
 from tensorflow.core.protobuf.meta_graph_pb2 import SignatureDef
 from tensorflow.python.framework.ops import dismantle_graph
 
-from tfrec.serving.batching import Batcher, BatchQueue
+from tfrec.serving.batch_queue import BatchQueue, Call
+from tfrec.serving.batching import Batcher
 from tfrec.serving.errors import RequestError, invalid_argument
 from tfrec.serving.metrics import Metrics
 from tfrec.serving.tensors import decode, dtype_name
@@ -100,7 +101,7 @@ class Servable:
         run = self._session._make_callable_from_options(options)
         queue = None
         if self._batcher and self._batching:
-            queue = BatchQueue(self._batcher, self._batching, list(options.feed), run)
+            queue = self._batcher.queue(self._batching, list(options.feed), run)
         return _Endpoint(signature, feeds, fetches, run, queue)
 
     def signature(self, key: str) -> SignatureDef:
@@ -119,7 +120,7 @@ class Servable:
         key: str,
         inputs: Mapping[str, TensorProto],
         output_filter: Iterable[str] = (),
-        call: grpc.ServicerContext | None = None,
+        call: Call | None = None,
     ) -> dict[str, np.ndarray]:
         """`predict` on messages; a malformed one is INVALID_ARGUMENT."""
         arrays = {}
@@ -135,7 +136,7 @@ class Servable:
         key: str,
         inputs: Mapping[str, np.ndarray],
         output_filter: Iterable[str] = (),
-        call: grpc.ServicerContext | None = None,
+        call: Call | None = None,
     ) -> dict[str, np.ndarray]:
         """Runs a signature.
 
@@ -180,8 +181,8 @@ class Servable:
     def close(self) -> None:
         """Frees the version's memory; nothing may run on it any more."""
         for endpoint in self._endpoints.values():
-            if endpoint.queue is not None:
-                endpoint.queue.close()
+            if self._batcher and endpoint.queue is not None:
+                self._batcher.remove(endpoint.queue)
         self._endpoints = {}
         self._session.close()
         # A graph is made of reference cycles. Python would let the old versions pile up before it looks for them, and

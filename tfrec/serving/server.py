@@ -2,7 +2,6 @@
 
 import logging
 import os
-import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,16 +16,17 @@ from tfrec.serving.batching_parameters import BatchingParameters
 from tfrec.serving.config import ModelConfig
 from tfrec.serving.errors import RequestError, StartError
 from tfrec.serving.grpc_services import ArrivalTimes, ModelService, PredictionService
-from tfrec.serving.health import health_service
+from tfrec.serving.health import Health
 from tfrec.serving.manager import Manager
 from tfrec.serving.metrics import Metrics
 from tfrec.serving.model import DEFAULT_RETRIES, LoadRetries
+from tfrec.serving.ports import check_credentials, port_taken, reserve
 from tfrec.serving.reload import ConfigFileWatcher
-from tfrec.serving.rest import RestServer
+from tfrec.serving.rest_server import RestServer
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_GRPC_THREADS = 4 * (os.cpu_count() or 1)
+DEFAULT_THREADS = 4 * (os.cpu_count() or 1)
 """TensorFlow Serving's."""
 
 _OPTIONS = [
@@ -39,7 +39,8 @@ _OPTIONS = [
 class Server:
     """Serves models over gRPC and REST, as TensorFlow Serving does, for laptops and tests.
 
-    Unlike there, the ports are open while the first version loads: requests are NOT_FOUND until it is available.
+    As there, the ports open when the first versions have loaded: until then clients are refused, and ask again. Unlike
+    there, a model without a version, or whose first load failed, does not keep them closed: it is NOT_FOUND.
 
     Args:
         models: What to serve.
@@ -58,6 +59,8 @@ class Server:
         credentials: Encrypt the gRPC port; None leaves it open.
         health_check: Whether the gRPC port answers gRPC's health check.
         grpc_max_threads: How many gRPC requests are answered, or wait for their batch, at the same time.
+        rest_threads: The same of REST requests.
+        rest_timeout_seconds: How long a REST request may take: half of it for a thread, what remains for its batch.
 
     Raises:
         StartError: A label is given to a version that is not available; a port is taken (from `start`).
@@ -86,13 +89,17 @@ class Server:
         metrics_path: str | None = None,
         credentials: grpc.ServerCredentials | None = None,
         health_check: bool = False,
-        grpc_max_threads: int = DEFAULT_GRPC_THREADS,
+        grpc_max_threads: int = DEFAULT_THREADS,
+        rest_threads: int = DEFAULT_THREADS,
+        rest_timeout_seconds: float = 30.0,
     ) -> None:
         self.host = host
         self.grpc_port = grpc_port
         self.rest_api_port = rest_api_port
         self.metrics = Metrics()
         self._metrics_path = metrics_path
+        self._rest_threads = rest_threads
+        self._rest_timeout_seconds = rest_timeout_seconds
         self._credentials = credentials
         self._batcher = Batcher(batching, per_model_batching, self.metrics) if batching else None
         try:
@@ -111,61 +118,77 @@ class Server:
         self._grpc = grpc.server(self._grpc_threads, interceptors=[ArrivalTimes()], options=_OPTIONS)
         add_PredictionServiceServicer_to_server(PredictionService(self._manager, self.metrics), self._grpc)
         add_ModelServiceServicer_to_server(ModelService(self._manager), self._grpc)
-        if health_check:
-            self._grpc.add_generic_rpc_handlers([health_service(self._manager.is_ready)])
+        self._health = Health(self._manager.is_ready) if health_check else None
+        if self._health:
+            self._grpc.add_generic_rpc_handlers([self._health.handlers()])
         self._rest: RestServer | None = None
 
     def start(self) -> None:
-        """Opens the ports and begins to load.
+        """Takes the ports, loads, and opens them.
 
         Raises:
-            StartError: A port is taken, or the host is no address of this machine.
+            StartError: A port is taken, the host is no address of this machine, or the credentials are wrong.
         """
-        self.grpc_port = self._bind_grpc()
-        if self.rest_api_port is not None:
-            self._rest = self._bind_rest(self.rest_api_port)
-            self.rest_api_port = self._rest.server_port
-            threading.Thread(target=self._rest.serve_forever, args=[0.1], name="rest", daemon=True).start()
-        self._grpc.start()
+        if self._credentials:
+            check_credentials(self._credentials)
+        try:
+            reserved = reserve(self.host, self.grpc_port)
+        except OSError as error:
+            raise port_taken("gRPC", self.host, self.grpc_port, "--port") from error
+        with reserved:
+            self.grpc_port = reserved.getsockname()[1]
+            if self.rest_api_port is not None:
+                self._rest = self._bind_rest(self.rest_api_port)
+                self.rest_api_port = self._rest.server_port
+            if self._batcher:
+                self._batcher.start()
+            logger.info("The ports open once each version that is there has loaded, or failed to")
+            self._manager.start()
+            self._manager.wait_for_first_loads()
+        if self._rest:
+            self._rest.start()
+        self._open_grpc()
         logger.info("Listening for gRPC on %s:%d", self.host, self.grpc_port)
         if self._rest:
             logger.info("Listening for REST on http://%s:%d", self.host, self.rest_api_port)
-        if self._batcher:
-            self._batcher.start()
-        self._manager.start()
+        if self._health:
+            self._health.start()
         if self._config_watcher:
             self._config_watcher.start()
 
-    def _bind_grpc(self) -> int:
+    def _bind_rest(self, port: int) -> RestServer:
+        try:
+            return RestServer(
+                (self.host, port),
+                self._manager,
+                self.metrics,
+                self._rest_threads,
+                self._rest_timeout_seconds,
+                self._metrics_path,
+            )
+        except OSError as error:
+            raise port_taken("REST", self.host, port, "--rest_api_port") from error
+
+    def _open_grpc(self) -> None:
         address = f"{self.host}:{self.grpc_port}"
         try:
             if self._credentials:
-                port = self._grpc.add_secure_port(address, self._credentials)
+                is_open = self._grpc.add_secure_port(address, self._credentials)
             else:
-                port = self._grpc.add_insecure_port(address)
-        except RuntimeError as error:
-            raise self._grpc_port_taken() from error
-        if port == 0:
-            raise self._grpc_port_taken()
-        return int(port)
-
-    def _grpc_port_taken(self) -> StartError:
-        error = _port_taken("gRPC", self.host, self.grpc_port, "--port")
-        if self._credentials is None:
-            return error
-        return StartError(f"{error} Or the key and the certificate in --ssl_config_file are no pair: compare them.")
-
-    def _bind_rest(self, port: int) -> RestServer:
-        try:
-            return RestServer((self.host, port), self._manager, self.metrics, self._metrics_path)
-        except OSError as error:
-            self._grpc.stop(None)
-            raise _port_taken("REST", self.host, port, "--rest_api_port") from error
+                is_open = self._grpc.add_insecure_port(address)
+        except RuntimeError:
+            is_open = 0
+        if not is_open:
+            self.stop(0)
+            raise port_taken("gRPC", self.host, self.grpc_port, "--port")
+        self._grpc.start()
 
     def stop(self, grace_seconds: float = 30.0) -> None:
         """Takes no new request, lets those in flight end for at most `grace_seconds`, and unloads."""
         if self._config_watcher:
             self._config_watcher.stop()
+        if self._health:
+            self._health.stop()
         if self._rest:
             self._rest.refuse()  # Before gRPC does: its refusal tells clients that the whole server stops.
         grpc_stopped = self._grpc.stop(grace_seconds)
@@ -185,10 +208,3 @@ class Server:
 
     def __exit__(self, *exception: object) -> None:
         self.stop()
-
-
-def _port_taken(protocol: str, host: str, port: int, flag: str) -> StartError:
-    return StartError(
-        f"Expected to listen for {protocol} on {host}:{port}. Received: the address is in use or not of this machine. "
-        f"Stop what listens there, or choose another port with {flag}."
-    )
