@@ -9,12 +9,14 @@ from rich.console import Console
 
 from tfrec import console
 from tfrec.cli import DataRoot, messages_for_errors, new_app, parse_settings, start_tensorflow
-from tfrec.config import Config
+from tfrec.config import BASELINE_NAMES, HYBRID_NAMES, Config
 from tfrec.errors import InputError
 
 app = new_app()
 
-EXAMPLES = """
+NAMES = (*BASELINE_NAMES, *HYBRID_NAMES)
+
+EXAMPLES = f"""
 [bold]Examples[/bold]
 
   python -m tfrec.compare movielens-100k/two_tower
@@ -25,7 +27,8 @@ EXAMPLES = """
 
   python -m tfrec.compare movielens-1m/jd_tower --set split.kind=global_time --no-tune --output runs/compare/by-time
 
-Baselines: docs/baselines.md says what each is. What was finished is kept: the same command goes on.
+Baselines: {", ".join(NAMES)}.
+What each is: docs/baselines.md. What was finished is kept: the same command goes on.
 """
 
 
@@ -62,6 +65,9 @@ def compare(
     with messages_for_errors("compare", "; the same command goes on from here"):
         from tfrec.training.run import Run, write_json
 
+        names = tuple(baseline or NAMES)
+        if unknown := sorted(set(names) - set(NAMES)):
+            raise InputError(f"Expected --baseline to be one of {', '.join(NAMES)}. Received: {', '.join(unknown)}.")
         runs = [Run.open(folder) for folder in run or []]
         if recipe is None and not runs:
             raise InputError(
@@ -83,10 +89,6 @@ def compare(
 
         from tfrec import leaderboard
 
-        known = (*leaderboard.BASELINE_NAMES, *leaderboard.HYBRID_NAMES)
-        names = tuple(baseline or known)
-        if unknown := sorted(set(names) - set(known)):
-            raise InputError(f"Expected --baseline to be one of {', '.join(known)}. Received: {', '.join(unknown)}.")
         material = leaderboard.gather(config, data_root)
         models = [leaderboard.TrainedModel(opened, data_root) for opened in runs]
         for model in models:

@@ -1,5 +1,6 @@
 """The configuration of a run: strict, frozen, read from TOML, overridable key by key."""
 
+from tfrec.config.baselines import BASELINE_NAMES, COLLABORATIVE_NAMES, CONTENT_NAMES, HYBRID_NAMES
 from tfrec.config.config import Config
 from tfrec.config.data import DataConfig, FeaturesConfig, SplitConfig, TableConfig
 from tfrec.config.models import (
@@ -17,6 +18,10 @@ from tfrec.config.recipes import recipe_names
 from tfrec.config.training import EvaluationConfig, TrainingConfig
 
 __all__ = [
+    "BASELINE_NAMES",
+    "COLLABORATIVE_NAMES",
+    "CONTENT_NAMES",
+    "HYBRID_NAMES",
     "INDEX_RECALL",
     "RANK_CANDIDATES",
     "BackboneConfig",

@@ -1,6 +1,6 @@
 """Every baseline tuned alike, measured on the same cases, in one table."""
 
-from tfrec.leaderboard.entries import BASELINE_NAMES, HYBRID_NAMES, Entry, baseline_entries, hybrid_entries
+from tfrec.leaderboard.entries import Entry, baseline_entries, hybrid_entries
 from tfrec.leaderboard.leaderboard import Leaderboard
 from tfrec.leaderboard.material import Material, gather
 from tfrec.leaderboard.play import play, verdicts
@@ -8,8 +8,6 @@ from tfrec.leaderboard.result import Result, format_leaderboard
 from tfrec.leaderboard.trained import TrainedModel, with_context_of
 
 __all__ = [
-    "BASELINE_NAMES",
-    "HYBRID_NAMES",
     "Entry",
     "Leaderboard",
     "Material",

@@ -34,11 +34,6 @@ MOST_DENSE_ITEMS = 20_000
 MOST_SLIM_ITEMS = 30_000
 """SLIM fits a regression an item."""
 
-COLLABORATIVE = ("item_knn", "user_knn", "pure_svd", "svd_plus_plus", "ials", "bpr", "ease", "slim")
-CONTENT = ("tf_idf_texts", "similar_texts")
-BASELINE_NAMES = ("random", "popularity", "recent_popularity", *COLLABORATIVE, *CONTENT)
-HYBRID_NAMES = ("weighted_hybrid", "switching_hybrid", "learned_blend")
-
 Named = tuple[str, Recommender]
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from tfrec import console
+from tfrec.config import COLLABORATIVE_NAMES, CONTENT_NAMES, HYBRID_NAMES
 from tfrec.evaluation import Recommender, compare
-from tfrec.leaderboard.entries import COLLABORATIVE, CONTENT, HYBRID_NAMES, baseline_entries, hybrid_entries
+from tfrec.leaderboard.entries import baseline_entries, hybrid_entries
 from tfrec.leaderboard.leaderboard import Leaderboard
 from tfrec.leaderboard.material import Material
 from tfrec.leaderboard.trained import TrainedModel
@@ -31,7 +32,7 @@ def play(board: Leaderboard, material: Material, names: Sequence[str], models: S
             continue
         recommender = board.add(entry)
         # Only the best of each kind is needed again: all together might not fit the memory.
-        for kind in (COLLABORATIVE, CONTENT):
+        for kind in (COLLABORATIVE_NAMES, CONTENT_NAMES):
             if recommender is not None and name in kind and board.best(kind) == name:
                 fitted = {other: each for other, each in fitted.items() if other not in kind} | {name: recommender}
 
@@ -46,9 +47,9 @@ def play(board: Leaderboard, material: Material, names: Sequence[str], models: S
 
     if not set(names) & set(HYBRID_NAMES):
         return
-    collaborative, content = best(COLLABORATIVE), best(CONTENT)
+    collaborative, content = best(COLLABORATIVE_NAMES), best(CONTENT_NAMES)
     if collaborative is None:
-        console.say(f"note: hybrids are left out: they are made of the best of {', '.join(COLLABORATIVE)}.")
+        console.say(f"note: hybrids are left out: they are made of the best of {', '.join(COLLABORATIVE_NAMES)}.")
         return
     for entry in hybrid_entries(material, collaborative, content, [(model.name, model) for model in models]):
         if entry.name in names:
