@@ -89,6 +89,20 @@ def test_a_blend_trusts_who_knows() -> None:
     assert abs(blend.weights[1]) < 0.4
 
 
+def test_a_blend_learns_from_what_may_be_recommended() -> None:
+    # The first knows what may be recommended and nothing else, which is no use among these.
+    generator = np.random.default_rng(0)
+    candidates, knowing = np.arange(10, 20), generator.normal(size=(200, 20))
+    targets = generator.choice(candidates, 200)
+    knowing[np.arange(200), targets] += 2
+    history = Ragged(np.zeros(200, np.int32), np.arange(201))
+    cases = EvaluationSet(np.arange(200, dtype=np.int32), history, _one_each(targets))
+    useless = Fixed(np.tile(np.repeat([0, 1], 10), (200, 1)))
+    blend = LearnedBlend([useless, Fixed(knowing)], cases, candidates)
+    assert abs(blend.weights[0]) < 0.01
+    assert blend.weights[1] > 1
+
+
 def test_a_blend_needs_cases() -> None:
     empty = Ragged(np.zeros(0, np.int32), np.zeros(1, np.int64))
     with pytest.raises(InputError, match="cases"):

@@ -105,12 +105,13 @@ class LearnedBlend(WeightedHybrid):
 
     The least of `-mean over the targets of ln(exp(w · z_target) / sum over candidates of exp(w · z)) + l2 |w|²`: a
     softmax regression (conditional logit, McFadden 1973) over the normalised scores z, one weight a recommender. The
-    candidates are the target and items drawn evenly from those that are neither in the history nor targets. It is
+    candidates are the target and items drawn evenly from those that may be recommended and are no targets. It is
     convex, in a few weights, so that some hundred cases do; they must be none that a recommender was fitted to.
 
     Args:
         recommenders: Fitted, over one catalogue.
         cases: What to learn from, a split's validation part.
+        candidates: The item codes that may be recommended, a split's; None: the whole catalogue.
         normalisation: See `normalised`.
         num_negatives: Items drawn for each target.
         l2: Keeps the weights of recommenders that say the same from growing apart.
@@ -131,6 +132,7 @@ class LearnedBlend(WeightedHybrid):
         self,
         recommenders: Sequence[Scorer],
         cases: EvaluationSet,
+        candidates: np.ndarray | None = None,
         normalisation: Normalisation = "z",
         num_negatives: int = 200,
         l2: float = 1e-4,
@@ -146,7 +148,9 @@ class LearnedBlend(WeightedHybrid):
             batch = chosen[start : start + 128]
             users, histories, targets = cases.users[batch], cases.histories.take(batch), cases.targets.take(batch)
             scores = np.stack([normalised(each.score(users, histories), normalisation) for each in recommenders], -1)
-            taken = np.zeros(scores.shape[:2], bool)
+            taken = np.zeros((len(batch), scores.shape[1]), bool)
+            if candidates is not None:
+                taken[:, np.setdiff1d(np.arange(scores.shape[1]), candidates)] = True
             taken[histories.rows, histories.values] = taken[targets.rows, targets.values] = True
             for row, target in zip(targets.rows.tolist(), targets.values.tolist(), strict=True):
                 # Where everything is taken the target stands against itself, which teaches nothing.

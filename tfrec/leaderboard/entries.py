@@ -126,7 +126,9 @@ def hybrid_entries(
         ),
         Entry(
             "learned_blend",
-            lambda normalisation: LearnedBlend(blended, material.split.validation, normalisation, seed=material.seed),
+            lambda normalisation: LearnedBlend(
+                blended, material.split.validation, material.split.candidates, normalisation, seed=material.seed
+            ),
             _grid(normalisation=("z", "rank")),
             parts=_names(all_of_them),
         ),
