@@ -113,8 +113,12 @@ def test_all_play_beside_a_trained_model(material: Material, trained: Trained, t
     means = {name: result.report.metrics["ndcg@5"].mean for name, result in board.results.items()}
     # Users have tastes, and no item is liked by all.
     assert max(means["random"], means["popularity"]) < min(means["ease"], means["ials"], means[model.name])
-    [verdict] = verdicts(board, names, [model])
-    assert model.name in verdict
+    against, within = verdicts(board, names, [model])
+    others = board.ordered([name for name in names if name != "learned_blend"])
+    assert against.startswith(f"{others[0].report.name} is ")
+    assert f" than {model.name} in ndcg@5" in against
+    assert within.startswith("learned_blend is ")
+    assert len(verdicts(board, names, [])) == 1
     ordered = board.ordered(names)
     table = Console(width=200, record=True, file=io.StringIO())
     table.print(format_leaderboard(ordered, "ndcg@5", 5))

@@ -57,12 +57,16 @@ def play(board: Leaderboard, material: Material, names: Sequence[str], models: S
 
 
 def verdicts(board: Leaderboard, names: Sequence[str], models: Sequence[TrainedModel]) -> list[str]:
-    """Of each model, or else of the best, how it stands against the best of the others, by the paired bootstrap."""
-    ordered = board.ordered([name for name in names if name in board.results])
-    if models and ordered:
-        pairs = [(board.results[model.name], ordered[0]) for model in models]
-    else:
-        pairs = [(ordered[0], ordered[1])] if len(ordered) > 1 else []
+    """How each model stands against the best that is not made of it, and what is made of it against the model, by the
+    paired bootstrap; without models, how the best stands against the second."""
+    ordered = board.ordered(names)
+    pairs = []
+    for model in models:
+        for is_of_it in (False, True):
+            others = [each for each in ordered if (model.name in each.parameters.get("parts", ())) == is_of_it]
+            pairs += [(board.results[model.name], each) for each in others[:1]]
+    if not models and len(ordered) > 1:
+        pairs = [(ordered[0], ordered[1])]
     return [
         str(compare(first.report, second.report, board.config.monitor, board.config, board.seed))
         for first, second in pairs
