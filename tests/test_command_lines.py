@@ -212,7 +212,7 @@ def test_two_trainings_in_one_folder(shop: Path, flags: list[str], tmp_path: Pat
     assert "Another process is training in" in second.stderr
 
 
-@pytest.mark.parametrize("module", ["train", "evaluate", "export", "serve", "recommend"])
+@pytest.mark.parametrize("module", ["train", "evaluate", "compare", "export", "serve", "recommend"])
 def test_help_has_examples_and_needs_no_tensorflow(module: str) -> None:
     code = (
         f"import sys; sys.argv = ['{module}', '--help']\n"
@@ -225,6 +225,35 @@ def test_help_has_examples_and_needs_no_tensorflow(module: str) -> None:
     assert result.returncode == 0, result.stderr
     assert "Examples" in result.stdout
     assert f"python -m tfrec.{module}" in result.stdout
+
+
+@pytest.mark.slow
+def test_a_run_stands_beside_baselines(shop: Path, trained: Path) -> None:
+    arguments = ("--run", trained, "--baseline", "popularity", "--baseline", "ease", "--output", "comparison")
+    result = succeed(shop, "compare", *arguments)
+    assert "density" in result.stderr
+    shown = [line.split()[0] for line in result.stdout.splitlines() if line.strip()]
+    metrics = json.loads((shop / "comparison" / "metrics.json").read_text())
+    names = [each["name"] for each in metrics]
+    assert sorted(names) == ["ease", "popularity", f"two_tower ({trained})"]
+    assert shown[-3:] == [name.split()[0] for name in names]
+    means = [each["metrics"]["ndcg@10"]["mean"] for each in metrics]
+    assert means == sorted(means, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Expected a recipe, a TOML file or --run FOLDER"),
+        (["movielens-100k/two_tower", "--baseline", "eaze"], "Received: eaze"),
+        (["movielens-100k/deepfm"], "Expected a model that recommends. Received: 'deepfm'"),
+    ],
+)
+def test_what_cannot_be_compared_is_told(arguments: list[str], message: str, tmp_path: Path) -> None:
+    result = run(tmp_path, "compare", *arguments)
+    assert result.returncode == 2
+    assert message in " ".join(result.stderr.split())
+    assert not list(tmp_path.iterdir())
 
 
 def test_events_that_a_table_lacks(shop: Path, flags: list[str]) -> None:

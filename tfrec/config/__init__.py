@@ -1,5 +1,6 @@
 """The configuration of a run: strict, frozen, read from TOML, overridable key by key."""
 
+from tfrec.config.baselines import BASELINE_NAMES, COLLABORATIVE_NAMES, CONTENT_NAMES, HYBRID_NAMES
 from tfrec.config.config import Config
 from tfrec.config.data import DataConfig, FeaturesConfig, SplitConfig, TableConfig
 from tfrec.config.export import DEFAULT_STAGES, INDEX_RECALL, ExportConfig, IndexKind
@@ -16,7 +17,11 @@ from tfrec.config.recipes import recipe_names
 from tfrec.config.training import EvaluationConfig, TrainingConfig
 
 __all__ = [
+    "BASELINE_NAMES",
+    "COLLABORATIVE_NAMES",
+    "CONTENT_NAMES",
     "DEFAULT_STAGES",
+    "HYBRID_NAMES",
     "INDEX_RECALL",
     "RANK_CANDIDATES",
     "BackboneConfig",

@@ -1,0 +1,54 @@
+"""The command line, in this process."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from tfrec.compare import app
+
+RECIPE = """
+[data.interactions]
+path = "visits.csv"
+
+[model]
+use_text = false
+
+[evaluation]
+bootstrap_samples = 20
+"""
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Forty users, each of whom likes even items or odd ones."""
+    generator = np.random.default_rng(0)
+    lines = ["user_id,item_id,timestamp"]
+    for user in range(40):
+        items = generator.permutation(np.arange(user % 2, 30, 2))[:9]
+        lines += [f"u{user},i{item},{time}" for time, item in enumerate(items.tolist())]
+    (tmp_path / "visits.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "visits.toml").write_text(RECIPE)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_baselines_are_compared_and_what_is_done_is_kept(shop: Path) -> None:
+    command = ["visits.toml", "--no-tune"]
+    for name in ("random", "item_knn", "ease", "tf_idf_texts"):
+        command += ["--baseline", name]
+    first = CliRunner().invoke(app, command)
+    assert first.exit_code == 0, first.output
+    metrics = json.loads((shop / "runs" / "compare" / "visits" / "metrics.json").read_text())
+    assert metrics[-1]["name"] == "random"
+    assert {each["name"] for each in metrics[:-1]} == {"item_knn", "ease"}
+    assert "tf_idf_texts is left out: the items have no texts" in " ".join(first.output.split())
+    second = CliRunner().invoke(app, [*command, "--baseline", "popularity"])
+    assert "ease: done before" in second.output
+    assert "popularity: ndcg@10" in second.output
+    assert len(json.loads((shop / "runs" / "compare" / "visits" / "metrics.json").read_text())) == 4
+    third = CliRunner().invoke(app, [*command, "--set", "split.seed=3"])
+    assert third.exit_code == 2
+    assert "another --output" in " ".join(third.output.split())

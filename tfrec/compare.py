@@ -1,0 +1,129 @@
+"""`python -m tfrec.compare`: every baseline of the field, tuned, beside trained runs, in one table."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tfrec import console
+from tfrec.cli import DataRoot, messages_for_errors, new_app, parse_settings, start_tensorflow
+from tfrec.config import BASELINE_NAMES, HYBRID_NAMES, Config
+from tfrec.errors import InputError
+
+app = new_app()
+
+NAMES = (*BASELINE_NAMES, *HYBRID_NAMES)
+
+EXAMPLES = f"""
+[bold]Examples[/bold]
+
+  python -m tfrec.compare movielens-100k/two_tower
+
+  python -m tfrec.compare movielens-100k/two_tower --run runs/movielens-100k/two_tower
+
+  python -m tfrec.compare --run runs/shop --baseline popularity --baseline ease --baseline learned_blend
+
+  python -m tfrec.compare movielens-1m/jd_tower --set split.kind=global_time --no-tune --output runs/compare/by-time
+
+Baselines: {", ".join(NAMES)}.
+What each is: docs/baselines.md. What was finished is kept: the same command goes on.
+"""
+
+
+@app.command(epilog=EXAMPLES)
+def compare(
+    recipe: Annotated[
+        str | None,
+        typer.Argument(help="A recipe's name, or a TOML file; not needed beside --run.", show_default=False),
+    ] = None,
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(help="A trained run on the same data and split. Once for each.", show_default=False),
+    ] = None,
+    baseline: Annotated[
+        list[str] | None, typer.Option(help="Only this baseline. Once for each.", show_default=False)
+    ] = None,
+    tune: Annotated[bool, typer.Option("--tune/--no-tune", help="Try a small grid, or take the defaults.")] = True,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the results; runs/compare/RECIPE if not given.", show_default=False),
+    ] = None,
+    data_root: DataRoot = Path("data"),
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting of the configuration.")
+    ] = None,
+) -> None:
+    """Fits what a model must beat to a recipe's data, chooses hyperparameters by the validation cases, and tests all.
+
+    Popularity, neighbours, factorisations, linear models, texts, and hybrids of them; trained runs stand beside them,
+    and take part in the learned blend. What a catalogue is too large for is left out, and the reason said.
+
+    The table goes to stdout, best first, the same figures to metrics.json in the folder of the results.
+    """
+    with messages_for_errors("compare", "; the same command goes on from here"):
+        from tfrec.training.run import Run, write_json
+
+        names = tuple(baseline or NAMES)
+        if unknown := sorted(set(names) - set(NAMES)):
+            raise InputError(f"Expected --baseline to be one of {', '.join(NAMES)}. Received: {', '.join(unknown)}.")
+        runs = [Run.open(folder) for folder in run or []]
+        if recipe is None and not runs:
+            raise InputError(
+                "Expected a recipe, a TOML file or --run FOLDER. Received: none of them. "
+                "See python -m tfrec.compare --help."
+            )
+        overrides = parse_settings(settings or [])
+        config = runs[0].config if recipe is None else Config.load(recipe, overrides)
+        if recipe is None and overrides:
+            raise InputError("Expected --set beside a recipe: a run has its settings. Received: --set beside --run.")
+        for each in [config, *(opened.config for opened in runs)]:
+            if each.ranks:
+                raise InputError(
+                    f"Expected a model that recommends. Received: {each.model.name!r}, which predicts the click; "
+                    "tfrec.evaluate sets that beside its baselines."
+                )
+        folder = output or Path("runs") / "compare" / (Path(recipe).with_suffix("") if recipe else runs[0].folder.name)
+        start_tensorflow()
+
+        from tfrec import leaderboard
+
+        material = leaderboard.gather(config, data_root)
+        models = [leaderboard.TrainedModel(opened, data_root) for opened in runs]
+        for model in models:
+            material = replace(material, split=leaderboard.with_context_of(model, material.split))
+        board = leaderboard.Leaderboard(
+            folder,
+            _decisive(config),
+            material.split,
+            material.num_items,
+            config.evaluation,
+            is_tuned=tune,
+            seed=config.training.seed,
+        )
+        leaderboard.play(board, material, names, models)
+
+        monitor = config.evaluation.monitor
+        results = board.ordered([*names, *(model.name for model in models)])
+        if not results:
+            raise InputError("Expected a baseline that fits the data. Received: none. The notes say why.")
+        write_json(folder / "metrics.json", [result.to_dict() for result in results])
+        Console().print(leaderboard.format_leaderboard(results, monitor, int(monitor.partition("@")[2])))
+        for verdict in leaderboard.verdicts(board, names, models):
+            console.say(verdict)
+        console.say(f"written to {folder / 'metrics.json'}")
+
+
+def _decisive(config: Config) -> dict[str, object]:
+    """What the results depend on."""
+    everything = config.model_dump(mode="json")
+    return {
+        **{section: everything[section] for section in ("data", "split", "evaluation", "backbone")},
+        "text_template": config.features.text_template,
+        "seed": config.training.seed,
+    }
+
+
+if __name__ == "__main__":
+    app()

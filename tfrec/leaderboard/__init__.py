@@ -1,0 +1,23 @@
+"""Every baseline tuned alike, measured on the same cases, in one table."""
+
+from tfrec.leaderboard.entries import Entry, baseline_entries, hybrid_entries
+from tfrec.leaderboard.leaderboard import Leaderboard
+from tfrec.leaderboard.material import Material, gather
+from tfrec.leaderboard.play import play, verdicts
+from tfrec.leaderboard.result import Result, format_leaderboard
+from tfrec.leaderboard.trained import TrainedModel, with_context_of
+
+__all__ = [
+    "Entry",
+    "Leaderboard",
+    "Material",
+    "Result",
+    "TrainedModel",
+    "baseline_entries",
+    "format_leaderboard",
+    "gather",
+    "hybrid_entries",
+    "play",
+    "verdicts",
+    "with_context_of",
+]

@@ -1,0 +1,153 @@
+"""Tunes, measures and remembers."""
+
+import json
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfrec import console
+from tfrec.baselines import LearnedBlend
+from tfrec.config import EvaluationConfig
+from tfrec.datasets.dataset import EvaluationSet, Split
+from tfrec.errors import InputError
+from tfrec.evaluation import Recommender, evaluate, rank
+from tfrec.evaluation.metrics import METRICS
+from tfrec.leaderboard.entries import Entry
+from tfrec.leaderboard.result import Result, size_of
+from tfrec.training.run import write_json
+
+TUNING_CASES = 5000
+"""Validation cases that choose hyperparameters: drawn, where there are more."""
+
+
+class Leaderboard:
+    """The results in a folder: one file each, so that what is finished is not done again.
+
+    Hyperparameters are chosen by the monitored metric on the validation cases, of what was fitted to the training part
+    alone; the same is then tested, as trained models are.
+
+    Args:
+        folder: Where results are kept.
+        settings: What they depend on; a folder with others is refused.
+        split: The division.
+        num_items: Size of the catalogue.
+        config: How is measured.
+        is_tuned: Whether the grid is tried; else its first point is taken.
+        seed: Draws the validation cases and the bootstrap's.
+
+    Attributes:
+        results: By name; those that were in the folder are there already.
+
+    Raises:
+        InputError: The folder holds results with other settings.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: dict[str, Any],
+        split: Split,
+        num_items: int,
+        config: EvaluationConfig,
+        is_tuned: bool = True,
+        seed: int = 0,
+    ) -> None:
+        self.folder = folder
+        self.split = split
+        self.num_items = num_items
+        self.config = config
+        self.is_tuned = is_tuned
+        self.seed = seed
+        path = folder / "settings.json"
+        settings = json.loads(json.dumps({**settings, "is_tuned": is_tuned}))
+        if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != settings:
+            raise InputError(
+                f"Expected an empty folder, or results with the same data, split and evaluation, in {folder}. "
+                "Received: other settings. Pass another --output, or remove it."
+            )
+        (folder / "results").mkdir(parents=True, exist_ok=True)
+        write_json(path, settings)
+        self.results = {
+            saved["name"]: Result.from_saved(saved)
+            for saved in (json.loads(each.read_text(encoding="utf-8")) for each in folder.glob("results/*.json"))
+        }
+
+    def add(self, entry: Entry) -> Recommender | None:
+        """Tunes, fits and tests it; None: it was done before."""
+        parts = {"parts": list(entry.parts)} if entry.parts else {}
+        known = self.results.get(entry.name)
+        if known is not None and known.parameters.get("parts") == parts.get("parts"):
+            console.say(f"{entry.name}: done before")
+            return None
+        grid = entry.grid if self.is_tuned else entry.grid[:1]
+        cases = _some(self.split.validation, TUNING_CASES, self.seed)
+        best: tuple[float, float, dict[str, Any], Recommender] | None = None
+        with console.progress(entry.name, len(grid)) as advance:
+            for parameters in grid:
+                start = time.perf_counter()
+                recommender = entry.fit(**parameters)
+                seconds = time.perf_counter() - start
+                value = self._monitored(recommender, cases)
+                if best is None or value > best[0]:
+                    best = value, seconds, dict(parameters), recommender
+                advance(1)
+        assert best is not None
+        value, seconds, parameters, recommender = best
+        parameters |= parts
+        if isinstance(recommender, LearnedBlend):
+            parameters["weights"] = [round(weight, 3) for weight in recommender.weights]
+        self.test(entry.name, recommender, self.split.test, parameters, len(grid), value, seconds)
+        return recommender
+
+    def test(
+        self,
+        name: str,
+        recommender: Recommender,
+        cases: EvaluationSet,
+        parameters: dict[str, Any] | None = None,
+        num_tried: int = 1,
+        validation: float | None = None,
+        fit_seconds: float | None = None,
+    ) -> None:
+        """Measures it on the cases, with intervals, and writes that down under the name."""
+        report = evaluate(recommender, cases, self.num_items, self.config, self.split.candidates, self.seed)
+        size = size_of(recommender) or None
+        result = Result(replace(report, name=name), parameters or {}, num_tried, validation, fit_seconds, size)
+        self.results[name] = result
+        file = re.sub(r"[^A-Za-z0-9_-]+", "-", name)
+        write_json(self.folder / "results" / f"{file}.json", result.to_saved(self.config.monitor))
+        console.say(f"{name}: {self.config.monitor} {report.metrics[self.config.monitor].mean:.4f} {result.chosen}")
+
+    def best(self, names: Sequence[str]) -> str | None:
+        """The one of these that is best on the validation cases; None: none was measured."""
+        found = [(result.validation, name) for name in names if (result := self.results.get(name))]
+        return max(((value, name) for value, name in found if value is not None), default=(0.0, None))[1]
+
+    def ordered(self, names: Sequence[str]) -> list[Result]:
+        """The results of these, best first by the monitored metric of the test."""
+        found = [self.results[name] for name in names if name in self.results]
+        return sorted(found, key=lambda result: -result.report.metrics[self.config.monitor].mean)
+
+    def _monitored(self, recommender: Recommender, cases: EvaluationSet) -> float:
+        metric, _, cutoff = self.config.monitor.partition("@")
+        ranking = rank(
+            recommender,
+            cases,
+            self.num_items,
+            exclude_seen=True,
+            candidates=self.split.candidates,
+            top_k=int(cutoff),
+        )
+        return float(METRICS[metric](ranking.ranks, int(cutoff)).mean())
+
+
+def _some(cases: EvaluationSet, most: int, seed: int) -> EvaluationSet:
+    if len(cases) <= most:
+        return cases
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(cases))[:most])
+    return EvaluationSet(cases.users[chosen], cases.histories.take(chosen), cases.targets.take(chosen))
