@@ -73,6 +73,7 @@ def evaluate(
 def _test_lists(run: "Run", data_root: Path, rank_candidates: int) -> "tuple[list[Report], int]":
     """Of a model that recommends, and of the baselines; and how many are the model's."""
     from tfrec.baselines import ContentSimilarity, Popularity, Random
+    from tfrec.datasets.leakage import check_split
     from tfrec.evaluation import evaluate as measure
     from tfrec.features.prepared import Prepared
     from tfrec.features.vocabulary import NUM_SPECIAL
@@ -82,6 +83,7 @@ def _test_lists(run: "Run", data_root: Path, rank_candidates: int) -> "tuple[lis
 
     prepared = Prepared.load(run.prepared)
     split, num_items = prepared.split, len(prepared.counts)
+    check_split(split, run.config.split.kind)
     model = load_model(run, prepared, data_root)
     retrieval = RetrievalRecommender(model)
     models: list[Recommender] = [retrieval]

@@ -7,6 +7,7 @@ import numpy as np
 
 from tfrec.config import SplitConfig
 from tfrec.datasets.dataset import Dataset, EvaluationSet, Ragged, Split
+from tfrec.datasets.leakage import check_split
 from tfrec.errors import InputError
 
 TRAINING, VALIDATION, TEST = 0, 1, 2
@@ -50,7 +51,8 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
     """
     order = np.lexsort((dataset.interactions["timestamp"].to_numpy(), dataset.user_codes))  # by user, time, row
     history = _by_user(dataset, order, context or {})
-    split = _split(history, divide(dataset, config, order), config)
+    parts = divide(dataset, config, order)
+    split = _split(history, parts, config)
     if not len(split.train.values):
         raise InputError(f"Expected interactions to train on after split '{config.kind}'. Received: none. {_REMEDY}")
     for name, part in (("validation", split.validation), ("test", split.test)):
@@ -60,6 +62,10 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
                 f"Received: {len(part):,} of {dataset.num_users:,} users. {_REMEDY}"
                 + "".join(f"\n  - {note}" for note in split.notes)
             )
+    times = dataset.interactions["timestamp"].to_numpy()[order]
+    in_time = config.kind == "global_time"
+    trained_until = float(times[parts == TRAINING].max()) if in_time else None
+    check_split(split, config.kind, trained_until, float(times[parts != TRAINING].min()) if in_time else None)
     return split
 
 
