@@ -176,15 +176,18 @@ def _test_clicks(run: "Run") -> "list[tuple[list[Report], int]]":
 
 def _compare(reports: "list[Report]", num_models: int, run: "Run") -> None:
     """Says what a head changes, and warns of baselines that are better than the model."""
-    from tfrec.evaluation import compare
+    from tfrec.evaluation import compare, corrected
 
     settings = run.config.evaluation
     if not run.config.ranks:
         for ranked in reports[1:num_models]:
             comparison = compare(ranked, reports[0], settings.monitor, settings)
             console.say(f"{comparison}; --rank-candidates of tfrec.export chooses")
-    for baseline in reports[num_models:]:
-        comparison = compare(reports[0], baseline, settings.monitor, settings)
+    comparisons = [compare(reports[0], baseline, settings.monitor, settings) for baseline in reports[num_models:]]
+    if comparisons and all(each.p_value is not None for each in comparisons):
+        told = ", ".join(f"{each.baseline} {each.p_value:.4f}" for each in corrected(comparisons))
+        console.say(f"p-values of the differences in {settings.monitor} (sign flips, Holm's correction): {told}")
+    for comparison in comparisons:
         if comparison.baseline_wins:
             console.say(f"warning: {comparison}. Train longer, or look at the data, before you use this model.")
 
