@@ -55,5 +55,5 @@ def test_a_cohort_is_measured_on_its_own_targets() -> None:
         console.print(format_cohorts([report], "recall@2"))
         console.print(format_beyond([report]))
     lines = [line.split() for line in capture.get().splitlines()]
-    assert ["items", "tail", "2", "0.5000", "[.000,", "1.000]"] in lines
+    assert ["items", "tail", "2", "0.5000"] in lines
     assert ["popularity@1", "5"] in lines

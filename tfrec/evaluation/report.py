@@ -224,14 +224,13 @@ def format_beyond(reports: Sequence[Report]) -> Table:
 
 
 def format_cohorts(reports: Sequence[Report], metric: str) -> Table:
-    """A row for each group, with its cases, a column for each model."""
+    """A row for each group, with its cases, a column for each model: means, whose intervals the reports hold."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{metric} by cohort")
-    table.add_column("cohort")
+    table.add_column("cohort", no_wrap=True)
     table.add_column("cases", justify="right")
     for report in reports:
         table.add_column(Text(report.name), justify="right")
     for cohort, first in reports[0].cohorts.items():
-        cells = [str(report.cohorts[cohort].metrics[metric]) for report in reports]
-        cells = cells if len(reports) <= 3 else [cell.replace(" ", "\n", 1) for cell in cells]
-        table.add_row(cohort, f"{first.num_cases:,}", *map(Text, cells))
+        means = (f"{report.cohorts[cohort].metrics[metric].mean:.4f}" for report in reports)
+        table.add_row(cohort, f"{first.num_cases:,}", *means)
     return table
