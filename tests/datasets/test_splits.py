@@ -139,6 +139,27 @@ class TestColdItems:
         assert not np.array_equal(draws[0], draws[2])
 
 
+class TestColdUsers:
+    def test_held_out_users_are_not_trained_on(self) -> None:
+        # User u takes the items u, u + 1 and u + 2.
+        events = [(user, user + time, time) for user in range(20) for time in range(3)]
+        split = divide(events, "cold_users", validation_fraction=0.2, test_fraction=0.1)
+        trained = set(np.flatnonzero(split.train.lengths).tolist())
+        held_out = {**cases(split.validation), **cases(split.test)}
+        assert (len(trained), len(split.validation), len(split.test)) == (14, 4, 2)
+        assert trained | held_out.keys() == set(range(20)) and not trained & held_out.keys()
+        assert held_out == {user: ([user, user + 1], [user + 2]) for user in held_out}
+        assert lists(split.train.take(sorted(trained))) == [[user, user + 1, user + 2] for user in sorted(trained)]
+        assert split.candidates is None
+
+    def test_a_single_interaction_is_no_case(self) -> None:
+        events = [(user, time, time) for user in range(10) for time in range(2)]
+        events += [(user, 5, 5) for user in range(10, 20)]
+        split = divide(events, "cold_users", validation_fraction=0.4, test_fraction=0.4)
+        assert all(user < 10 for user in [*split.validation.users, *split.test.users])
+        assert any("no history before them: left out" in note for note in split.notes)
+
+
 def test_too_few_users_is_an_error_that_counts_them() -> None:
     with pytest.raises(InputError) as caught:
         divide([(0, 0, 1), (0, 1, 2), (0, 2, 3), (1, 0, 1)], "leave_last_out", minimum_users=2)

@@ -116,24 +116,25 @@ class DataConfig(Section):
 class SplitConfig(Section):
     """How interactions are divided into training, validation and test."""
 
-    kind: Literal["leave_last_out", "last_fraction", "global_time", "cold_items"] = "leave_last_out"
+    kind: Literal["leave_last_out", "last_fraction", "global_time", "cold_items", "cold_users"] = "leave_last_out"
     """leave_last_out: each user's last interaction is tested, the one before validated. last_fraction: the last
     fractions of each user's interactions are. global_time: the last fractions of the timeline are validated and
-    tested. cold_items: a fraction of the items never occurs in training."""
+    tested. cold_items: a fraction of the items never occurs in training. cold_users: a fraction of the users does not;
+    each one's last interaction is validated or tested."""
 
     validation_fraction: Fraction = 0.1
     """last_fraction: share of a user's interactions, rounded down. global_time: share of the interactions in the
-    validation window. cold_items: share of the items."""
+    validation window. cold_items: share of the items. cold_users: of the users."""
 
     test_fraction: Fraction = 0.1
     """last_fraction: share of a user's interactions, rounded down. global_time: share of the interactions in the test
-    window. cold_items: share of the items."""
+    window. cold_items: share of the items. cold_users: of the users."""
 
     minimum_users: PositiveInt = 10
     """The fewest users that validation and test may have each; fewer is an error."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """cold_items: draws the items."""
+    """cold_items and cold_users: draws them."""
 
 
 class FeaturesConfig(Section):

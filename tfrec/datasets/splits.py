@@ -28,6 +28,10 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
     They are in neither training nor any history. Targets are a user's interactions with one draw's items, the history
     is what precedes the first of them. `Split.candidates` holds the items of both draws: what is ranked is the new.
 
+    cold_users: Two draws of the users with interactions are held out, one for validation and one for test; training has
+    nothing of them ("strong generalisation"; Marlin, "Modeling user rating profiles for collaborative filtering", NIPS
+    2003). Such a user's last interaction is the target, those before it are the history.
+
     last_fraction: A user's last `floor(test_fraction * n)` of n interactions are the test targets, those before them,
     by the other fraction, the validation targets.
 
@@ -70,8 +74,8 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
 
 
 _REMEDY = (
-    "Bring more interactions, choose another split.kind (leave_last_out, last_fraction, global_time, cold_items) or "
-    "other fractions, or lower split.minimum_users."
+    "Bring more interactions, choose another split.kind (leave_last_out, last_fraction, global_time, cold_items, "
+    "cold_users) or other fractions, or lower split.minimum_users."
 )
 
 
@@ -84,6 +88,11 @@ def _split(history: Ragged, parts: np.ndarray, config: SplitConfig) -> Split:
             is_training & _before_first(history, each) for each in (is_validation, is_test)
         )
         candidates = np.unique(history.values[~is_training]).astype(np.int32)
+    if config.kind == "cold_users":
+        is_last = np.zeros(len(history.values), bool)
+        is_last[history.offsets[1:][history.lengths > 0] - 1] = True
+        before_validation, before_test = is_validation & ~is_last, is_test & ~is_last
+        is_validation, is_test = is_validation & is_last, is_test & is_last
     validation, validation_notes = _cases("validation", history, before_validation, is_validation)
     test, test_notes = _cases("test", history, before_test, is_test)
     notes = validation_notes + test_notes
@@ -157,13 +166,22 @@ def _cut_timeline(dataset: Dataset, config: SplitConfig) -> tuple[float, float]:
 
 
 def _cold_items(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
-    seen_items = np.unique(dataset.item_codes)
-    num_validation = round(config.validation_fraction * len(seen_items))
-    num_test = round(config.test_fraction * len(seen_items))
-    drawn = np.random.default_rng(config.seed).permutation(seen_items)[: num_validation + num_test]
-    parts = np.full(dataset.num_items, TRAINING)
+    return _draw(dataset.item_codes, dataset.num_items, config)[order]
+
+
+def _cold_users(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
+    return _draw(dataset.user_codes, dataset.num_users, config)[order]
+
+
+def _draw(codes: np.ndarray, number: int, config: SplitConfig) -> np.ndarray:
+    """The part of each interaction by that of its item or user: fractions of those that occur are drawn."""
+    seen = np.unique(codes)
+    num_validation = round(config.validation_fraction * len(seen))
+    num_test = round(config.test_fraction * len(seen))
+    drawn = np.random.default_rng(config.seed).permutation(seen)[: num_validation + num_test]
+    parts = np.full(number, TRAINING)
     parts[drawn[:num_validation]], parts[drawn[num_validation:]] = VALIDATION, TEST
-    return parts[dataset.item_codes[order]]
+    return parts[codes]
 
 
 def _before_first(history: Ragged, is_target: np.ndarray) -> np.ndarray:
@@ -220,4 +238,5 @@ _PARTS: dict[str, Callable[[Dataset, SplitConfig, np.ndarray], np.ndarray]] = {
     "last_fraction": _last_fraction,
     "global_time": _global_time,
     "cold_items": _cold_items,
+    "cold_users": _cold_users,
 }
