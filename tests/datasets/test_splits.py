@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -114,6 +116,32 @@ class TestGlobalTime:
             split_dataset(dataset(list(self.EVENTS), shared_clock=False), SplitConfig(kind="global_time"))
 
 
+class TestRollingOrigin:
+    # Ten interactions of each of two users, at t = 0 … 9 and t = .5 … 9.5, each with an item of its own.
+    EVENTS = tuple((user, 10 * user + time, 2 * time + user) for time in range(10) for user in range(2))
+    FRACTIONS: ClassVar = {"validation_fraction": 0.2, "test_fraction": 0.1, "origins": 3}
+
+    def test_what_comes_after_the_test_does_not_exist(self) -> None:
+        # Twenty interactions: two each are tested; at the first origin those at places 14 and 15, validated 10 to 13.
+        split = divide(list(self.EVENTS), "rolling_origin", origin=1, **self.FRACTIONS)
+        assert lists(split.train) == [[0, 1, 2, 3, 4], [10, 11, 12, 13, 14]]
+        assert cases(split.validation) == {0: ([0, 1, 2, 3, 4], [5, 6]), 1: ([10, 11, 12, 13, 14], [15, 16])}
+        assert cases(split.test) == {0: ([0, 1, 2, 3, 4, 5, 6], [7]), 1: ([10, 11, 12, 13, 14, 15, 16], [17])}
+
+    def test_the_last_origin_is_global_time(self) -> None:
+        rolling = divide(list(self.EVENTS), "rolling_origin", origin=3, **self.FRACTIONS)
+        plain = divide(list(self.EVENTS), "global_time", validation_fraction=0.2, test_fraction=0.1)
+        for part in ("validation", "test"):
+            assert cases(getattr(rolling, part)) == cases(getattr(plain, part))
+        assert lists(rolling.train) == lists(plain.train)
+
+    @pytest.mark.parametrize("options", [{"origin": 4}, {"origins": 9}])
+    def test_windows_that_do_not_fit_are_refused(self, options: dict[str, int]) -> None:
+        settings = {"kind": "rolling_origin", **self.FRACTIONS, **options}
+        with pytest.raises(InputError, match="origins"):
+            Config.load(None, {"data.source": "movielens-100k", **{f"split.{key}": settings[key] for key in settings}})
+
+
 class TestColdItems:
     def test_held_out_items_are_only_targets(self) -> None:
         events = [(user, item, time) for user in range(20) for time, item in enumerate(np.roll(range(10), user))]
@@ -139,6 +167,27 @@ class TestColdItems:
         assert not np.array_equal(draws[0], draws[2])
 
 
+class TestColdUsers:
+    def test_held_out_users_are_not_trained_on(self) -> None:
+        # User u takes the items u, u + 1 and u + 2.
+        events = [(user, user + time, time) for user in range(20) for time in range(3)]
+        split = divide(events, "cold_users", validation_fraction=0.2, test_fraction=0.1)
+        trained = set(np.flatnonzero(split.train.lengths).tolist())
+        held_out = {**cases(split.validation), **cases(split.test)}
+        assert (len(trained), len(split.validation), len(split.test)) == (14, 4, 2)
+        assert trained | held_out.keys() == set(range(20)) and not trained & held_out.keys()
+        assert held_out == {user: ([user, user + 1], [user + 2]) for user in held_out}
+        assert lists(split.train.take(sorted(trained))) == [[user, user + 1, user + 2] for user in sorted(trained)]
+        assert split.candidates is None
+
+    def test_a_single_interaction_is_no_case(self) -> None:
+        events = [(user, time, time) for user in range(10) for time in range(2)]
+        events += [(user, 5, 5) for user in range(10, 20)]
+        split = divide(events, "cold_users", validation_fraction=0.4, test_fraction=0.4)
+        assert all(user < 10 for user in [*split.validation.users, *split.test.users])
+        assert any("no history before them: left out" in note for note in split.notes)
+
+
 def test_too_few_users_is_an_error_that_counts_them() -> None:
     with pytest.raises(InputError) as caught:
         divide([(0, 0, 1), (0, 1, 2), (0, 2, 3), (1, 0, 1)], "leave_last_out", minimum_users=2)
@@ -157,7 +206,7 @@ EVENTS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9), st.integers(0,
 
 
 @settings(max_examples=150)
-@given(EVENTS, st.sampled_from(["leave_last_out", "global_time", "cold_items"]), st.integers(0, 3))
+@given(EVENTS, st.sampled_from(["leave_last_out", "global_time", "rolling_origin", "cold_items"]), st.integers(0, 3))
 def test_nothing_leaks(events: list[Event], kind: str, seed: int) -> None:
     data = dataset(events)
     try:
@@ -183,7 +232,7 @@ def test_nothing_leaks(events: list[Event], kind: str, seed: int) -> None:
             # Each target is done later than all of the history.
             end = warm_places[len(history) - 1]
             assert set(targets) <= set(done[end + 1 :])
-            if kind == "global_time":
+            if kind in ("global_time", "rolling_origin"):
                 time = ordered[user][end][2]
                 assert all(any(i == target and t > time for _, i, t in ordered[user]) for target in targets)
             num_targets += len(targets)
@@ -199,7 +248,7 @@ def test_nothing_leaks(events: list[Event], kind: str, seed: int) -> None:
         for user in range(data.num_users):
             done = [item for _, item, _ in ordered[user]]
             assert split.train[user].tolist() == (done[:-2] if len(done) >= 3 else done)
-    if kind == "global_time":
+    if kind in ("global_time", "rolling_origin"):
         # All of the training is before all of the validation targets, which are before all of the test targets.
         trained = [
             ordered[user][len(split.train[user]) - 1][2] for user in range(data.num_users) if len(split.train[user])
@@ -218,14 +267,14 @@ def test_a_seed_that_no_generator_takes_is_refused(seed: float) -> None:
 
 @given(
     events=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 8), st.integers(0, 20)), min_size=12, max_size=40),
-    kind=st.sampled_from(["leave_last_out", "global_time", "cold_items"]),
+    kind=st.sampled_from(["leave_last_out", "global_time", "rolling_origin", "cold_items"]),
 )
 @settings(max_examples=60, deadline=None)
 def test_context_stays_with_its_interactions(events: list[Event], kind: str) -> None:
     data = dataset(events)
     # A number of its own for each interaction, from which item, user and time can be told again.
     context = {"row": np.arange(len(events)), "negative": -np.arange(len(events), dtype=np.float32)}
-    config = SplitConfig(kind=kind, minimum_users=1, validation_fraction=0.3, test_fraction=0.3)
+    config = SplitConfig(kind=kind, minimum_users=1, validation_fraction=0.3, test_fraction=0.3, origins=2)
     try:
         split = split_dataset(data, config, context)
     except InputError:

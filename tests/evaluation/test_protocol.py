@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tfrec.config import EvaluationConfig
 from tfrec.datasets.dataset import EvaluationSet, Ragged
 from tfrec.errors import InputError
+from tfrec.evaluation import evaluate
 from tfrec.evaluation.protocol import rank
 
 from .examples import Table, cases, ragged
@@ -174,3 +176,46 @@ def test_names_a_recommender_without_a_name_by_its_class() -> None:
 
     with pytest.raises(InputError, match="'Diverged'"):
         rank(Diverged(), cases([[]], [[0]]), 3, exclude_seen=True, top_k=1)
+
+
+@given(problems())
+def test_metrics_agree_with_relevance_read_off_a_sorted_list(problem: dict[str, Any]) -> None:
+    cutoffs = (1, 3, 10)
+    candidates = None if problem["candidates"] is None else np.array(problem["pool"])
+    config = EvaluationConfig(cutoffs=cutoffs, monitor="ndcg@10", bootstrap_samples=1)
+    scores = np.array(problem["scores"])
+    per_case = evaluate(
+        Table(scores), cases(problem["histories"], problem["targets"]), problem["num_items"], config, candidates
+    ).per_case
+    for case, (history, targets) in enumerate(zip(problem["histories"], problem["targets"], strict=True)):
+        allowed = np.setdiff1d(problem["pool"], history)
+        for k in cutoffs:
+            # Each target in a list of its own, last among equals: what the other targets do does not matter to it.
+            gains = np.zeros(k)
+            for target in targets:
+                order = np.lexsort((allowed == target, -scores[case, allowed]))
+                relevance = (allowed[order] == target)[:k]
+                gains[: len(relevance)] += relevance
+            discounts = 1 / np.log2(np.arange(2, k + 2))
+            expected = {
+                "recall": gains.sum() / len(targets),
+                "hit_rate": float(gains.any()),
+                "ndcg": gains @ discounts / discounts[: len(targets)].sum(),
+                "mrr": 1 / (1 + np.argmax(gains > 0)) if gains.any() else 0.0,
+            }
+            for name, value in expected.items():
+                assert per_case[f"{name}@{k}"][case] == pytest.approx(value, abs=1e-6)
+
+
+def test_fewer_cases_at_once_where_the_catalogue_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+
+    class Counting(Table):
+        def score(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
+            sizes.append(len(users))
+            return super().score(users, histories)
+
+    monkeypatch.setattr("tfrec.evaluation.protocol.SCORES_AT_ONCE", 10)
+    ranking = rank(Counting(np.eye(4)), cases([[]] * 4, [[0], [1], [2], [3]]), 4, exclude_seen=True, top_k=1)
+    assert sizes == [2, 2]
+    assert ranking.ranks.values.tolist() == [1, 1, 1, 1]

@@ -114,6 +114,11 @@ class Config(Section):
                 "evaluation.monitor grouped_auc needs users with several impressions in validation. Set split.kind to "
                 "last_fraction or global_time, or evaluation.monitor to auc"
             )
+        if self.ranks and self.split.kind == "rolling_origin":
+            raise ValueError(
+                f"split.kind rolling_origin is for models that recommend. Received: model.name {self.model.name!r}. "
+                "Take global_time"
+            )
         if self.ranks and self.backbone.is_trained:
             raise ValueError(
                 f"model.name {self.model.name!r} reads texts through a frozen backbone. Set backbone.tuning to frozen "

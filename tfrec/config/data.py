@@ -116,24 +116,45 @@ class DataConfig(Section):
 class SplitConfig(Section):
     """How interactions are divided into training, validation and test."""
 
-    kind: Literal["leave_last_out", "last_fraction", "global_time", "cold_items"] = "leave_last_out"
+    kind: Literal["leave_last_out", "last_fraction", "global_time", "rolling_origin", "cold_items", "cold_users"] = (
+        "leave_last_out"
+    )
     """leave_last_out: each user's last interaction is tested, the one before validated. last_fraction: the last
     fractions of each user's interactions are. global_time: the last fractions of the timeline are validated and
-    tested. cold_items: a fraction of the items never occurs in training."""
+    tested. rolling_origin: the same at an earlier end, as if it were then; train a run for each split.origin.
+    cold_items: a fraction of the items never occurs in training. cold_users: a fraction of the users does not; each
+    one's last interaction is validated or tested."""
 
     validation_fraction: Fraction = 0.1
-    """last_fraction: share of a user's interactions, rounded down. global_time: share of the interactions in the
-    validation window. cold_items: share of the items."""
+    """last_fraction: share of a user's interactions, rounded down. global_time and rolling_origin: share of the
+    interactions in the validation window. cold_items: share of the items. cold_users: of the users."""
 
     test_fraction: Fraction = 0.1
-    """last_fraction: share of a user's interactions, rounded down. global_time: share of the interactions in the test
-    window. cold_items: share of the items."""
+    """last_fraction: share of a user's interactions, rounded down. global_time and rolling_origin: share of the
+    interactions in the test window. cold_items: share of the items. cold_users: of the users."""
+
+    origins: PositiveInt = 3
+    """rolling_origin: how many test windows of test_fraction follow each other up to the end of the timeline."""
+
+    origin: PositiveInt = 1
+    """rolling_origin: which of them is tested, 1 the earliest. What comes after it is left out."""
 
     minimum_users: PositiveInt = 10
     """The fewest users that validation and test may have each; fewer is an error."""
 
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """cold_items: draws the items."""
+    """cold_items and cold_users: draws them."""
+
+    @model_validator(mode="after")
+    def _windows_fit_the_timeline(self) -> Self:
+        if self.kind == "rolling_origin" and self.origin > self.origins:
+            raise ValueError(f"origin is at most origins, {self.origins}. Received: {self.origin}")
+        if self.kind == "rolling_origin" and self.validation_fraction + self.origins * self.test_fraction >= 1:
+            raise ValueError(
+                "split.validation_fraction and split.test_fraction times split.origins leave something to train on. "
+                f"Received: {self.validation_fraction} and {self.test_fraction} times {self.origins}"
+            )
+        return self
 
 
 class FeaturesConfig(Section):

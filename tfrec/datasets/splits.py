@@ -7,9 +7,12 @@ import numpy as np
 
 from tfrec.config import SplitConfig
 from tfrec.datasets.dataset import Dataset, EvaluationSet, Ragged, Split
+from tfrec.datasets.leakage import check_split
 from tfrec.errors import InputError
 
 TRAINING, VALIDATION, TEST = 0, 1, 2
+LATER = 3
+"""The part of what comes after the test, which nothing may see: of rolling_origin alone."""
 
 
 def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, np.ndarray] | None = None) -> Split:
@@ -23,9 +26,18 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
     global_time: Two moments cut the timeline, at the quantiles that the fractions give; interactions of one moment
     fall on one side. Targets are what a user did inside a window, the history is what came before the window.
 
+    rolling_origin: As global_time, at an earlier end of time. `origins` test windows follow each other, `origin`
+    is the one tested, and what comes after it does not exist. A run is of one origin, and the figures of several
+    tell how much they depend on the period (Tashman, "Out-of-sample tests of forecasting accuracy", International
+    Journal of Forecasting 16(4), 2000).
+
     cold_items: Two draws of the items that anyone interacted with are held out, one for validation and one for test.
     They are in neither training nor any history. Targets are a user's interactions with one draw's items, the history
     is what precedes the first of them. `Split.candidates` holds the items of both draws: what is ranked is the new.
+
+    cold_users: Two draws of the users with interactions are held out, one for validation and one for test; training has
+    nothing of them ("strong generalisation"; Marlin, "Modeling user rating profiles for collaborative filtering", NIPS
+    2003). Such a user's last interaction is the target, those before it are the history.
 
     last_fraction: A user's last `floor(test_fraction * n)` of n interactions are the test targets, those before them,
     by the other fraction, the validation targets.
@@ -41,7 +53,7 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
 
     Raises:
         InputError: Validation or test has fewer than `config.minimum_users` users, training has no interaction, or
-            `global_time` is asked of time stamps that cannot be compared between users.
+            `global_time` or `rolling_origin` is asked of time stamps that cannot be compared between users.
 
     Example:
         >>> split = split_dataset(dataset, SplitConfig(kind="global_time", test_fraction=0.2))
@@ -50,7 +62,8 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
     """
     order = np.lexsort((dataset.interactions["timestamp"].to_numpy(), dataset.user_codes))  # by user, time, row
     history = _by_user(dataset, order, context or {})
-    split = _split(history, divide(dataset, config, order), config)
+    parts = divide(dataset, config, order)
+    split = _split(history, parts, config)
     if not len(split.train.values):
         raise InputError(f"Expected interactions to train on after split '{config.kind}'. Received: none. {_REMEDY}")
     for name, part in (("validation", split.validation), ("test", split.test)):
@@ -60,24 +73,33 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
                 f"Received: {len(part):,} of {dataset.num_users:,} users. {_REMEDY}"
                 + "".join(f"\n  - {note}" for note in split.notes)
             )
+    times = dataset.interactions["timestamp"].to_numpy()[order]
+    in_time = config.kind in ("global_time", "rolling_origin")
+    trained_until = float(times[parts == TRAINING].max()) if in_time else None
+    check_split(split, config.kind, trained_until, float(times[parts != TRAINING].min()) if in_time else None)
     return split
 
 
 _REMEDY = (
-    "Bring more interactions, choose another split.kind (leave_last_out, last_fraction, global_time, cold_items) or "
-    "other fractions, or lower split.minimum_users."
+    "Bring more interactions, choose another split.kind (leave_last_out, last_fraction, global_time, rolling_origin, "
+    "cold_items, cold_users) or other fractions, or lower split.minimum_users."
 )
 
 
 def _split(history: Ragged, parts: np.ndarray, config: SplitConfig) -> Split:
     is_training, is_validation, is_test = (parts == part for part in (TRAINING, VALIDATION, TEST))
     candidates = None
-    before_validation, before_test = is_training, ~is_test
+    before_validation, before_test = is_training, is_training | is_validation
     if config.kind == "cold_items":
         before_validation, before_test = (
             is_training & _before_first(history, each) for each in (is_validation, is_test)
         )
-        candidates = np.unique(history.values[~is_training]).astype(np.int32)
+        candidates = np.unique(history.values[is_validation | is_test]).astype(np.int32)
+    if config.kind == "cold_users":
+        is_last = np.zeros(len(history.values), bool)
+        is_last[history.offsets[1:][history.lengths > 0] - 1] = True
+        before_validation, before_test = is_validation & ~is_last, is_test & ~is_last
+        is_validation, is_test = is_validation & is_last, is_test & is_last
     validation, validation_notes = _cases("validation", history, before_validation, is_validation)
     test, test_notes = _cases("test", history, before_test, is_test)
     notes = validation_notes + test_notes
@@ -88,7 +110,7 @@ def _split(history: Ragged, parts: np.ndarray, config: SplitConfig) -> Split:
 
 
 def divide(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
-    """The part that each interaction falls into: TRAINING, VALIDATION or TEST, int8 [num_interactions].
+    """The part that each interaction falls into: TRAINING, VALIDATION, TEST or LATER, int8 [num_interactions].
 
     Args:
         dataset: What to divide.
@@ -127,37 +149,51 @@ def _places_from_end(users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _global_time(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
-    validation_start, test_start = _cut_timeline(dataset, config)
-    times = dataset.interactions["timestamp"].to_numpy()[order]
-    return np.select([times >= test_start, times >= validation_start], [TEST, VALIDATION], TRAINING)
+    return _in_time(dataset, config, order, 0.0)
 
 
-def _cut_timeline(dataset: Dataset, config: SplitConfig) -> tuple[float, float]:
-    """The moments at which global_time begins to validate and to test.
+def _rolling_origin(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
+    return _in_time(dataset, config, order, (config.origins - config.origin) * config.test_fraction)
+
+
+def _in_time(dataset: Dataset, config: SplitConfig, order: np.ndarray, later: float) -> np.ndarray:
+    """Validation and test are the windows before the last `later` of the timeline.
 
     Raises:
         InputError: Times of different users can't be compared.
     """
     if not dataset.shared_clock:
         raise InputError(
-            "Expected times that users share, to split by global_time. Received: positions within each user's own "
+            f"Expected times that users share, to split by {config.kind}. Received: positions within each user's own "
             "history. Use split.kind = leave_last_out or cold_items."
         )
     timestamps = dataset.interactions["timestamp"].to_numpy()
-    shares = (1 - config.validation_fraction - config.test_fraction, 1 - config.test_fraction)
+    end = 1 - later
+    shares = (end - config.validation_fraction - config.test_fraction, end - config.test_fraction, end)
     places = [min(max(round(share * len(timestamps)), 0), len(timestamps) - 1) for share in shares]
-    validation_start, test_start = np.partition(timestamps, places)[places]
-    return validation_start, test_start
+    validation_start, test_start, test_end = np.partition(timestamps, places)[places]
+    times = timestamps[order]
+    is_later = (times >= test_end) & (later > 0)
+    return np.select([is_later, times >= test_start, times >= validation_start], [LATER, TEST, VALIDATION], TRAINING)
 
 
 def _cold_items(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
-    seen_items = np.unique(dataset.item_codes)
-    num_validation = round(config.validation_fraction * len(seen_items))
-    num_test = round(config.test_fraction * len(seen_items))
-    drawn = np.random.default_rng(config.seed).permutation(seen_items)[: num_validation + num_test]
-    parts = np.full(dataset.num_items, TRAINING)
+    return _draw(dataset.item_codes, dataset.num_items, config)[order]
+
+
+def _cold_users(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
+    return _draw(dataset.user_codes, dataset.num_users, config)[order]
+
+
+def _draw(codes: np.ndarray, number: int, config: SplitConfig) -> np.ndarray:
+    """The part of each interaction by that of its item or user: fractions of those that occur are drawn."""
+    seen = np.unique(codes)
+    num_validation = round(config.validation_fraction * len(seen))
+    num_test = round(config.test_fraction * len(seen))
+    drawn = np.random.default_rng(config.seed).permutation(seen)[: num_validation + num_test]
+    parts = np.full(number, TRAINING)
     parts[drawn[:num_validation]], parts[drawn[num_validation:]] = VALIDATION, TEST
-    return parts[dataset.item_codes[order]]
+    return parts[codes]
 
 
 def _before_first(history: Ragged, is_target: np.ndarray) -> np.ndarray:
@@ -213,5 +249,7 @@ _PARTS: dict[str, Callable[[Dataset, SplitConfig, np.ndarray], np.ndarray]] = {
     "leave_last_out": _leave_last_out,
     "last_fraction": _last_fraction,
     "global_time": _global_time,
+    "rolling_origin": _rolling_origin,
     "cold_items": _cold_items,
+    "cold_users": _cold_users,
 }

@@ -1,13 +1,15 @@
 """Full-catalogue ranking, its metrics and what to make of them."""
 
+from tfrec.evaluation.background import Background
 from tfrec.evaluation.calibration import Calibration, fit_calibration
 from tfrec.evaluation.clicks import evaluate_clicks
-from tfrec.evaluation.comparison import Comparison, compare
+from tfrec.evaluation.comparison import Comparison, compare, corrected
 from tfrec.evaluation.protocol import Ranking, Recommender, rank
-from tfrec.evaluation.report import Estimate, Report, evaluate, format_table
+from tfrec.evaluation.report import Estimate, Report, evaluate, format_beyond, format_cohorts, format_table
 from tfrec.evaluation.values import evaluate_values
 
 __all__ = [
+    "Background",
     "Calibration",
     "Comparison",
     "Estimate",
@@ -15,10 +17,13 @@ __all__ = [
     "Recommender",
     "Report",
     "compare",
+    "corrected",
     "evaluate",
     "evaluate_clicks",
     "evaluate_values",
     "fit_calibration",
+    "format_beyond",
+    "format_cohorts",
     "format_table",
     "rank",
 ]

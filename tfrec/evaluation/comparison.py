@@ -1,12 +1,14 @@
 """Whether one recommender is better than another on the same cases."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tfrec.config import EvaluationConfig
 from tfrec.errors import InputError
 from tfrec.evaluation.bootstrap import bootstrap_interval
+from tfrec.evaluation.permutation import holm, sign_flip_p_value
 from tfrec.evaluation.report import LOWER_IS_BETTER, Estimate, Report
 
 
@@ -20,6 +22,7 @@ class Comparison:
         metric: As in `ndcg@10`.
         difference: Mean over cases of model minus baseline, with the interval of the paired bootstrap.
         confidence: Level of the interval.
+        p_value: Of the paired randomisation test; None where the metric is no mean over cases.
     """
 
     model: str
@@ -27,6 +30,7 @@ class Comparison:
     metric: str
     difference: Estimate
     confidence: float
+    p_value: float | None = None
 
     @property
     def significant(self) -> bool:
@@ -94,4 +98,11 @@ def compare(model: Report, baseline: Report, metric: str, config: EvaluationConf
         differences[:, None], confidence=config.confidence, samples=config.bootstrap_samples, seed=seed
     )
     estimate = Estimate(float(differences.mean()), float(low[0]), float(high[0]))
-    return Comparison(model.name, baseline.name, metric, estimate, config.confidence)
+    p_value = sign_flip_p_value(differences, samples=config.bootstrap_samples, seed=seed)
+    return Comparison(model.name, baseline.name, metric, estimate, config.confidence, p_value)
+
+
+def corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
+    """The same with p-values that Holm's correction made fit to be looked at together; all of them have one."""
+    p_values = holm(np.array([each.p_value for each in comparisons], np.float64))
+    return [replace(each, p_value=float(p)) for each, p in zip(comparisons, p_values, strict=True)]

@@ -83,8 +83,9 @@ def coverage(recommended: np.ndarray, num_candidates: int, k: int) -> float:
         num_candidates: How many items may be recommended.
         k: The cutoff.
     """
-    items = np.unique(recommended[:, :k])
-    return float(np.count_nonzero(items >= 0) / num_candidates)
+    is_recommended = np.zeros(recommended.max(initial=-1) + 2, bool)
+    is_recommended[recommended[:, :k]] = True  # The last flag is that of -1.
+    return float(np.count_nonzero(is_recommended[:-1]) / num_candidates)
 
 
 def _sum(values: np.ndarray, ranks: Ragged) -> np.ndarray:

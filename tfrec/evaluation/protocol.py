@@ -12,6 +12,9 @@ import numpy as np
 from tfrec.datasets.dataset import EvaluationSet, Ragged
 from tfrec.errors import InputError
 
+BATCH_SIZE = 128
+SCORES_AT_ONCE = 2**24
+
 
 class Recommender(Protocol):
     """Anything that scores the whole catalogue. Reports call it by its `name`, if it has one, else by its class."""
@@ -50,7 +53,7 @@ def rank(
     exclude_seen: bool,
     candidates: np.ndarray | None = None,
     top_k: int,
-    batch_size: int = 128,
+    batch_size: int | None = None,
 ) -> Ranking:
     """Ranks the targets of each case among all items that may be recommended.
 
@@ -65,7 +68,7 @@ def rank(
         exclude_seen: Items of a case's own history may not be recommended.
         candidates: The item codes that may be recommended, int [num_candidates]; None: the whole catalogue.
         top_k: How many recommended items to keep.
-        batch_size: Cases scored at once.
+        batch_size: Cases scored at once. None: 128, and fewer where that would be over 2**24 scores.
 
     Raises:
         InputError: The scores have the wrong shape or hold NaN; a case has no target, a target twice, or a target
@@ -77,6 +80,8 @@ def rank(
     """
     targets = _rows(cases.targets, 0, len(cases))
     _check_targets(targets, num_items)
+    if batch_size is None:
+        batch_size = max(1, min(BATCH_SIZE, SCORES_AT_ONCE // num_items))
     # Groups of items for the top-k search. A multiple of 8, so that a row of flags can be counted eight at a time.
     num_groups = 8 * -(-min(4 * top_k, num_items) // 8)
     width = -(-num_items // num_groups) * num_groups
@@ -93,7 +98,7 @@ def rank(
         costs = buffer[: stop - start]
         np.negative(scores, out=costs[:, :num_items])
         if exclude_seen:
-            costs[_row_numbers(histories), histories.values] = np.nan
+            costs.reshape(-1)[histories.rows * width + histories.values] = np.nan
         if barred is not None:
             costs[:, barred] = np.nan
         ranks[targets.offsets[start] : targets.offsets[stop]] = _ranks(costs, _rows(targets, start, stop))
@@ -113,16 +118,12 @@ def _rows(ragged: Ragged, start: int, stop: int) -> Ragged:
     return Ragged(ragged.values[taken], offsets - offsets[0], context)
 
 
-def _row_numbers(ragged: Ragged) -> np.ndarray:
-    return np.repeat(np.arange(len(ragged)), np.diff(ragged.offsets))
-
-
 def _check_targets(targets: Ragged, num_items: int) -> None:
     lengths = np.diff(targets.offsets)
     if not lengths.all():
         raise InputError(f"Expected a target in every case. Received: none in case {np.argmin(lengths)}.")
-    pairs = _row_numbers(targets) * num_items + targets.values
-    if len(np.unique(pairs)) < len(pairs):
+    pairs = np.sort(targets.rows * num_items + targets.values)
+    if (pairs[1:] == pairs[:-1]).any():
         raise InputError("Expected the targets of a case to be different items. Received: a target twice.")
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -11,9 +11,12 @@ from rich.table import Table
 from rich.text import Text
 
 from tfrec.config import EvaluationConfig
-from tfrec.datasets.dataset import EvaluationSet
+from tfrec.datasets.dataset import EvaluationSet, Ragged
 from tfrec.errors import InputError
+from tfrec.evaluation.background import Background
+from tfrec.evaluation.beyond_accuracy import beyond_accuracy
 from tfrec.evaluation.bootstrap import bootstrap_interval
+from tfrec.evaluation.cohorts import cohorts
 from tfrec.evaluation.metrics import METRICS, coverage
 from tfrec.evaluation.protocol import Recommender, name_of, rank
 
@@ -46,6 +49,8 @@ class Report:
         unit: What the cases are.
         drawn: What the bootstrap draws.
         resamples: Metric -> its value in each bootstrap resample, where it is no mean over cases; not saved.
+        beyond: What lists are like apart from the right answers: measure -> estimate, as in `novelty@10`.
+        cohorts: Group of cases -> their own report's `num_cases` and `metrics`.
     """
 
     name: str
@@ -56,6 +61,8 @@ class Report:
     unit: str = "cases"
     drawn: str = "cases"
     resamples: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
+    beyond: Mapping[str, Estimate] = field(default_factory=dict)
+    cohorts: Mapping[str, "Report"] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """What JSON can hold: everything but the values per case."""
@@ -63,7 +70,9 @@ class Report:
             "name": self.name,
             "num_cases": self.num_cases,
             "confidence": self.confidence,
-            "metrics": {metric: estimate._asdict() for metric, estimate in self.metrics.items()},
+            "metrics": _saved(self.metrics),
+            **({"beyond_accuracy": _saved(self.beyond)} if self.beyond else {}),
+            **({"cohorts": {name: each.to_dict() for name, each in self.cohorts.items()}} if self.cohorts else {}),
         }
 
     @classmethod
@@ -74,10 +83,18 @@ class Report:
             InputError: A key is missing or unknown.
         """
         try:
-            metrics = {metric: Estimate(**estimate) for metric, estimate in saved["metrics"].items()}
-            return cls(saved["name"], saved["num_cases"], saved["confidence"], metrics)
+            metrics, beyond = (
+                {metric: Estimate(**estimate) for metric, estimate in part.items()}
+                for part in (saved["metrics"], saved.get("beyond_accuracy", {}))
+            )
+            groups = {name: cls.from_dict(each) for name, each in saved.get("cohorts", {}).items()}
+            return cls(saved["name"], saved["num_cases"], saved["confidence"], metrics, beyond=beyond, cohorts=groups)
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"Expected a saved evaluation report. Received: {saved!r}. Evaluate again.") from error
+
+
+def _saved(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
+    return {metric: estimate._asdict() for metric, estimate in estimates.items()}
 
 
 def evaluate(
@@ -87,6 +104,7 @@ def evaluate(
     config: EvaluationConfig,
     candidates: np.ndarray | None = None,
     seed: int = 0,
+    background: Background | None = None,
 ) -> Report:
     """Ranks the whole catalogue for each case and measures where the targets are.
 
@@ -97,6 +115,8 @@ def evaluate(
         config: Cutoffs, whether seen items are excluded, and the intervals.
         candidates: The item codes that may be recommended, int [num_candidates]; None: the whole catalogue.
         seed: Draws the bootstrap resamples. The same seed pairs the resamples of two reports.
+        background: What training knew of items and users, for `beyond` and `cohorts`; None: they stay empty. The lists
+            of `beyond` are cut at the first of config.cutoffs.
 
     Raises:
         InputError: There are no cases, or `rank` finds fault with them or with the scores.
@@ -115,15 +135,47 @@ def evaluate(
         candidates=candidates,
         top_k=max(config.cutoffs),
     )
-    per_case = {f"{name}@{k}": metric(ranking.ranks, k) for name, metric in METRICS.items() for k in config.cutoffs}
+    report = _measure(name_of(recommender), ranking.ranks, config, seed)
+    num_candidates = num_items if candidates is None else len(np.unique(candidates))
+    shares = {f"coverage@{k}": Estimate(coverage(ranking.recommended, num_candidates, k)) for k in config.cutoffs}
+    report = replace(report, metrics={**report.metrics, **shares})
+    if background is None:
+        return report
+    k = config.cutoffs[0]
+    values = beyond_accuracy(ranking.recommended[:, :k], cases.histories, cases.targets, background, candidates)
+    beyond = {
+        f"{name}@{k}": _estimate(each[~np.isnan(each)], config, seed)
+        for name, each in values.items()
+        if not np.isnan(each).all()
+    }
+    groups = {
+        name: _measure(report.name, _of_group(ranking.ranks, group), config, seed)
+        for name, group in cohorts(cases.users, cases.histories, cases.targets, background).items()
+    }
+    return replace(report, beyond=beyond, cohorts=groups)
+
+
+def _measure(name: str, ranks: Ragged, config: EvaluationConfig, seed: int) -> Report:
+    """The report of accuracy alone."""
+    per_case = {f"{name}@{k}": metric(ranks, k) for name, metric in METRICS.items() for k in config.cutoffs}
     values = np.stack(list(per_case.values()), axis=1)
     low, high = bootstrap_interval(values, confidence=config.confidence, samples=config.bootstrap_samples, seed=seed)
     columns = zip(values.mean(axis=0).tolist(), low.tolist(), high.tolist(), strict=True)
     metrics = {name: Estimate(*column) for name, column in zip(per_case, columns, strict=True)}
-    num_candidates = num_items if candidates is None else len(np.unique(candidates))
-    for k in config.cutoffs:
-        metrics[f"coverage@{k}"] = Estimate(coverage(ranking.recommended, num_candidates, k))
-    return Report(name_of(recommender), len(cases), config.confidence, metrics, per_case)
+    return Report(name, len(ranks), config.confidence, metrics, per_case)
+
+
+def _estimate(values: np.ndarray, config: EvaluationConfig, seed: int) -> Estimate:
+    low, high = bootstrap_interval(
+        values[:, None], confidence=config.confidence, samples=config.bootstrap_samples, seed=seed
+    )
+    return Estimate(float(values.mean()), float(low[0]), float(high[0]))
+
+
+def _of_group(ranks: Ragged, group: np.ndarray) -> Ragged:
+    """The ranks of a group's targets, of the cases that have any: what is no target of the group is not asked for."""
+    kept = ranks.where(group)
+    return kept.take(kept.lengths > 0)
 
 
 def format_table(reports: Sequence[Report]) -> Table:
@@ -156,4 +208,29 @@ def format_table(reports: Sequence[Report]) -> Table:
         cells = [str(each) if len(reports) <= 3 else str(each).replace(" ", "\n", 1) for each in estimates]
         styles = ["bold" if each.mean == best else "" for each in estimates]
         table.add_row(metric, *(Text(cell, style) for cell, style in zip(cells, styles, strict=True)))
+    return table
+
+
+def format_beyond(reports: Sequence[Report]) -> Table:
+    """What lists are like apart from the right answers; nothing in bold, for more is not better by itself."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="beyond accuracy")
+    table.add_column("measure")
+    for report in reports:
+        table.add_column(Text(report.name), justify="right")
+    for measure in reports[0].beyond:
+        means = [report.beyond.get(measure) for report in reports]
+        table.add_row(measure, *("" if each is None else f"{each.mean:.4g}" for each in means))
+    return table
+
+
+def format_cohorts(reports: Sequence[Report], metric: str) -> Table:
+    """A row for each group, with its cases, a column for each model: means, whose intervals the reports hold."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{metric} by cohort")
+    table.add_column("cohort", no_wrap=True)
+    table.add_column("cases", justify="right")
+    for report in reports:
+        table.add_column(Text(report.name), justify="right")
+    for cohort, first in reports[0].cohorts.items():
+        means = (f"{report.cohorts[cohort].metrics[metric].mean:.4f}" for report in reports)
+        table.add_row(cohort, f"{first.num_cases:,}", *means)
     return table

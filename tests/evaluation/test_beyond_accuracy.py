@@ -1,0 +1,72 @@
+"""Measures beyond accuracy, worked out by hand."""
+
+import numpy as np
+import pytest
+
+from tfrec.evaluation.background import Background, shares
+from tfrec.evaluation.beyond_accuracy import (
+    beyond_accuracy,
+    diversity,
+    miscalibration,
+    novelty,
+    popularity,
+    popularity_lift,
+    serendipity,
+)
+
+from .examples import ragged
+
+# Twelve interactions with four items: with 1 added, 8, 4, 3 and 1 of 16.
+COUNTS = np.array([7, 3, 2, 0])
+
+
+def test_novelty_is_self_information_in_bits() -> None:
+    # -log2 of 8/16, 4/16 and 1/16: 1, 2 and 4.
+    assert novelty(np.array([[0, 1], [1, 3], [3, -1]]), COUNTS).tolist() == [1.5, 3, 4]
+
+
+def test_popularity_and_its_lift_over_the_history() -> None:
+    lists, histories = np.array([[0, 1], [1, 3], [0, -1]]), ragged([[2, 1], [], [3]])
+    assert popularity(lists, COUNTS).tolist() == [5, 1.5, 7]
+    # The history's mean is 2.5, so that 5 is twice it; without a history, or of a popularity of 0, there is no lift.
+    np.testing.assert_array_equal(popularity_lift(lists, histories, COUNTS), [1, np.nan, np.nan])
+
+
+def test_serendipity_is_right_and_not_obvious() -> None:
+    # Of two, the obvious are 0 and 1: user 0's hit is one of them, user 1's is not, user 2 has none.
+    lists, targets = np.array([[0, 3], [0, 2], [2, -1]]), ragged([[0], [2, 1], [3]])
+    assert serendipity(lists, targets, COUNTS).tolist() == [0, 0.5, 0]
+    # Among the candidates 1, 2 and 3 item 2 is obvious, too.
+    assert serendipity(lists, targets, COUNTS, np.array([1, 2, 3])).tolist() == [0.5, 0, 0]
+
+
+def test_diversity_is_the_mean_distance_of_pairs() -> None:
+    vectors = np.array([[2.0, 0], [0, 3], [1, 1], [0, 0]])
+    # Cosines: 0 and 1: 0; 0 and 2, 1 and 2: .70711; with the vector of zeros: 0.
+    found = diversity(np.array([[0, 1, -1], [0, 2, 1], [0, 3, -1], [2, -1, -1]]), vectors)
+    assert found == pytest.approx([1, 1 - 2 * 0.70711 / 3, 1, 0], abs=1e-5)
+
+
+def test_miscalibration_is_a_smoothed_divergence() -> None:
+    # Items: all of category 0, all of 1, half and half, none.
+    categories = np.array([[1.0, 0], [0, 1], [0.5, 0.5], [0, 0]])
+    histories = ragged([[0, 1], [0, 0, 1, 2], [3], [0]])
+    lists = np.array([[2, -1], [0, 1], [0, 1], [1, 1]])
+    # User 1: p = 2.5/4 and 1.5/4, q = .5 and .5, q' = .50125 and .49875:
+    # .625 log(.625 / .50125) + .375 log(.375 / .49875) = .03097. User 3: p = 1 and 0, q' = .01: log 100 = 4.60517.
+    expected = [0, 0.625 * np.log(0.625 / 0.50125) + 0.375 * np.log(0.375 / 0.49875), np.nan, 4.60517]
+    np.testing.assert_allclose(miscalibration(lists, histories, categories), expected, atol=1e-5)
+
+
+def test_shares_of_categories() -> None:
+    # Codes 0 and 1 are padding and unknown.
+    assert shares(np.array([[2, 4], [3, 0], [1, 0]]), 2).tolist() == [[0.5, 0, 0.5], [0, 1, 0], [0, 0, 0]]
+    assert shares(np.array([3, 2]), 2).tolist() == [[0, 1], [1, 0]]
+
+
+def test_measures_what_the_background_allows() -> None:
+    arguments = np.array([[0, 1]]), ragged([[2]]), ragged([[1]])
+    least = {"novelty", "popularity", "popularity_lift", "serendipity"}
+    assert beyond_accuracy(*arguments, Background(COUNTS, np.array([1]))).keys() == least
+    whole = Background(COUNTS, np.array([1]), np.eye(4), np.eye(4))
+    assert beyond_accuracy(*arguments, whole).keys() == {*least, "diversity", "miscalibration"}

@@ -1,0 +1,95 @@
+"""Refuses a division whose training knows what it is asked for."""
+
+import numpy as np
+
+from tfrec.datasets.dataset import EvaluationSet, Ragged, Split
+from tfrec.errors import InputError
+
+
+def check_split(split: Split, kind: str, trained_until: float | None = None, cut: float | None = None) -> None:
+    """Checks what the protocol of a split promises. `split_dataset` calls it, and the evaluation of a run.
+
+    Of every split: each case has a target, none twice, and none in its own history; nobody is trained on an own target.
+    Of those in time: a user's training is how the own history begins, so that nothing later was trained on. Of
+    cold_items: no held-out item is in training or in a history. Of cold_users: no tested user is in training.
+
+    Args:
+        split: The division, made by tfrec or by hand.
+        kind: As in `split.kind`.
+        trained_until: The time of the last training interaction; a saved split does not know it.
+        cut: The time from which on is validated or tested, where `kind` cuts the timeline.
+
+    Raises:
+        InputError: One of these does not hold: what, and for which user or item code.
+
+    Example:
+        >>> check_split(split, "global_time")
+    """
+    if trained_until is not None and cut is not None and trained_until >= cut:
+        _refuse(f"training before the cut, at {cut}", f"a training interaction at {trained_until}")
+    for name, cases in (("validation", split.validation), ("test", split.test)):
+        _check_cases(name, cases)
+        if kind == "cold_users":
+            trained = cases.users[split.train.lengths[cases.users] > 0]
+            if len(trained):
+                _refuse(f"no {name} user in training", f"user code {trained[0]}")
+            continue
+        own = split.train.take(cases.users)
+        found = _first_common(own, cases.targets)
+        if found is not None:
+            _refuse(
+                f"no {name} target in its user's training", f"item code {found[1]} of user code {cases.users[found[0]]}"
+            )
+        if kind == "cold_items":
+            _check_cold(name, cases, split)
+        else:
+            _check_prefix(name, cases, own)
+
+
+def _check_cases(name: str, cases: EvaluationSet) -> None:
+    if not cases.targets.lengths.all():
+        _refuse(f"a target in every {name} case", f"none for user code {cases.users[np.argmin(cases.targets.lengths)]}")
+    found = _first_common(cases.histories, cases.targets)
+    if found is not None:
+        _refuse(f"no {name} target in its own history", f"item code {found[1]} of user code {cases.users[found[0]]}")
+    rows, values = cases.targets.rows, cases.targets.values
+    order = np.lexsort((values, rows))
+    twice = (np.diff(rows[order]) == 0) & (np.diff(values[order]) == 0)
+    if twice.any():
+        place = order[np.argmax(twice)]
+        _refuse(f"each {name} target once", f"item code {values[place]} twice for user code {cases.users[rows[place]]}")
+
+
+def _check_cold(name: str, cases: EvaluationSet, split: Split) -> None:
+    cold = np.union1d(cases.targets.values, [] if split.candidates is None else split.candidates)
+    for place, values in (("training", split.train.values), (f"a {name} history", cases.histories.values)):
+        known = np.intersect1d(cold, values)
+        if len(known):
+            _refuse(f"no held-out item in {place}", f"item code {known[0]:.0f}")
+
+
+def _check_prefix(name: str, cases: EvaluationSet, own: Ragged) -> None:
+    """The training of a user is how the history begins: it has no interaction that the history lacks."""
+    longer = own.lengths > cases.histories.lengths
+    positions = np.arange(len(own.values)) - np.repeat(own.offsets[:-1], own.lengths)
+    differs = np.array(longer[own.rows])
+    inside = ~differs
+    differs[inside] = (
+        cases.histories.values[cases.histories.offsets[own.rows[inside]] + positions[inside]] != own.values[inside]
+    )
+    if differs.any():
+        user = cases.users[own.rows[np.argmax(differs)]]
+        _refuse(
+            f"training that the {name} history begins with, and nothing later", f"another history for user code {user}"
+        )
+
+
+def _first_common(some: Ragged, others: Ragged) -> tuple[int, int] | None:
+    """The row and the code of a value that both have in the same row."""
+    size = max(some.values.max(initial=0), others.values.max(initial=0)) + np.int64(1)
+    common = np.intersect1d(some.rows * size + some.values, others.rows * size + others.values)
+    return (int(common[0] // size), int(common[0] % size)) if len(common) else None
+
+
+def _refuse(expected: str, received: str) -> None:
+    raise InputError(f"Expected {expected}. Received: {received}. The split leaks: split again, and train again.")
