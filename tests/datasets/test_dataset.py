@@ -40,3 +40,16 @@ def test_take_understands_a_mask(rows: list[list[int]]) -> None:
 def test_where_filters_values_and_keeps_rows(rows: list[list[int]]) -> None:
     whole = ragged(rows)
     assert lists(whole.where(whole.values % 2 == 0)) == [[value for value in row if value % 2 == 0] for row in rows]
+
+
+@given(ROWS, ROWS)
+def test_is_in_looks_into_the_same_row(rows: list[list[int]], others: list[list[int]]) -> None:
+    others = [*others, *([] for _ in rows)][: len(rows)]
+    expected = [value in other for row, other in zip(rows, others, strict=True) for value in row]
+    assert ragged(rows).is_in(ragged(others)).tolist() == expected
+
+
+@given(ROWS)
+def test_is_repeat_is_what_stands_before(rows: list[list[int]]) -> None:
+    expected = [value in row[:place] for row in rows for place, value in enumerate(row)]
+    assert ragged(rows).is_repeat().tolist() == expected

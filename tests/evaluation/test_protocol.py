@@ -140,6 +140,13 @@ def test_agrees_with_sorting_a_large_catalogue() -> None:
     np.testing.assert_array_equal(ranking.ranks.values, (scores >= np.take_along_axis(scores, targets, 1)).sum(axis=1))
 
 
+def test_lists_signed_zeros_as_ties_and_infinities_at_the_ends() -> None:
+    scores = np.array([[-0.0, 0.0, -1.5, np.inf, 2.0, -np.inf, -1e-40, 1e-40, 0.0]], np.float32)
+    ranking = rank(Table(scores), cases([[]], [[2]]), 9, exclude_seen=True, top_k=9)
+    assert ranking.recommended.tolist() == [[3, 4, 7, 0, 1, 8, 6, 2, 5]]
+    assert ranking.ranks.values.tolist() == [8]
+
+
 def test_leaves_the_scores_alone() -> None:
     table = Table([[1, 2, 3]])
     table.score = lambda users, histories: table.scores  # type: ignore[method-assign]

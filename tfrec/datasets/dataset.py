@@ -7,6 +7,7 @@ from typing import Self
 import numpy as np
 import pandas as pd
 
+from tfrec.datasets.ordering import by_group_and_time
 from tfrec.errors import InputError
 
 
@@ -87,6 +88,11 @@ class Dataset:
     def item_codes(self) -> np.ndarray:
         """The item of each interaction, int32 [num_interactions]."""
         return self.interactions["item_id"].cat.codes.to_numpy(np.int32)
+
+    @property
+    def order(self) -> np.ndarray:
+        """The rows of the interactions by user, time and row, int64 [num_interactions]."""
+        return by_group_and_time(self.user_codes, self.interactions["timestamp"].to_numpy())
 
     def positives(self, events: tuple[str, ...] = ()) -> Self:
         """Only the interactions that say what to recommend: of these events, and with a label above 0.
@@ -218,6 +224,22 @@ class Ragged:
         taken = type(self).from_lengths(np.empty(0, self.values.dtype), lengths)
         positions = np.arange(lengths.sum()) + np.repeat(starts - taken.offsets[:-1], lengths)
         return type(self)(self.values[positions], taken.offsets, self._context_at(positions))
+
+    def is_in(self, others: "Ragged") -> np.ndarray:
+        """Whether each value is among those of the same row of `others`, bool [total]."""
+        if not len(self.values) or not len(others.values):
+            return np.zeros(len(self.values), bool)
+        size = np.int64(max(self.values.max(), others.values.max())) + 1
+        keys, known = self.rows * size + self.values, np.sort(others.rows * size + others.values)
+        return np.asarray(known.take(np.searchsorted(known, keys), mode="clip") == keys)
+
+    def is_repeat(self) -> np.ndarray:
+        """Whether each value stands in its row before, bool [total]."""
+        keys = self.rows * (np.int64(self.values.max(initial=0)) + 1) + self.values
+        order = np.argsort(keys, kind="stable")
+        repeats = np.zeros(len(keys), bool)
+        repeats[order[1:]] = keys[order[1:]] == keys[order[:-1]]
+        return repeats
 
     def _context_at(self, positions: np.ndarray) -> dict[str, np.ndarray]:
         return {name: array[positions] for name, array in self.context.items()}

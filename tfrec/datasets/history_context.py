@@ -55,7 +55,7 @@ def _why_no_times(dataset: Dataset, timestamps: np.ndarray) -> str:
         return f"numbers like {largest}, which as seconds are no date; divide milliseconds by 1,000."
     if len(timestamps) > 1 and (np.diff(np.sort(timestamps)) == 1).all():
         return "the numbers of the rows."
-    order = np.lexsort((timestamps, dataset.user_codes))
+    order = dataset.order
     users, times = dataset.user_codes[order], timestamps[order]
     gaps = np.diff(times)[users[1:] == users[:-1]]
     if len(gaps) and (gaps == gaps[0]).all():

@@ -91,7 +91,7 @@ def split_impressions(dataset: Dataset, config: SplitConfig) -> Impressions:
             "to the least value that counts as liked."
         )
     times = dataset.interactions["timestamp"].to_numpy()
-    order = np.lexsort((times, dataset.user_codes))
+    order = dataset.order
     users, times = dataset.user_codes[order], times[order]
     is_first = np.ones(len(order), bool)
     is_first[1:] = (users[1:] != users[:-1]) | (times[1:] != times[:-1])

@@ -52,18 +52,16 @@ def _check_cases(name: str, cases: EvaluationSet) -> None:
     found = _first_common(cases.histories, cases.targets)
     if found is not None:
         _refuse(f"no {name} target in its own history", f"item code {found[1]} of user code {cases.users[found[0]]}")
-    rows, values = cases.targets.rows, cases.targets.values
-    order = np.lexsort((values, rows))
-    twice = (np.diff(rows[order]) == 0) & (np.diff(values[order]) == 0)
-    if twice.any():
-        place = order[np.argmax(twice)]
-        _refuse(f"each {name} target once", f"item code {values[place]} twice for user code {cases.users[rows[place]]}")
+    repeats = np.flatnonzero(cases.targets.is_repeat())
+    if len(repeats):
+        row, item = cases.targets.rows[repeats[0]], cases.targets.values[repeats[0]]
+        _refuse(f"each {name} target once", f"item code {item} twice for user code {cases.users[row]}")
 
 
 def _check_cold(name: str, cases: EvaluationSet, split: Split) -> None:
     cold = np.union1d(cases.targets.values, [] if split.candidates is None else split.candidates)
     for place, values in (("training", split.train.values), (f"a {name} history", cases.histories.values)):
-        known = np.intersect1d(cold, values)
+        known = values[np.isin(values, cold)]
         if len(known):
             _refuse(f"no held-out item in {place}", f"item code {known[0]:.0f}")
 
@@ -86,9 +84,8 @@ def _check_prefix(name: str, cases: EvaluationSet, own: Ragged) -> None:
 
 def _first_common(some: Ragged, others: Ragged) -> tuple[int, int] | None:
     """The row and the code of a value that both have in the same row."""
-    size = max(some.values.max(initial=0), others.values.max(initial=0)) + np.int64(1)
-    common = np.intersect1d(some.rows * size + some.values, others.rows * size + others.values)
-    return (int(common[0] // size), int(common[0] % size)) if len(common) else None
+    places = np.flatnonzero(others.is_in(some))
+    return (int(others.rows[places[0]]), int(others.values[places[0]])) if len(places) else None
 
 
 def _refuse(expected: str, received: str) -> None:

@@ -60,7 +60,7 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
         >>> split.test.histories[0]
         array([ 49, 256, 110], dtype=int32)
     """
-    order = np.lexsort((dataset.interactions["timestamp"].to_numpy(), dataset.user_codes))  # by user, time, row
+    order = dataset.order
     history = _by_user(dataset, order, context or {})
     parts = divide(dataset, config, order)
     split = _split(history, parts, config)
@@ -187,7 +187,7 @@ def _cold_users(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.
 
 def _draw(codes: np.ndarray, number: int, config: SplitConfig) -> np.ndarray:
     """The part of each interaction by that of its item or user: fractions of those that occur are drawn."""
-    seen = np.unique(codes)
+    seen = np.flatnonzero(np.bincount(codes, minlength=number))
     num_validation = round(config.validation_fraction * len(seen))
     num_test = round(config.test_fraction * len(seen))
     drawn = np.random.default_rng(config.seed).permutation(seen)[: num_validation + num_test]
@@ -217,21 +217,14 @@ def _cases(name: str, history: Ragged, before: np.ndarray, target: np.ndarray) -
     users = np.flatnonzero(known).astype(np.int32)
     histories, targets = histories.take(users), targets.take(users)
 
-    num_items = np.int64(history.values.max(initial=0)) + 1
-    keys = targets.rows * num_items + targets.values
-    distinct, first = np.unique(keys, return_index=True)
-    is_fresh = np.ones(len(distinct), bool)
-    history_keys = histories.rows * num_items + histories.values
-    places = np.searchsorted(distinct, history_keys)
-    is_fresh[places[distinct.take(places, mode="clip") == history_keys]] = False
-    keep = np.zeros(len(keys), bool)
-    keep[first[is_fresh]] = True
-    targets = targets.where(keep)
+    targets = targets.where(~targets.is_repeat())
+    is_known = targets.is_in(histories)
+    targets = targets.where(~is_known)
 
     notes: tuple[str, ...] = ()
     if num_unknown := int((asked & ~known).sum()):
         notes += (f"{num_unknown:,} users have {name} targets but no history before them: left out.",)
-    if num_repeated := len(distinct) - int(is_fresh.sum()):
+    if num_repeated := int(is_known.sum()):
         notes += (f"{num_repeated:,} {name} targets were in their user's history already: left out.",)
     answered = targets.lengths > 0
     return EvaluationSet(users[answered], histories.take(answered), targets.take(answered)), notes
