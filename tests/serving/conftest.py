@@ -12,7 +12,7 @@ from tfrec.serving.client import Client
 from tfrec.serving.config import ModelConfig, VersionPolicy
 from tfrec.serving.server import Server
 
-from .models import Arithmetic, Crowd, Diary, Recommender, Shop
+from .models import Arithmetic, Crowd, Diary, Judge, Recommender, Shop
 
 Result = TypeVar("Result")
 
@@ -20,7 +20,8 @@ Result = TypeVar("Result")
 @pytest.fixture(scope="session")
 def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`adder/1` adds 1, `adder/2` adds 2; `movies/7` is the recommender, `movies-6/8` takes 6 ids; `shop/1` excludes
-    any number of ids, `narrow-shop/1` three; `diary/1` reads events and times; `crowd/1` tells its batch sizes."""
+    any number of ids, `narrow-shop/1` three; `diary/1` reads events and times; `crowd/1` tells its batch sizes;
+    `judge/1` classifies and regresses examples."""
     folder = tmp_path_factory.mktemp("exports")
     Arithmetic(1.0).save(folder / "adder" / "1")
     Arithmetic(2.0).save(folder / "adder" / "2")
@@ -30,6 +31,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Shop(exclude_length=3).save(folder / "narrow-shop" / "1")
     Diary().save(folder / "diary" / "1")
     Crowd().save(folder / "crowd" / "1")
+    Judge().save(folder / "judge" / "1")
     return folder
 
 
@@ -38,7 +40,7 @@ def server(exports: Path) -> Iterator[Server]:
     """Serves `adder` in both versions, and the recommenders."""
     models = [
         ModelConfig("adder", exports / "adder", VersionPolicy(latest=None)),
-        *(ModelConfig(name, exports / name) for name in ("movies", "shop", "narrow-shop", "diary")),
+        *(ModelConfig(name, exports / name) for name in ("movies", "shop", "narrow-shop", "diary", "judge")),
     ]
     with Server(models, grpc_port=0, rest_api_port=0) as running:
         for model in models:

@@ -91,6 +91,45 @@ class Crowd(tf.Module):
         tf.saved_model.save(self, str(folder), signatures=signatures)
 
 
+class Judge(tf.Module):
+    """Of examples with the numbers `x`: classes "few" and "many" scored -sum, sum; the sum; what fits neither."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def classify(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        total = self._total(inputs)
+        classes = tf.tile([["few", "many"]], [tf.shape(inputs)[0], 1])
+        return {"classes": classes, "scores": tf.stack([-total, total], axis=1)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def scores(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"scores": self._total(inputs)[:, None]}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def regress(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"outputs": self._total(inputs)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def wide(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"outputs": tf.stack([self._total(inputs)] * 2, axis=1)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def flat(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"scores": self._total(inputs)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def whole(self, inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"outputs": tf.cast(self._total(inputs), tf.int32)}
+
+    @staticmethod
+    def _total(inputs: tf.Tensor) -> tf.Tensor:
+        parsed = tf.io.parse_example(inputs, {"x": tf.io.RaggedFeature(tf.float32)})
+        return tf.reduce_sum(parsed["x"], axis=1)
+
+    def save(self, folder: Path) -> None:
+        names = ("classify", "scores", "regress", "wide", "flat", "whole")
+        tf.saved_model.save(self, str(folder), signatures={name: getattr(self, name) for name in names})
+
+
 class Shop(tf.Module):
     """Recommends what is neither in the history nor excluded, out of a to f, scored 6, 5, 4, 3, 2, 1."""
 

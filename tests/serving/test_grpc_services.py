@@ -9,15 +9,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf.json_format import ParseDict
-from tensorflow_serving.apis.classification_pb2 import ClassificationRequest
 from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataRequest, SignatureDefMap
 from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, ModelVersionStatus
-from tensorflow_serving.apis.inference_pb2 import MultiInferenceRequest
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
-from tensorflow_serving.apis.regression_pb2 import RegressionRequest
 
 from tfrec.serving import grpc_services
 from tfrec.serving.server import Server
@@ -224,17 +221,6 @@ def test_status_errors(models: ModelServiceStub, model_spec: ModelSpec, message:
     with pytest.raises(grpc.RpcError) as caught:
         models.GetModelStatus(GetModelStatusRequest(model_spec=model_spec), timeout=10)
     assert (caught.value.code().name, caught.value.details()) == ("NOT_FOUND", message)
-
-
-def test_what_is_not_served_says_so(predictions: PredictionServiceStub) -> None:
-    for call, message in [
-        (predictions.Classify, ClassificationRequest()),
-        (predictions.Regress, RegressionRequest()),
-        (predictions.MultiInference, MultiInferenceRequest()),
-    ]:
-        with pytest.raises(grpc.RpcError) as caught:
-            call(message, timeout=10)
-        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 def test_requests_run_side_by_side(predictions: PredictionServiceStub) -> None:

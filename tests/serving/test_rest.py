@@ -170,7 +170,6 @@ FLOAT = "is not of expected type: float"
         ("POST", PREDICT, b'{"inputs": ' + b"[" * 100_000, 400, "JSON Parse error"),
         ("POST", PREDICT, b'{"inputs": ' + b"[" * 60 + b"]" * 60 + b"}", 400, "Encountered list at unexpected level"),
         ("POST", PREDICT, b'{"inputs": [' + b"9" * 5000 + b"]}", 400, "JSON Parse error"),
-        ("POST", f"{ADDER}:classify", {"examples": []}, 501, "classify is not served here"),
         ("POST", f"{ADDER}:fly", {}, 400, "Malformed request: POST /v1/models/adder:fly"),
         ("POST", f"{ADDER}/versions/{2**64}:predict", {}, 400, "Failed to convert version"),
         ("GET", PREDICT, None, 400, "Malformed request: GET /v1/models/adder:predict"),

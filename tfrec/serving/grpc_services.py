@@ -8,29 +8,33 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
+from tensorflow_serving.apis.classification_pb2 import ClassificationRequest, ClassificationResponse
 from tensorflow_serving.apis.get_model_metadata_pb2 import (
     GetModelMetadataRequest,
     GetModelMetadataResponse,
     SignatureDefMap,
 )
 from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest, GetModelStatusResponse
+from tensorflow_serving.apis.inference_pb2 import MultiInferenceRequest, MultiInferenceResponse
 from tensorflow_serving.apis.model_management_pb2 import ReloadConfigRequest, ReloadConfigResponse
+from tensorflow_serving.apis.model_pb2 import ModelSpec
 from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceServicer
 from tensorflow_serving.apis.predict_pb2 import PredictRequest, PredictResponse
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceServicer
+from tensorflow_serving.apis.regression_pb2 import RegressionRequest, RegressionResponse
 
 from tfrec.serving.errors import RequestError, as_request_error, invalid_argument
+from tfrec.serving.inference import classify, infer, regress
 from tfrec.serving.manager import Manager
 from tfrec.serving.metrics import Metrics
 from tfrec.serving.reload import reload_config
+from tfrec.serving.servable import DEFAULT_SIGNATURE, Servable
 from tfrec.serving.tensors import encode
 
 logger = logging.getLogger(__name__)
-
-DEFAULT_SIGNATURE = "serving_default"
 
 _arrival: ContextVar[float] = ContextVar("arrival")
 
@@ -83,7 +87,7 @@ def model_status(manager: Manager, request: GetModelStatusRequest) -> GetModelSt
 
 
 class PredictionService(PredictionServiceServicer):
-    """Predict and GetModelMetadata."""
+    """Predict, Classify, Regress, MultiInference and GetModelMetadata."""
 
     def __init__(self, manager: Manager, metrics: Metrics) -> None:
         self._manager = manager
@@ -92,31 +96,47 @@ class PredictionService(PredictionServiceServicer):
     def Predict(self, request: PredictRequest, context: grpc.ServicerContext) -> PredictResponse:
         response = PredictResponse()
         spec = request.model_spec
-        with _answering(context), self._metrics.request(spec.name, "Predict", "GRPC"):
-            _refuse_if_late(context)
-            with self._manager.lease(spec) as servable:
-                outputs = servable.predict_protos(spec.signature_name, request.inputs, request.output_filter, context)
-                response.model_spec.version.value = servable.version
-            response.model_spec.name = spec.name
-            response.model_spec.signature_name = spec.signature_name or DEFAULT_SIGNATURE
+        with self._leasing(spec, "Predict", context) as servable:
+            outputs = servable.predict_protos(spec.signature_name, request.inputs, request.output_filter, context)
+            response.model_spec.CopyFrom(_answered(spec, servable))
             for alias, array in outputs.items():
                 response.outputs[alias].CopyFrom(encode(array))
         return response
+
+    def Classify(self, request: ClassificationRequest, context: grpc.ServicerContext) -> ClassificationResponse:
+        spec = request.model_spec
+        with self._leasing(spec, "Classify", context, request.HasField("model_spec")) as servable:
+            result = classify(servable, spec.signature_name, request.input, context)
+            return ClassificationResponse(model_spec=_answered(spec, servable), result=result)
+
+    def Regress(self, request: RegressionRequest, context: grpc.ServicerContext) -> RegressionResponse:
+        spec = request.model_spec
+        with self._leasing(spec, "Regress", context, request.HasField("model_spec")) as servable:
+            result = regress(servable, spec.signature_name, request.input, context)
+            return RegressionResponse(model_spec=_answered(spec, servable), result=result)
+
+    def MultiInference(self, request: MultiInferenceRequest, context: grpc.ServicerContext) -> MultiInferenceResponse:
+        spec = request.tasks[0].model_spec if request.tasks else ModelSpec()
+        with self._leasing(spec, "MultiInference", context) as servable:
+            return infer(servable, request.tasks, request.input, context)
+
+    @contextmanager
+    def _leasing(
+        self, spec: ModelSpec, api: str, context: grpc.ServicerContext, has_spec: bool = True
+    ) -> Iterator[Servable]:
+        """The version that is asked for; what goes wrong inside is the call's status, and is counted."""
+        with _answering(context), self._metrics.request(spec.name, api, "GRPC"):
+            if not has_spec:
+                raise invalid_argument("Missing ModelSpec")
+            _refuse_if_late(context)
+            with self._manager.lease(spec) as servable:
+                yield servable
 
     def GetModelMetadata(
         self, request: GetModelMetadataRequest, context: grpc.ServicerContext
     ) -> GetModelMetadataResponse:
         with _answering(context):
             return model_metadata(self._manager, request)
-
-    def Classify(self, request: object, context: grpc.ServicerContext) -> NoReturn:
-        _unimplemented(context, "Classify")
-
-    def Regress(self, request: object, context: grpc.ServicerContext) -> NoReturn:
-        _unimplemented(context, "Regress")
-
-    def MultiInference(self, request: object, context: grpc.ServicerContext) -> NoReturn:
-        _unimplemented(context, "MultiInference")
 
 
 class ModelService(ModelServiceServicer):
@@ -134,6 +154,13 @@ class ModelService(ModelServiceServicer):
     ) -> ReloadConfigResponse:
         with _answering(context):
             return reload_config(self._manager, request, context)
+
+
+def _answered(spec: ModelSpec, servable: Servable) -> ModelSpec:
+    """Whom a request was answered by; a label is not told."""
+    answered = ModelSpec(name=spec.name, signature_name=spec.signature_name or DEFAULT_SIGNATURE)
+    answered.version.value = servable.version
+    return answered
 
 
 def _refuse_if_late(context: grpc.ServicerContext) -> None:
@@ -158,8 +185,3 @@ def _answering(context: grpc.ServicerContext) -> Iterator[None]:
         if status.code is grpc.StatusCode.INTERNAL and not isinstance(error, RequestError):
             logger.exception("A request failed")
         context.abort(status.code, status.message)
-
-
-def _unimplemented(context: grpc.ServicerContext, method: str) -> NoReturn:
-    context.abort(grpc.StatusCode.UNIMPLEMENTED, f"{method} is not served here: use Predict, or the official server")
-    raise AssertionError("abort raises")

@@ -14,11 +14,13 @@ from tensorflow_serving.apis.get_model_metadata_pb2 import GetModelMetadataReque
 from tensorflow_serving.apis.get_model_status_pb2 import GetModelStatusRequest
 from tensorflow_serving.apis.model_pb2 import ModelSpec
 
-from tfrec.serving import rest_json
+from tfrec.serving import rest_examples, rest_json
 from tfrec.serving.errors import RequestError, as_request_error, invalid_argument
-from tfrec.serving.grpc_services import DEFAULT_SIGNATURE, model_metadata, model_status
+from tfrec.serving.grpc_services import model_metadata, model_status
+from tfrec.serving.inference import classify, regress
 from tfrec.serving.manager import Manager
 from tfrec.serving.metrics import Metrics
+from tfrec.serving.servable import DEFAULT_SIGNATURE
 
 logger = logging.getLogger(__name__)
 
@@ -85,11 +87,11 @@ def answer(manager: Manager, metrics: Metrics, method: str, target: str, body: b
 def _route(manager: Manager, method: str, match: re.Match[str], body: bytes, deadline: Deadline) -> dict[str, Any]:
     spec = _model_spec(match)
     if method == "POST":
-        if match["method"].lower() != "predict":
-            message = f"{match['method']} is not served here: use predict, or the official server"
-            raise RequestError(grpc.StatusCode.UNIMPLEMENTED, message)
+        method_name = match["method"].lower()
         try:
-            return _predict(manager, spec, body, deadline)
+            if method_name == "predict":
+                return _predict(manager, spec, body, deadline)
+            return _infer(manager, spec, method_name, body, deadline)
         except RecursionError as error:
             raise invalid_argument("JSON Parse error: nested too deeply") from error
     if not spec.name:
@@ -121,6 +123,15 @@ def _predict(manager: Manager, spec: ModelSpec, content: bytes, deadline: Deadli
             raise invalid_argument(f"Failed to get input map for signature: {key}")
         outputs = servable.predict(key, rest_json.read_inputs(body, infos), call=deadline)
     return rest_json.write_outputs(body, outputs)
+
+
+def _infer(manager: Manager, spec: ModelSpec, method: str, content: bytes, deadline: Deadline) -> dict[str, Any]:
+    body = rest_json.parse(content)
+    key = rest_json.signature_name(body)
+    given = rest_examples.read_examples(body)
+    with manager.lease(spec) as servable:
+        run = classify if method == "classify" else regress
+        return rest_examples.write_result(run(servable, key, given, deadline))
 
 
 def _metadata(manager: Manager, spec: ModelSpec) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def parse(text: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise invalid_argument(f"JSON Parse error: {error}") from error
     if not isinstance(body, dict):
-        raise invalid_argument(f"JSON Value: {_show(body)} Is not object")
+        raise invalid_argument(f"JSON Value: {show(body)} Is not object")
     return body
 
 
@@ -48,7 +48,7 @@ def signature_name(body: dict[str, Any]) -> str:
     name = body.get("signature_name", "")
     if not isinstance(name, str):
         raise invalid_argument(
-            f"JSON Value: {_show(body)} not formatted correctly. 'signature_name' key must be a string value."
+            f"JSON Value: {show(body)} not formatted correctly. 'signature_name' key must be a string value."
         )
     return name
 
@@ -65,7 +65,7 @@ def read_inputs(body: dict[str, Any], infos: Mapping[str, TensorInfo]) -> dict[s
     """
     if "instances" in body and "inputs" in body:
         raise invalid_argument(
-            f"JSON Value: {_show(body)} Not formatted correctly expecting only one of 'inputs' or 'instances' "
+            f"JSON Value: {show(body)} Not formatted correctly expecting only one of 'inputs' or 'instances' "
             "keys to exist "
         )
     if "inputs" in body:
@@ -74,9 +74,9 @@ def read_inputs(body: dict[str, Any], infos: Mapping[str, TensorInfo]) -> dict[s
         raise invalid_argument("Missing 'inputs' or 'instances' key")
     instances = body["instances"]
     if not isinstance(instances, list):
-        raise invalid_argument(f"JSON Value: {_show(body)} Excepting 'instances' to be an list/array")
+        raise invalid_argument(f"JSON Value: {show(body)} Excepting 'instances' to be an list/array")
     if not instances:
-        raise invalid_argument(f"JSON Value: {_show(body)} No values in 'instances' array")
+        raise invalid_argument(f"JSON Value: {show(body)} No values in 'instances' array")
     return _read_rows(instances, infos)
 
 
@@ -130,7 +130,7 @@ def _read_rows(instances: list[Any], infos: Mapping[str, TensorInfo]) -> dict[st
                 ) from error
         if set(named) != set(infos):
             raise invalid_argument(
-                f"Failed to process element: {position} of 'instances' list. JSON object: {_show(instance)} "
+                f"Failed to process element: {position} of 'instances' list. JSON object: {show(instance)} "
                 f"keys must be equal to: {','.join(sorted(infos))}"
             )
     return {name: np.stack(arrays) for name, arrays in rows.items()}
@@ -182,7 +182,7 @@ def _flatten(value: Any, level: int, shape: list[int], dtype: tf.DType, flat: li
     if not isinstance(value, list):
         if level != rank:
             raise invalid_argument(
-                f"JSON Value: {_show(value)} found at incorrect level: {level + 1} in the JSON DOM. "
+                f"JSON Value: {show(value)} found at incorrect level: {level + 1} in the JSON DOM. "
                 f"Expected at level: {rank}"
             )
         flat.append(_read_value(value, dtype))
@@ -201,9 +201,9 @@ def _read_value(value: Any, dtype: tf.DType) -> Any:
     is_integer = isinstance(value, int) and not isinstance(value, bool)
     if dtype == tf.string:
         if isinstance(value, str):
-            return _utf8(value)
+            return utf8(value)
         if isinstance(value, dict):
-            return _decode_base64(value)
+            return decode_base64(value)
     elif dtype == tf.bool:
         if isinstance(value, bool):
             return value
@@ -214,10 +214,10 @@ def _read_value(value: Any, dtype: tf.DType) -> Any:
         if is_integer and dtype.min <= value <= dtype.max:
             return value
     else:
-        message = f"Conversion of JSON Value: {_show(value)} to type: {dtype_name(dtype)}"
+        message = f"Conversion of JSON Value: {show(value)} to type: {dtype_name(dtype)}"
         raise RequestError(grpc.StatusCode.UNIMPLEMENTED, message)
-    kind = str(value) if isinstance(value, bool) else _JSON_TYPES[type(value)]
-    raise invalid_argument(f"JSON Value: {_show(value)} Type: {kind} is not of expected type: {dtype_name(dtype)}")
+    expected = dtype_name(dtype)
+    raise invalid_argument(f"JSON Value: {show(value)} Type: {json_type(value)} is not of expected type: {expected}")
 
 
 def _read_float(value: int | float, dtype: tf.DType) -> int | float:
@@ -228,14 +228,15 @@ def _read_float(value: int | float, dtype: tf.DType) -> int | float:
     )
     if not is_lossless:
         raise invalid_argument(
-            f"Cannot convert JSON value: {_show(value)} to {dtype_name(dtype)} without loss of precision."
+            f"Cannot convert JSON value: {show(value)} to {dtype_name(dtype)} without loss of precision."
         )
     return value
 
 
-def _decode_base64(value: dict[str, Any]) -> bytes:
-    if not _is_base64(value):
-        raise invalid_argument(f"JSON Value: {_show(value)} not formatted correctly for base64 data")
+def decode_base64(value: dict[str, Any]) -> bytes:
+    """The bytes of `{"b64": "…"}`."""
+    if not is_base64(value):
+        raise invalid_argument(f"JSON Value: {show(value)} not formatted correctly for base64 data")
     text = value["b64"].rstrip("=")
     try:
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
@@ -243,19 +244,21 @@ def _decode_base64(value: dict[str, Any]) -> bytes:
         raise invalid_argument("Unable to base64 decode") from error
 
 
-def _utf8(text: str) -> bytes:
+def utf8(text: str) -> bytes:
+    """The bytes of a string."""
     try:
         return text.encode()
     except UnicodeEncodeError as error:
         raise invalid_argument("JSON Parse error: The surrogate pair in string is invalid.") from error
 
 
-def _is_base64(value: Any) -> bool:
+def is_base64(value: Any) -> bool:
+    """Whether it is `{"b64": "…"}`."""
     return isinstance(value, dict) and value.keys() == {"b64"} and isinstance(value["b64"], str)
 
 
 def _is_object(value: Any) -> bool:
-    return isinstance(value, dict) and not _is_base64(value)
+    return isinstance(value, dict) and not is_base64(value)
 
 
 def _to_json(name: str, array: np.ndarray) -> Any:
@@ -276,5 +279,11 @@ def _bytes_to_json(value: bytes) -> dict[str, str]:
     return {"b64": base64.b64encode(value).decode()}
 
 
-def _show(value: Any) -> str:
+def json_type(value: Any) -> str:
+    """A value's type in TensorFlow Serving's messages."""
+    return str(value) if isinstance(value, bool) else _JSON_TYPES[type(value)]
+
+
+def show(value: Any) -> str:
+    """A value in TensorFlow Serving's messages."""
     return json.dumps(value, indent=4, ensure_ascii=False)

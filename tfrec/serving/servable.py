@@ -22,6 +22,13 @@ from tfrec.serving.tensors import decode, dtype_name
 
 logger = logging.getLogger(__name__)
 
+DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+_METHOD_NAMES = (
+    tf.saved_model.PREDICT_METHOD_NAME,
+    tf.saved_model.CLASSIFY_METHOD_NAME,
+    tf.saved_model.REGRESS_METHOD_NAME,
+)
+
 try:
     import tensorflow_text  # noqa: F401  Registers the tokenizers' ops, which the official server has built in.
 except ImportError as error:
@@ -83,7 +90,7 @@ class Servable:
             self._session.graph.finalize()
             self.signatures: dict[str, SignatureDef] = dict(meta_graph.signature_def)
             for key, signature in self.signatures.items():
-                if signature.method_name == tf.saved_model.PREDICT_METHOD_NAME:
+                if signature.method_name in _METHOD_NAMES:
                     self._endpoints[key] = self._endpoint(signature)
         except BaseException:
             self.close()
@@ -110,7 +117,7 @@ class Servable:
         Raises:
             RequestError: FAILED_PRECONDITION, there is none.
         """
-        key = key or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
+        key = key or DEFAULT_SIGNATURE
         if key not in self.signatures:
             raise RequestError(grpc.StatusCode.FAILED_PRECONDITION, f'Serving signature key "{key}" not found.')
         return self.signatures[key]
@@ -137,6 +144,7 @@ class Servable:
         inputs: Mapping[str, np.ndarray],
         output_filter: Iterable[str] = (),
         call: Call | None = None,
+        api: str = "Predict",
     ) -> dict[str, np.ndarray]:
         """Runs a signature.
 
@@ -145,18 +153,19 @@ class Servable:
             inputs: Name -> array. Strings are object arrays of `bytes`. Shapes are not checked.
             output_filter: The outputs to return; none named, all.
             call: Who asks, where it may give up while the request waits for its batch.
+            api: What it is counted as.
 
         Raises:
             RequestError: The request does not fit the signature, or does not get into a batch in time.
             tf.errors.OpError: The graph failed.
         """
         signature = self.signature(key)
-        endpoint = self._endpoints.get(key or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY)
+        endpoint = self._endpoints.get(key or DEFAULT_SIGNATURE)
         if endpoint is None:
             raise RequestError(
                 grpc.StatusCode.INTERNAL,
                 "Expected prediction signature method_name to be one of "
-                f"{{{tf.saved_model.PREDICT_METHOD_NAME}}}. Was: {signature.method_name}",
+                f"{{{', '.join(_METHOD_NAMES)}}}. Was: {signature.method_name}",
             )
         arrays = _complete(signature, inputs)
         wanted = _outputs(signature, output_filter)
@@ -175,7 +184,7 @@ class Servable:
             results = [everything[position] for position in positions]
         else:
             results = endpoint.queue.run(fed, positions, call)
-        self._metrics.runtime_latency.add((time.perf_counter() - start) * 1e6, self.name, "Predict", "TF1")
+        self._metrics.runtime_latency.add((time.perf_counter() - start) * 1e6, self.name, api, "TF1")
         return {alias: _as_array(result) for alias, result in zip(wanted, results, strict=True)}
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from tfrec.serving.errors import RequestError, invalid_argument
+from tfrec.serving.inference import classify, infer, regress
 from tfrec.serving.servable import Servable
 
 logger = logging.getLogger(__name__)
@@ -17,8 +18,6 @@ RECORDS = "assets.extra/tf_serving_warmup_requests"
 """Where a version keeps its requests: a TFRecord of PredictionLog."""
 
 MOST_RECORDS = 1000
-
-_OTHER_APIS = ("classify_log", "regress_log", "multi_inference_log")
 
 
 def warm_up(servable: Servable) -> None:
@@ -58,7 +57,13 @@ def _replay(servable: Servable, log: PredictionLog) -> None:
     if kind == "predict_log":
         request = log.predict_log.request
         servable.predict_protos(request.model_spec.signature_name, request.inputs, request.output_filter)
-    elif kind in _OTHER_APIS:
-        logger.info("A warm-up record of %s is skipped: this server has Predict only", kind)
+    elif kind == "classify_log":
+        classification = log.classify_log.request
+        classify(servable, classification.model_spec.signature_name, classification.input)
+    elif kind == "regress_log":
+        regression = log.regress_log.request
+        regress(servable, regression.model_spec.signature_name, regression.input)
+    elif kind == "multi_inference_log":
+        infer(servable, log.multi_inference_log.request.tasks, log.multi_inference_log.request.input)
     else:
         raise RequestError(grpc.StatusCode.UNIMPLEMENTED, f"Unsupported log_type for warmup: {kind}")
