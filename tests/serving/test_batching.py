@@ -133,6 +133,7 @@ def test_after_the_timeout_a_batch_is_filled_up_to_the_next_allowed_size(serve: 
 def test_a_request_that_does_not_fit_leaves_the_batch_to_others(serve: Callable[..., Asker]) -> None:
     asker = serve(max_batch_size=4, batch_timeout_micros=NEVER)
     small = asker.future(x=[[1], [1], [1]])
+    wait_for(lambda: "input_batch_size_count{} 1" in asker.server.metrics.page())  # It came first.
     large = asker.ask(x=[[2], [2], [2], [2]])
     assert large["batch_size"].tolist() == [4, 4, 4, 4]
     assert arrays(small)["batch_size"].tolist() == [3, 3, 3]
