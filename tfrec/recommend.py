@@ -35,6 +35,8 @@ EXAMPLES = """
   python -m tfrec.recommend --model movies --history 172 --filter genres=Comedy --filter genres=Drama
   --filter "year>=1990"
 
+  python -m tfrec.recommend --model shop --history sku-204 --filter "available_until>=2024-05-01"
+
   python -m tfrec.recommend --model movies --similar "Toy Story (1995)"
 
   python -m tfrec.recommend --model movies --search "a war in space" --server 10.0.0.5:8500 --titles titles.tsv
@@ -82,7 +84,7 @@ def recommend(
         typer.Option(
             metavar="COLUMN=VALUE",
             help="What the items must be, of a model that was exported with filters: of this category, or with "
-            "COLUMN>=N and COLUMN<=N between these numbers. Several categories of a column are alternatives.",
+            "COLUMN>=N and COLUMN<=N between these numbers or dates. Several categories of a column are alternatives.",
             show_default=False,
         ),
     ] = None,
@@ -278,17 +280,33 @@ def _of_each_input(filters: list[tuple[str, str, str]], inputs: set[str]) -> dic
     given: dict[str, list[Any]] = {}
     for column, relation, value in filters:
         if f"filter_{column}_min" not in inputs:
-            if relation != "=":
+            if relation != "=" and f"filter_{column}" in inputs:
                 raise InputError(f"Expected --filter {column}=VALUE, a category. Received: {column}{relation}{value}")
             given.setdefault(column, [[]])[0].append(value)
             continue
-        try:
-            number = float(value)
-        except ValueError as error:
-            raise InputError(f"Expected a number in --filter {column}{relation}N. Received: {value!r}") from error
-        ends = {"=": ("min", "max"), ">=": ("min",), "<=": ("max",)}[relation]
-        given |= {f"{column}_{end}": [number] for end in ends}
+        limit = _limit(f"{column}{relation}", value)
+        # Several limits of a number all hold.
+        if relation != "<=":
+            given[f"{column}_min"] = [max(limit, *given.get(f"{column}_min", [limit]))]
+        if relation != ">=":
+            given[f"{column}_max"] = [min(limit, *given.get(f"{column}_max", [limit]))]
     return given
+
+
+def _limit(what: str, value: str) -> float:
+    """A number, or a date as the model knows it."""
+    from tfrec.serving.rows import days
+
+    try:
+        number = float(value)
+    except ValueError:
+        try:
+            number = days(datetime.fromisoformat(value))
+        except ValueError:
+            number = math.nan
+    if math.isnan(number):
+        raise InputError(f"Expected a number in --filter {what}N, or a date as in 2024-05-01. Received: {value!r}")
+    return number
 
 
 def _item_id(item: str, names: dict[str, str], consequence: str = "ignores it") -> str:
