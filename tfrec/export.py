@@ -63,7 +63,7 @@ def export(
         typer.Option(
             metavar="COLUMN",
             help="A column of the items table by which requests may narrow the answer: a categorical one by values, a "
-            "numeric one by limits. Once for each.",
+            "numeric one, or one of dates, by limits. Once for each.",
             show_default=False,
         ),
     ] = None,

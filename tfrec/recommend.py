@@ -32,10 +32,8 @@ EXAMPLES = """
   python -m tfrec.recommend --model clicks --history 172 --label 1 --history 50 --label 0 --candidate 181
   --attribute user_id=7 --attribute gender=F
 
-  python -m tfrec.recommend --model movies --history 172 --filter genres=Comedy --filter genres=Drama
-  --filter "year>=1990"
-
-  python -m tfrec.recommend --model shop --history sku-204 --filter "available_until>=2024-05-01"
+  python -m tfrec.recommend --model shop --history sku-204 --filter category=shoes --filter category=boots
+  --filter "price<=100" --filter "available_until>=2024-05-01"
 
   python -m tfrec.recommend --model movies --similar "Toy Story (1995)"
 

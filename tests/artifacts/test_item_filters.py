@@ -94,7 +94,7 @@ def test_limits_that_are_no_numbers_or_leave_nothing(filters: ItemFilters) -> No
 
 
 def test_a_limit_is_compared_as_the_table_holds_it() -> None:
-    # Neither 19.99 nor its nearest float32 is the other; days since 1970 are whole, and seconds would not be.
+    # 19.99 is no float32: table and request are rounded alike. Days since 1970 are exact.
     table = pd.DataFrame({"price": np.array([19.99, 20, np.nan], np.float32), "until": [19843.0, 19844.0, 2932896.0]})
     columns = item_columns(
         Catalogue(table, Roles(numeric=("price", "until"))), ExportConfig(filters=("price", "until"))
