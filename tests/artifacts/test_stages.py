@@ -146,10 +146,21 @@ def test_command_line(address: str, client: Client, catalogue: Catalogue) -> Non
     assert result.exit_code == 0, result.output
     [found] = client.recommend([["item-3"]], filters={"genre": [[genre]], "year_min": [1960], "year_max": [2000]})
     assert [each["item_id"] for each in json.loads(result.stdout)] == [item for item, _ in found]
+    # Several limits all hold; a date is its day, and no year is so late.
+    limits = ["year>=1980", "year>=1960", "year<=2000", "year<=2010"]
+    result = CliRunner().invoke(recommend_app, [*arguments, *(part for each in limits for part in ("--filter", each))])
+    [found] = client.recommend([["item-3"]], filters={"year_min": [1980], "year_max": [2000]})
+    assert [each["item_id"] for each in json.loads(result.stdout)] == [item for item, _ in found]
+    assert found
+    result = CliRunner().invoke(recommend_app, [*arguments, "--filter", "year>=1976-01-01"])
+    assert json.loads(result.stdout) == []
     for wrong, message in {
         "genre": "Expected --filter COLUMN=VALUE",
         "genre>=2": "Expected --filter genre=VALUE, a category",
-        "year=new": "Expected a number in --filter year=N",
+        "year=new": "Expected a number in --filter year=N, or a date",
+        "year>=nan": "Expected a number in --filter year>=N, or a date",
+        "genre=": "Expected nothing empty in genre",
+        "colour>=3": "Received: ['colour']",
         "brand=acme": "Received: ['brand']",
     }.items():
         result = CliRunner().invoke(recommend_app, [*arguments, "--filter", wrong])
@@ -290,8 +301,13 @@ def test_a_pool_that_nothing_is_chosen_from_is_refused(trained: Trained, prepare
         Signatures(trained.model, prepared, config=ExportConfig(top_k=5, pool=20))
 
 
-def test_dates_of_a_request() -> None:
-    specs = {"filter_until_min": TensorSpec(tf.float32, (None,))}
+def test_dates_and_nothing_asked_in_a_request() -> None:
+    specs = {"filter_until_min": TensorSpec(tf.float32, (None,)), "filter_genre": TensorSpec(tf.string, (None, None))}
     given = {"until_min": [date(2024, 5, 1), datetime(2024, 5, 1, 18, tzinfo=UTC), 3, None]}
-    [values] = _filters(given, specs, 4).values()
+    values, genres = _filters(given, specs, 4).values()
     np.testing.assert_array_equal(values, [19844, 19844.75, 3, np.nan])
+    assert genres.tolist() == [[""]] * 4
+    [genres] = _filters(
+        {"genre": [["war"], None, [], ["war", "drama"]]}, {"filter_genre": specs["filter_genre"]}, 4
+    ).values()
+    assert genres.tolist() == [["", "war", "", ""], [""] * 4, [""] * 4, ["", "war", "drama", ""]]
