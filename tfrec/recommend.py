@@ -176,7 +176,10 @@ def recommend(
                 else:
                     inputs = client.metadata()["serving_default"].inputs
                     numeric = {name for name, spec in inputs.items() if spec.dtype.is_floating}
-                    known = {name: [float(value) if name in numeric else value] for name, value in attributes.items()}
+                    known = {
+                        name: [_number(f"--attribute {name}=N", value) if name in numeric else value]
+                        for name, value in attributes.items()
+                    }
                     for flag, name, values in (
                         ("event", "history_events", event),
                         ("time", "history_timestamps", time),
@@ -282,7 +285,7 @@ def _of_each_input(filters: list[tuple[str, str, str]], inputs: set[str]) -> dic
                 raise InputError(f"Expected --filter {column}=VALUE, a category. Received: {column}{relation}{value}")
             given.setdefault(column, [[]])[0].append(value)
             continue
-        limit = _limit(f"{column}{relation}", value)
+        limit = _number(f"--filter {column}{relation}N", value)
         # Several limits of a number all hold.
         if relation != "<=":
             given[f"{column}_min"] = [max(limit, *given.get(f"{column}_min", [limit]))]
@@ -291,7 +294,7 @@ def _of_each_input(filters: list[tuple[str, str, str]], inputs: set[str]) -> dic
     return given
 
 
-def _limit(what: str, value: str) -> float:
+def _number(what: str, value: str) -> float:
     """A number, or a date as the model knows it."""
     from tfrec.serving.rows import days
 
@@ -303,7 +306,7 @@ def _limit(what: str, value: str) -> float:
         except ValueError:
             number = math.nan
     if math.isnan(number):
-        raise InputError(f"Expected a number in --filter {what}N, or a date as in 2024-05-01. Received: {value!r}")
+        raise InputError(f"Expected a number in {what}, or a date as in 2024-05-01. Received: {value!r}")
     return number
 
 

@@ -154,6 +154,8 @@ def test_command_line(address: str, client: Client, catalogue: Catalogue) -> Non
     assert found
     result = CliRunner().invoke(recommend_app, [*arguments, "--filter", "year>=1976-01-01"])
     assert json.loads(result.stdout) == []
+    result = CliRunner().invoke(recommend_app, [*arguments, "--attribute", "age=old"])
+    assert "Expected a number in --attribute age=N, or a date as in 2024-05-01. Received: 'old'" in result.output
     for wrong, message in {
         "genre": "Expected --filter COLUMN=VALUE",
         "genre>=2": "Expected --filter genre=VALUE, a category",
