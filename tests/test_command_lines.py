@@ -299,15 +299,18 @@ def test_neither_recipe_nor_tables(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def renewed(shop: Path, trained: Path, exported: Path) -> Path:
-    """A version of a catalogue with an item less, a changed one, and a new one in the middle."""
+    """A version of a catalogue with an item less, a changed one, a new one in the middle, and a blocked one."""
     header, *lines = (shop / "articles.csv").read_text(encoding="latin-1").splitlines()
     gone, changed = lines.pop(7), lines[11].split(";")
     lines[11] = ";".join([changed[0], "tout autre chose", *changed[2:]])
     lines.insert(5, "new-one;" + ";".join(gone.split(";")[1:]))
     (shop / "nouveaux.csv").write_text("\n".join([header, *lines]) + "\n", encoding="latin-1")
+    blocked = lines[31].split(";")[0]
+    (shop / "blocked.txt").write_text(f"\n {blocked}\nno such item\n", encoding="utf-8")
     folder = shop / "renewed"
     shutil.copytree(exported, folder / "shop" / "1")
-    path = succeed(shop, "index", trained, "--items", "nouveaux.csv", "--output", folder / "shop").stdout.strip()
+    options = ["--items", "nouveaux.csv", "--output", folder / "shop", "--block", "blocked.txt"]
+    path = succeed(shop, "index", trained, *options).stdout.strip()
     return shop / path
 
 
@@ -336,7 +339,9 @@ def test_another_catalogue_without_training(shop: Path, exported: Path, renewed:
     for id in ids:
         answer = after["similar_items"](item_ids=tf.constant([id]))["item_ids"].numpy()[0]
         seen |= {each.decode() for each in answer}
-    assert ids[7] not in seen and "new-one" in seen
+    blocked = json.loads((renewed / "assets.extra/model.json").read_text())["blocked"][0]
+    assert blocked in ids and ids[7] not in seen and "new-one" in seen
+    assert blocked not in seen | second.keys()
     # What says the same as the one that is gone is most like it, though nobody has seen it yet.
     similar = after["similar_items"](item_ids=tf.constant([ids[7]]))["item_ids"].numpy()[0]
     assert b"new-one" in similar[:3]

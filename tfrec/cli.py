@@ -17,6 +17,15 @@ DataRoot = Annotated[
     Path, typer.Option("--data-root", help="Folder of data sets, text backbones and the vectors of texts.")
 ]
 
+Block = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="A text file with the id of an item a line: these are not recommended, not similar and not found.",
+        show_default=False,
+    ),
+]
+
 BAD_INPUT, FAILURE, INTERRUPTED = 2, 1, 130
 
 
@@ -49,6 +58,21 @@ def messages_for_errors(command: str, going_on: str = "") -> Iterator[None]:
     except KeyboardInterrupt as error:
         console.say(f"{command} was interrupted{going_on}")
         raise typer.Exit(INTERRUPTED) from error
+
+
+def read_block(path: Path | None) -> tuple[str, ...]:
+    """The ids of a file of --block, each once; none without a file.
+
+    Raises:
+        InputError: It can't be read.
+    """
+    if path is None:
+        return ()
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"Expected a text file with an item's id a line as --block. Received: {error}") from error
+    return tuple(dict.fromkeys(id for line in lines if (id := line.strip())))
 
 
 def start_tensorflow() -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tfrec import console
-from tfrec.cli import DataRoot, messages_for_errors, new_app, start_tensorflow
+from tfrec.cli import Block, DataRoot, messages_for_errors, new_app, read_block, start_tensorflow
 from tfrec.config import INDEX_RECALL, ExportConfig, IndexKind
 from tfrec.errors import InputError
 
@@ -63,10 +63,11 @@ def export(
         typer.Option(
             metavar="COLUMN",
             help="A column of the items table by which requests may narrow the answer: a categorical one by values, a "
-            "numeric one by limits. Once for each.",
+            "numeric one, or one of dates, by limits. Once for each.",
             show_default=False,
         ),
     ] = None,
+    block: Block = None,
     diversity: Annotated[
         float,
         typer.Option(
@@ -104,6 +105,7 @@ def export(
             top_k=top_k,
             rank_candidates=rank_candidates,
             filters=tuple(filter or ()),
+            blocked=read_block(block),
             diversity=diversity,
             caps=dict(map(_cap, cap or [])),
             pool=pool,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tfrec import console
-from tfrec.cli import DataRoot, messages_for_errors, new_app, start_tensorflow
+from tfrec.cli import Block, DataRoot, messages_for_errors, new_app, read_block, start_tensorflow
 from tfrec.config import ExportConfig
 from tfrec.errors import InputError
 
@@ -19,6 +19,8 @@ EXAMPLES = """
   python -m tfrec.index runs/shop --items items.csv
 
   python -m tfrec.index runs/shop --items today.parquet --output saved_models/shop
+
+  python -m tfrec.index runs/shop --items items.csv --block recalled.txt
 """
 
 
@@ -31,6 +33,7 @@ def index(
         typer.Option(help="The model's folder; saved_models/NAME OF THE RUN if not given.", show_default=False),
     ] = None,
     data_root: DataRoot = Path("data"),
+    block: Block = None,
     version: Annotated[
         int | None,
         typer.Option(help="The version's number; one more than the highest if not given.", min=1, show_default=False),
@@ -40,7 +43,8 @@ def index(
 
     Items that are new are encoded by the run's item tower: by their text and attributes, since they have no
     interactions yet. Changed ones are encoded anew. Items that the table lacks are no longer recommended, and histories
-    with them are read as before. In all else the version is as the newest one in the model's folder.
+    with them are read as before. In all else the version is as the newest one in the model's folder; what is blocked
+    there, too, unless --block names what is from now on.
     """
     with messages_for_errors("index"):
         from tfrec.training.run import Run
@@ -62,6 +66,8 @@ def index(
         newest = newest_version(base_path)
         card = json.loads((newest / CARD).read_text(encoding="utf-8")) if newest and (newest / CARD).is_file() else {}
         config = ExportConfig(**{key: card[key] for key in ExportConfig.model_fields if key in card})
+        if block is not None:
+            config = config.model_copy(update={"blocked": read_block(block)})
         folder = export(opened, data_root, base_path, config, version, items)
         console.say(f"written to {folder}")
         typer.echo(folder)

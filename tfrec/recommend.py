@@ -32,8 +32,8 @@ EXAMPLES = """
   python -m tfrec.recommend --model clicks --history 172 --label 1 --history 50 --label 0 --candidate 181
   --attribute user_id=7 --attribute gender=F
 
-  python -m tfrec.recommend --model movies --history 172 --filter genres=Comedy --filter genres=Drama
-  --filter "year>=1990"
+  python -m tfrec.recommend --model shop --history sku-204 --filter category=shoes --filter category=boots
+  --filter "price<=100" --filter "available_until>=2024-05-01"
 
   python -m tfrec.recommend --model movies --similar "Toy Story (1995)"
 
@@ -82,7 +82,7 @@ def recommend(
         typer.Option(
             metavar="COLUMN=VALUE",
             help="What the items must be, of a model that was exported with filters: of this category, or with "
-            "COLUMN>=N and COLUMN<=N between these numbers. Several categories of a column are alternatives.",
+            "COLUMN>=N and COLUMN<=N between these numbers or dates. Several categories of a column are alternatives.",
             show_default=False,
         ),
     ] = None,
@@ -176,7 +176,10 @@ def recommend(
                 else:
                     inputs = client.metadata()["serving_default"].inputs
                     numeric = {name for name, spec in inputs.items() if spec.dtype.is_floating}
-                    known = {name: [float(value) if name in numeric else value] for name, value in attributes.items()}
+                    known = {
+                        name: [_number(f"--attribute {name}=N", value) if name in numeric else value]
+                        for name, value in attributes.items()
+                    }
                     for flag, name, values in (
                         ("event", "history_events", event),
                         ("time", "history_timestamps", time),
@@ -278,17 +281,33 @@ def _of_each_input(filters: list[tuple[str, str, str]], inputs: set[str]) -> dic
     given: dict[str, list[Any]] = {}
     for column, relation, value in filters:
         if f"filter_{column}_min" not in inputs:
-            if relation != "=":
+            if relation != "=" and f"filter_{column}" in inputs:
                 raise InputError(f"Expected --filter {column}=VALUE, a category. Received: {column}{relation}{value}")
             given.setdefault(column, [[]])[0].append(value)
             continue
-        try:
-            number = float(value)
-        except ValueError as error:
-            raise InputError(f"Expected a number in --filter {column}{relation}N. Received: {value!r}") from error
-        ends = {"=": ("min", "max"), ">=": ("min",), "<=": ("max",)}[relation]
-        given |= {f"{column}_{end}": [number] for end in ends}
+        limit = _number(f"--filter {column}{relation}N", value)
+        # Several limits of a number all hold.
+        if relation != "<=":
+            given[f"{column}_min"] = [max(limit, *given.get(f"{column}_min", [limit]))]
+        if relation != ">=":
+            given[f"{column}_max"] = [min(limit, *given.get(f"{column}_max", [limit]))]
     return given
+
+
+def _number(what: str, value: str) -> float:
+    """A number, or a date as the model knows it."""
+    from tfrec.serving.rows import days
+
+    try:
+        number = float(value)
+    except ValueError:
+        try:
+            number = days(datetime.fromisoformat(value))
+        except ValueError:
+            number = math.nan
+    if math.isnan(number):
+        raise InputError(f"Expected a number in {what}, or a date as in 2024-05-01. Received: {value!r}")
+    return number
 
 
 def _item_id(item: str, names: dict[str, str], consequence: str = "ignores it") -> str:

@@ -81,6 +81,57 @@ def test_limits_are_included_and_a_missing_number_is_outside(filters: ItemFilter
     ) == ["bd", "ab", "b", ""]
 
 
+def test_limits_that_are_no_numbers_or_leave_nothing(filters: ItemFilters) -> None:
+    assert allowed(
+        filters,
+        {"filter_price_min": np.nan, "filter_price_max": np.nan},
+        {"filter_price_min": 21, "filter_price_max": 20},
+        {"filter_price_min": -np.inf},
+        {"filter_price_max": np.inf},
+        {"filter_price_min": np.inf},
+        {"filter_price_min": 20, "filter_price_max": 20},
+    ) == ["abcd", "", "abd", "abd", "", "b"]
+
+
+def test_a_limit_is_compared_as_the_table_holds_it() -> None:
+    # 19.99 is no float32: table and request are rounded alike. Days since 1970 are exact.
+    table = pd.DataFrame({"price": np.array([19.99, 20, np.nan], np.float32), "until": [19843.0, 19844.0, 2932896.0]})
+    columns = item_columns(
+        Catalogue(table, Roles(numeric=("price", "until"))), ExportConfig(filters=("price", "until"))
+    )
+    priced = ItemFilters(list(columns.values()), table)
+    inputs = {name: tf.constant(row) for name, row in priced.missing().items()}
+    for asked, expected in (
+        ({"filter_price_max": 19.99}, [True, False, False]),
+        ({"filter_until_min": 19844.0}, [False, True, True]),
+        ({"filter_until_max": 19843.5}, [True, False, False]),
+    ):
+        given = {**inputs, **{name: tf.constant([limit], tf.float32) for name, limit in asked.items()}}
+        assert priced.allowed(given).numpy()[0, 2:].tolist() == expected
+
+
+def test_columns_without_any_value() -> None:
+    table = pd.DataFrame({"brand": [None, None], "tags": [None, ""], "price": np.array([np.nan] * 2, np.float32)})
+    roles = Roles(categorical=("brand", "tags"), numeric=("price",), separators={"tags": "|"})
+    config = ExportConfig(filters=("brand", "tags", "price"))
+    empty = ItemFilters(list(item_columns(Catalogue(table, roles), config).values()), table)
+    nothing = {name: tf.constant(row) for name, row in empty.missing().items()}
+    assert empty.allowed(nothing).numpy()[0, 2:].tolist() == [True, True]
+    for asked in ({"filter_brand": tf.constant([["acme"]])}, {"filter_price_min": tf.constant([0.0])}):
+        assert empty.allowed({**nothing, **asked}).numpy()[0, 2:].tolist() == [False, False]
+    assert not empty.are_asked({name: tf.constant(rows) for name, rows in empty.examples(2).items()})
+
+
+def test_inputs_of_one_name_are_refused() -> None:
+    table = TABLE.assign(price_min=["a", "b", "c", "d"])
+    columns = item_columns(
+        Catalogue(table, Roles(categorical=("price_min",), numeric=("price",))),
+        ExportConfig(filters=("price", "price_min")),
+    )
+    with pytest.raises(InputError, match=r"Received: \['filter_price_min'\] more than once"):
+        ItemFilters(list(columns.values()), table)
+
+
 def test_whether_anything_is_asked(filters: ItemFilters) -> None:
     nothing = {name: tf.constant(row) for name, row in filters.missing().items()}
     assert not filters.are_asked(nothing)

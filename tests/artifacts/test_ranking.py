@@ -17,6 +17,7 @@ from tfrec.artifacts.version import write_version
 from tfrec.artifacts.warmup import read_warmup
 from tfrec.config import Config, ExportConfig, JDTowerConfig
 from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.simulator import Simulation
 from tfrec.errors import InputError
 from tfrec.evaluate import app as evaluate_app
 from tfrec.evaluation import evaluate
@@ -29,6 +30,7 @@ from tfrec.recommend import app as recommend_app
 from tfrec.serving.client import Client
 from tfrec.serving.config import ModelConfig
 from tfrec.serving.server import Server
+from tfrec.training.catalogue import Catalogue
 from tfrec.training.run import Run
 from tfrec.training.trainer import load_model, train
 
@@ -251,6 +253,39 @@ def test_every_head_answers_alike_after_reload(
     shapes = [tuple(shape) for shape in reader.get_variable_to_shape_map().values()]
     assert shapes.count((62, 16)) == 1  # Each weight is written once.
     assert shapes.count((16, 1)) == (head == "linear")
+
+
+def test_what_is_allowed_is_ranked_and_then_capped(model: JDTower, prepared: Prepared, simulation: Simulation) -> None:
+    items = simulation.dataset.items
+    stages = ExportConfig(top_k=6, rank_candidates=NUM_CANDIDATES, filters=("year",), caps={"genre": 2})
+    catalogue = Catalogue(items, simulation.dataset.item_roles)
+    signatures = Signatures(model, prepared, config=stages, catalogue=catalogue)
+    inputs = {name: tf.constant(row) for name, row in signatures.optional.items()}
+    answer = signatures.recommend(
+        **inputs
+        | {
+            "history_item_ids": tf.constant([["item-3", *[""] * 7], [""] * 8, ["item-3", *[""] * 7]]),
+            "filter_year_min": tf.constant([1975.0, 1975.0, np.nan]),
+        }
+    )
+    history = Ragged(np.array([3]), np.array([0, 1]))
+    cosines = RetrievalRecommender(model).score(NOBODY[:1], history)[0]
+    cosines[3] = -np.inf
+    logits = RankingRecommender(RetrievalRecommender(model), 60).score(NOBODY[:1], history)[0]
+    is_new = items["year"].to_numpy() >= 1975
+    popular = prepared.counts / prepared.counts.max()
+    for row, (scores, retrieved) in enumerate(
+        [
+            (sigmoid(logits), np.where(is_new, cosines, -np.inf)),
+            (popular, np.where(is_new, popular, -np.inf)),
+            (sigmoid(logits), cosines),
+        ]
+    ):
+        best = np.argsort(-retrieved, kind="stable")[:NUM_CANDIDATES]
+        best = best[np.argsort(-scores[best], kind="stable")]
+        expected = best[items["genre"].iloc[best].groupby(items["genre"].iloc[best].to_numpy()).cumcount() < 2][:6]
+        assert [item.decode() for item in answer["item_ids"].numpy()[row] if item] == ids(expected)
+        np.testing.assert_allclose(answer["scores"][row, : len(expected)], scores[expected], atol=1e-5)
 
 
 def test_a_model_without_a_head_does_not_rank(trained: Trained, prepared: Prepared) -> None:

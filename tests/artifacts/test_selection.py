@@ -38,6 +38,17 @@ def test_no_more_of_a_category_than_its_cap() -> None:
     assert choose(0.0, 4, (codes, 2))[1] == [[12, 13, 15, 16], [23, 22, 0, 0]]
 
 
+def test_of_items_that_are_all_alike_the_best_in_order() -> None:
+    vectors = tf.ones([1, 4, 2])
+    items = tf.constant([[12, 13, 14, 15]])
+    scores, chosen = select(tf.constant([[4.0, 3, 3, 1]]), items, vectors, [], 0.9, 4)
+    assert chosen.numpy().tolist() == [[12, 13, 14, 15]]
+    # Nor do equal scores, or a pool of one, or of none, make anything undefined.
+    for pool in ([[12, 13, 14, 15]], [[12, 0, 0, 0]], [[0, 0, 0, 0]]):
+        scores, chosen = select(tf.zeros([1, 4]), tf.constant(pool), vectors, [], 0.5, 4)
+        assert (scores.numpy().tolist(), chosen.numpy().tolist()) == ([[0] * 4], pool)
+
+
 def test_all_caps_hold() -> None:
     assert choose(0.0, 5, ([[2, 2, 3, 3, 4], [0] * 5], 1), ([[5, 6, 5, 7, 7], [0] * 5], 1))[1][0] == [12, 15, 0, 0, 0]
 

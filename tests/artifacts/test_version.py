@@ -237,7 +237,7 @@ class TestFolder:
         parameters = BatchingParameters.read(base_path / "1" / BATCHING)
         assert set(parameters.allowed_batch_sizes) == warm
         assert parameters.allowed_batch_sizes[-1] == parameters.max_batch_size
-        assert not parameters.pad_variable_length_inputs
+        assert parameters.pad_variable_length_inputs
 
     def test_a_server_batches_by_the_versions_own_parameters(self, base_path: Path) -> None:
         # The server's own parameters would refuse two rows.

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfrec.datasets.columns import to_categories, to_ids, to_numbers, to_text, to_timestamps, to_vectors
+from tfrec.datasets.columns import (
+    are_dates,
+    to_categories,
+    to_days,
+    to_ids,
+    to_numbers,
+    to_text,
+    to_timestamps,
+    to_vectors,
+)
 
 
 def column(*values: object, kind: pa.DataType | None = None) -> pa.ChunkedArray:
@@ -131,6 +140,28 @@ def test_typed_times_become_seconds() -> None:
     assert to_timestamps(column(moment, None))[0].to_pylist()[0] == NEW_YEAR + 5
     assert flags(to_timestamps(column(moment, None))[1]) == [1]
     assert to_timestamps(column(moment.replace(tzinfo=zone)))[0].to_pylist() == [NEW_YEAR + 5 - 3600]
+
+
+def test_dates_are_days_since_1970() -> None:
+    # 54 years with 13 leap days are 19,723 days, and January to April of 2024 are 121.
+    written = ["2024-05-01", "1969-12-31", "9999-12-31", "2024-05-01T18:00:00Z", "2024-05-01T02:00:00+02:00"]
+    values = column(*written, "", None, " N/A ", "soon", kind=pa.string())
+    days, bad = to_days(values)
+    assert days.type == pa.float32()
+    assert days.to_pylist() == [19844, -1, 2932896, 19844.75, 19844, None, None, None, None]
+    assert flags(bad) == [8]
+    typed, bad = to_days(column(datetime.date(2024, 5, 1), None))
+    assert (typed.to_pylist(), flags(bad)) == ([19844, None], [])
+    typed, bad = to_days(column(datetime.datetime(2024, 5, 1, 6), None))
+    assert (typed.to_pylist(), flags(bad)) == ([19844.25, None], [])
+
+
+def test_a_column_with_a_number_is_no_column_of_dates() -> None:
+    assert are_dates(column("2024-05-01", "", "soon"))
+    assert are_dates(column(datetime.date(2024, 5, 1)))
+    assert not any(
+        map(are_dates, [column("2024-05-01", "7"), column("2024", ""), column("", None, kind=pa.string()), column(1.5)])
+    )
 
 
 def test_what_is_no_time_is_bad() -> None:

@@ -23,6 +23,7 @@ from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServic
 
 from tfrec.serving.batching import Batcher
 from tfrec.serving.batching_parameters import BatchingParameters
+from tfrec.serving.client import Client
 from tfrec.serving.config import ModelConfig
 from tfrec.serving.errors import RequestError
 from tfrec.serving.model import load_and_warm_up
@@ -250,6 +251,23 @@ def test_padding_repeats_each_requests_first_element(serve: Callable[..., Asker]
     wide = asker.ask(x=[[3, 4, 5]])
     assert wide["y"].tolist() == [[6, 8, 10]]
     assert arrays(narrow)["y"].tolist() == [[2, 2, 2], [4, 2, 2]]
+
+
+def test_clients_exclude_by_lists_of_several_widths_in_one_batch(exports: Path) -> None:
+    # The clients' lists begin with "": what the first row excludes, "f", is not excluded for the second one.
+    batching = BatchingParameters(max_batch_size=4, batch_timeout_micros=NEVER, pad_variable_length_inputs=True)
+    with (
+        Server([ModelConfig("shop", exports / "shop")], grpc_port=0, batching=batching) as server,
+        Client(f"127.0.0.1:{server.grpc_port}", "shop", timeout=20) as client,
+        ThreadPoolExecutor() as executor,
+    ):
+        client.wait_until_available(30)
+        futures = [
+            executor.submit(client.recommend, [["a"], ["b"]], exclude)
+            for exclude in ([["f"], []], [["b", "c", "d", "e"], ["a"]])
+        ]
+        answers = [["".join(id for id, _ in row) for row in future.result()] for future in futures]
+    assert answers == [["bcde", "acdef"], ["f", "cdef"]]
 
 
 def test_a_request_that_is_given_up_leaves_its_place(serve: Callable[..., Asker]) -> None:

@@ -13,12 +13,23 @@ max_batch_size {{ value: {largest} }}
 {sizes}
 batch_timeout_micros {{ value: 2000 }}
 max_enqueued_batches {{ value: 100 }}
-# pad_variable_length_inputs stays off: it pads with each tensor's own first element, not with "", and so would
-# repeat the first item of a history. num_batch_threads is the server's: the threads are shared by all models.
+# num_batch_threads is the server's: the threads are shared by all models.
+{padding}
 """
 
+WIDENED = """\
+# Requests differ in how much they exclude and filter by. They are filled up with each tensor's own first element: begin
+# these lists with "", as tfrec's clients do. Histories all have the width that the metadata states.
+pad_variable_length_inputs: true"""
 
-def write_batching(folder: Path) -> None:
+AS_THEY_ARE = """\
+# pad_variable_length_inputs stays off: it fills up with each tensor's own first element, and so would repeat the first
+# candidate. Give requests that are to run together one width."""
+
+
+def write_batching(folder: Path, may_widen: bool) -> None:
     """Writes the parameters of a version into its folder; the sizes are those of its warm-up."""
     sizes = "\n".join(f"allowed_batch_sizes: {size}" for size in BATCH_SIZES)
-    (folder / BATCHING).write_text(TEMPLATE.format(largest=BATCH_SIZES[-1], sizes=sizes), encoding="utf-8")
+    padding = WIDENED if may_widen else AS_THEY_ARE
+    text = TEMPLATE.format(largest=BATCH_SIZES[-1], sizes=sizes, padding=padding)
+    (folder / BATCHING).write_text(text, encoding="utf-8")

@@ -72,10 +72,11 @@ def export(
     if run.config.ranks:
         return _export_ranker(run, card, base_path, version)
     prepared = Prepared.load(run.prepared)
-    is_needed = items is not None or config.filters or config.caps
+    is_needed = items is not None or config.filters or config.caps or config.blocked
     catalogue = read_catalogue(run.config.data, data_root, items) if is_needed else None
     renewed = None
-    if items is not None and catalogue is not None:
+    if catalogue is not None and (items is not None or config.blocked):
+        catalogue = catalogue.without(config.blocked)
         renewed = renew_catalogue(prepared, catalogue, run.config, data_root)
     model = load_model(run, prepared, data_root, renewed)
     prepared = renewed or prepared

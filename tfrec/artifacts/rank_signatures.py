@@ -42,6 +42,9 @@ class RankSignatures(tf.Module):
         calibrations: What corrects its log-odds, of each of its tasks; of a model of values none.
     """
 
+    may_widen = False
+    """The copies of a candidate would be sold, too."""
+
     def __init__(
         self, model: RankingModel, prepared: PreparedImpressions, calibrations: Mapping[str, Calibration]
     ) -> None:

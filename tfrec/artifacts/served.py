@@ -14,10 +14,13 @@ class Served(Protocol):
         ids: Of the items, in order: object [num_items].
         lookup_tables: What an export must track beside the variables.
         optional: Input -> what stands for it where a request leaves it out.
+        may_widen: Whether inputs may be filled up with copies of their first element, as `pad_variable_length_inputs`
+            does, to batch requests of several widths.
     """
 
     ids: np.ndarray
     optional: Mapping[str, np.ndarray]
+    may_widen: bool
 
     @property
     def lookup_tables(self) -> Sequence[tf.Module]: ...

@@ -54,7 +54,9 @@ class Signatures(tf.Module):
 
     Where fewer than top_k items are left, the id is "" and the score 0.
 
-    Whatever `optional` names may be left out of a request, or have one row for the whole batch.
+    Whatever `optional` names may be left out of a request, or have one row for the whole batch. (A server that batches
+    takes only requests whose inputs all have the same rows: there a request of one row may leave them out.) Lists of
+    any width may begin with "", and then may be filled up with it by `pad_variable_length_inputs`.
 
     Args:
         model: The trained model.
@@ -66,11 +68,14 @@ class Signatures(tf.Module):
     Attributes:
         facts: What is worth knowing about the indices, by the name of the vectors.
         optional: Input -> what says that nothing is known or asked, one row.
+        may_widen: See `Served`.
 
     Raises:
         InputError: The model has no head, but is to rank, or would retrieve fewer candidates than it is to answer with,
-            or a column does not fit a filter or cap.
+            or a column does not fit a filter or cap; or a pool is asked for that nothing is chosen from.
     """
+
+    may_widen = True
 
     def __init__(
         self,
@@ -95,6 +100,11 @@ class Signatures(tf.Module):
             raise InputError(
                 f"Expected at least as many candidates as an answer has items, {self.top_k}. "
                 f"Received: {config.rank_candidates}. Raise --rank-candidates or lower --top-k."
+            )
+        if config.pool and (self.num_candidates or not config.chooses):
+            raise InputError(
+                "Expected --pool beside --diversity or --cap, and without --rank-candidates, which are the pool "
+                f"themselves. Received: {config.pool}. Leave it out."
             )
         self.num_retrieved = self.num_candidates or min(config.num_pool, num_on_sale)
         self.head = model.head
@@ -140,7 +150,7 @@ class Signatures(tf.Module):
             columns = item_columns(catalogue, config)
             table = catalogue.table.set_index("item_id").reindex(self.ids[:num_on_sale])
             if config.filters:
-                self.filters = ItemFilters([columns[name] for name in config.filters], table)
+                self.filters = ItemFilters([columns[name] for name in dict.fromkeys(config.filters)], table)
             for name in config.caps:
                 codes = category_codes(columns[name], table)
                 self.caps[name] = tf.Variable(codes, trainable=False, name=f"codes_of_{name}")
@@ -345,18 +355,24 @@ class Signatures(tf.Module):
             user[TIMES] = np.where(filled, 1_700_000_000 + 3600 * hours, 0).astype(np.int64)
         for encoder in self.user_encoders:
             user[encoder.column.input_name] = encoder.column.example(len(rows))
-        filters = {} if self.filters is None else self.filters.examples(len(rows))
-        recommend = {**user, EXCLUDED: np.array([[id] for id in ids], object), **filters}
+        recommend = {**user, EXCLUDED: np.array([[id] for id in ids], object)}
+        asked, unasked = {}, {}
+        if self.filters is not None:
+            asked = self.filters.examples(len(rows))
+            unasked = {name: np.repeat(row, len(rows), axis=0) for name, row in self.filters.missing().items()}
         # The catalogue's first and last item, one that is unknown, and padding.
         candidates = np.array([[self.ids[0], id, "no such item", self.ids[-1], ""] for id in ids], object)
         text = {"text": np.array([f"{id} and something new" for id in ids], object)}
         inputs = {
+            # One function: what it does with filters and without is compared and warmed up.
+            "serving_default": {**recommend, **asked},
+            "recommend": {**recommend, **unasked},
             "rank": {**user, CANDIDATES: candidates},
             "similar_items": {"item_ids": np.array(ids, object)},
             "embed_item": text,
             "search": text,
         }
-        return {name: inputs.get(name, recommend) for name in self.endpoints()}
+        return {name: inputs[name] for name in self.endpoints()}
 
 
 class _User(NamedTuple):

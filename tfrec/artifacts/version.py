@@ -92,7 +92,7 @@ def write_version(
         console.say("checking operations, answers after reload (Python and v1 Session) and warm-up")
         audit_operations(folder)
         write_warmup(folder, base_path.name, examples)
-        write_batching(folder)
+        write_batching(folder, signatures.may_widen)
         check_reloaded(folder, signatures, examples)
         os.replace(folder, base_path / str(version))
     except OSError as error:

@@ -24,6 +24,9 @@ class ExportConfig(Section):
     """Columns of the items table by which a request may narrow the answer: categorical ones by their values, numeric
     ones by limits."""
 
+    blocked: tuple[str, ...] = ()
+    """Ids of items that are in no answer: not recommended, not similar, not found."""
+
     diversity: Fraction = 0.0
     """From 0, the best items, towards 1: what each item of the answer loses for being like one before it. MMR."""
 

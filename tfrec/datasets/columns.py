@@ -18,6 +18,8 @@ _BREAKS_LINES = r"[\p{Cc}\p{Zl}\p{Zp}]"
 # A float of so many bits holds every whole number below this one: beyond, different ids have become the same.
 _EXACT_BELOW = {16: 2**11, 32: 2**24, 64: 2**53}
 
+SECONDS_OF_A_DAY = 86_400
+
 Converted = tuple[pa.Array, np.ndarray]
 
 
@@ -102,6 +104,29 @@ def to_timestamps(column: pa.ChunkedArray) -> Converted:
     if pa.types.is_floating(numbers.type):
         bad = bad | ~np.isfinite(numbers.to_numpy(zero_copy_only=False))
     return numbers, bad | missing
+
+
+def are_dates(column: pa.ChunkedArray) -> bool:
+    """Whether a column holds dates or times, and no number."""
+    if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
+        return True
+    if not _is_text(column.type) or not _mask(_parse_numbers(column)[0].is_null()).all():
+        return False
+    return bool((~to_timestamps(column)[1]).any())
+
+
+def to_days(column: pa.ChunkedArray) -> Converted:
+    """Dates and times as days since 1970: float32, which holds a date exactly and a time of day to three minutes; null
+    where none is written. Bad: no ISO 8601 date or time."""
+    seconds, bad = to_timestamps(column)
+    days = (seconds.to_numpy(zero_copy_only=False) / SECONDS_OF_A_DAY).astype(np.float32)
+    days[bad] = np.nan
+    is_missing = column.is_null()
+    if _is_text(column.type):
+        is_missing = pc.or_kleene(
+            is_missing, pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(_plain(column))), _MISSING)
+        )
+    return pa.array(days, from_pandas=True), bad & ~_mask(is_missing.fill_null(True))
 
 
 def to_vectors(column: pa.ChunkedArray) -> Converted:

@@ -14,7 +14,16 @@ import pyarrow.compute as pc
 from tfrec.config import DataConfig, TableConfig
 from tfrec.datasets.assemble import assemble
 from tfrec.datasets.checks import RowChecks
-from tfrec.datasets.columns import to_categories, to_ids, to_numbers, to_text, to_timestamps, to_vectors
+from tfrec.datasets.columns import (
+    are_dates,
+    to_categories,
+    to_days,
+    to_ids,
+    to_numbers,
+    to_text,
+    to_timestamps,
+    to_vectors,
+)
 from tfrec.datasets.dataset import Dataset, Roles
 from tfrec.datasets.readers import DELIMITERS, Reader, Rows, looks_like_utf8, open_table, read_rows
 from tfrec.errors import InputError
@@ -332,9 +341,11 @@ class _Conversion:
         if undecodable is not None:
             self.checks.blank(undecodable, column, "text in UTF-8", values)
             values = pc.if_else(pa.array(undecodable), None, values)
-        if column in roles.numeric:
+        if column in roles.numeric and not are_dates(values):
             return self._number(column, values)
-        if column in roles.text:
+        if column in roles.numeric:
+            converted, expected = to_days(values), "a date, as those around it"
+        elif column in roles.text:
             converted, expected = to_text(values), "text"
         elif column in roles.categorical:
             converted, expected = to_categories(values), "text"

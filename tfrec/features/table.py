@@ -86,14 +86,17 @@ def require_input_names(names: tuple[str, ...], table: str) -> None:
     unfit = [
         name
         for name in names
-        if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name) or keyword.iskeyword(name) or name.lower() in RESERVED
+        if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", name)
+        or keyword.iskeyword(name)
+        or name.lower() in RESERVED
+        or name.lower().startswith("filter_")
     ]
     lowered = [name.lower() for name in names]
     unfit += [name for name in names if lowered.count(name.lower()) > 1]
     if unfit:
         raise InputError(
             f"Expected {table} attributes whose names can be inputs of the exported model: letters a to z, digits and "
-            "underscores, a letter first, no word of Python's own, no two alike but for capitals. "
+            "underscores, a letter first, not filter_ first, no word of Python's own, no two alike but for capitals. "
             f"Received: {unfit}. Rename these columns, or choose others with features.{table}_columns."
         )
 

@@ -227,10 +227,10 @@ class Calls:
                         "that predicts the click is asked with candidates: rank()."
                     )
             history = pad("histories", histories, specs[_HISTORY], may_cut=True)
-            excluded = pad("exclude", exclude, specs[_EXCLUDED], may_cut=False)
+            excluded = pad("exclude", exclude, specs[_EXCLUDED], begins_empty=True)
             if max(map(len, histories), default=0) > history.shape[1]:
                 extended = with_cut_off(exclude, histories, history.shape[1], specs[_EXCLUDED])
-                excluded = pad("exclude", extended, specs[_EXCLUDED], may_cut=False)
+                excluded = pad("exclude", extended, specs[_EXCLUDED], begins_empty=True)
             inputs: dict[str, Values] = {_HISTORY: history, _EXCLUDED: excluded}
             beside = _beside(histories, events, timestamps, specs) | _filters(filters or {}, specs, len(histories))
             return inputs | beside | _attributes(attributes or {}, specs, {*inputs, *beside}, len(histories))
@@ -259,7 +259,7 @@ class Calls:
             specs = signature.inputs
             inputs: dict[str, Values] = {
                 _HISTORY: pad("histories", histories, specs[_HISTORY], may_cut=True),
-                _CANDIDATES: pad("candidates", candidates, specs[_CANDIDATES], may_cut=False),
+                _CANDIDATES: pad("candidates", candidates, specs[_CANDIDATES]),
             }
             beside = _beside(histories, events, timestamps, specs, labels)
             return inputs | beside | _attributes(attributes or {}, specs, {*inputs, *beside}, len(histories))
@@ -371,7 +371,8 @@ def _filters(given: Mapping[str, Sequence[Any]], specs: Mapping[str, TensorSpec]
         elif spec.dtype == tf.string:
             if len(given[name]) != batch_size:
                 raise ValueError(f"Expected {batch_size} lists in {name}, one a history. Received: {len(given[name])}.")
-            inputs[_FILTER + name] = pad(name, given[name], spec, may_cut=False)
+            rows = [[] if row is None else row for row in given[name]]
+            inputs[_FILTER + name] = pad(name, rows, spec, begins_empty=True)
         else:
             inputs[_FILTER + name] = attribute(name, given[name], spec, batch_size)
     return inputs

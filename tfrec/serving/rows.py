@@ -1,6 +1,7 @@
 """Lists of item ids as the padded rows that a signature takes, and answered rows as lists of items."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,10 @@ Recommendations = list[list[tuple[str, float]]]
 """For every row the items, best first, each with its score."""
 
 
-def pad(name: str, rows: Sequence[Sequence[str]], spec: TensorSpec, *, may_cut: bool) -> np.ndarray:
-    """Rows of ids, filled up with "" on the right.
+def pad(
+    name: str, rows: Sequence[Sequence[str]], spec: TensorSpec, *, may_cut: bool = False, begins_empty: bool = False
+) -> np.ndarray:
+    """Rows of ids or categories, filled up with "" on the right.
 
     Args:
         name: What the caller calls the rows; for messages.
@@ -21,6 +24,8 @@ def pad(name: str, rows: Sequence[Sequence[str]], spec: TensorSpec, *, may_cut: 
         spec: The input: string `[batch_size, width]`. A width that is not fixed becomes the next power of two, so
             that the server meets few different shapes.
         may_cut: Whether a row longer than a fixed width keeps its last ids only; if not, it is an error.
+        begins_empty: Whether the first place stays "" where the width is not fixed, since a server's
+            `pad_variable_length_inputs` fills a tensor up with its first element.
 
     Returns:
         Object array `[len(rows), width]` of str.
@@ -34,8 +39,9 @@ def pad(name: str, rows: Sequence[Sequence[str]], spec: TensorSpec, *, may_cut: 
         raise ValueError(f"Expected a list of lists of ids as {name}. Received: {rows!r}.")
     longest = max(map(len, rows), default=0)
     width = spec.shape[1]
+    first = 1 if begins_empty and width is None else 0
     if width is None:
-        width = 1 << max(longest - 1, 0).bit_length()
+        width = 1 << max(first + longest - 1, 0).bit_length()
     elif longest > width and not may_cut:
         raise ValueError(
             f"Expected at most {width} ids a row in {name}, all that the model takes. Received: {longest}."
@@ -44,8 +50,8 @@ def pad(name: str, rows: Sequence[Sequence[str]], spec: TensorSpec, *, may_cut: 
     for position, row in enumerate(rows):
         kept = list(row)[max(len(row) - width, 0) :]
         if "" in kept:
-            raise ValueError(f"Expected item ids in {name}. Received: '' in row {position}, which is the padding.")
-        padded[position, : len(kept)] = kept
+            raise ValueError(f"Expected nothing empty in {name}. Received: '' in row {position}, which is the padding.")
+        padded[position, first : first + len(kept)] = kept
     return padded
 
 
@@ -133,7 +139,7 @@ def unknown(name: str, spec: TensorSpec, batch_size: int) -> np.ndarray:
 
 
 def attribute(name: str, values: Values, spec: TensorSpec, batch_size: int) -> Values:
-    """What is known of the users, as an input: `unknown` in place of None.
+    """What is known of the users, as an input: `unknown` in place of None, `days` in place of dates.
 
     Args:
         name: The input.
@@ -148,10 +154,20 @@ def attribute(name: str, values: Values, spec: TensorSpec, batch_size: int) -> V
         raise ValueError(f"Expected one value a history as {name}. Received: {values!r}. Write [{values!r}].")
     if len(values) != batch_size:
         raise ValueError(f"Expected {batch_size} values as {name}, one a history. Received: {len(values)}.")
-    if isinstance(values, np.ndarray) or all(value is not None for value in values):
+    if isinstance(values, np.ndarray):
         return values
-    blank = unknown(name, spec, 1)[0]
-    return [blank if value is None else value for value in values]
+    blank = unknown(name, spec, 1)[0] if any(value is None for value in values) else None
+    is_number = spec.dtype.is_floating
+    return [
+        blank if value is None else days(value) if is_number and isinstance(value, date) else value for value in values
+    ]
+
+
+def days(when: date) -> float:
+    """Days since 1970, which is what a model knows dates as; of a time (UTC unless it has a zone) with a fraction."""
+    moment = when if isinstance(when, datetime) else datetime(when.year, when.month, when.day)
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) / timedelta(days=1)
 
 
 def text_array(name: str, values: Sequence[str]) -> np.ndarray:

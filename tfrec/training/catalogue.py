@@ -1,5 +1,6 @@
 """Another catalogue for a model that is trained."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -25,6 +26,19 @@ class Catalogue(NamedTuple):
 
     table: pd.DataFrame
     roles: Roles
+
+    def without(self, ids: Collection[str]) -> "Catalogue":
+        """The same without some items. What it does not have is told, for it may be misspelt.
+
+        Raises:
+            InputError: Nothing is left.
+        """
+        is_blocked = self.table["item_id"].isin(list(ids))
+        if is_blocked.all():
+            raise InputError(f"Expected items that are not blocked. Received: a block of all {len(self.table):,}.")
+        if unknown := sorted(set(ids).difference(self.table["item_id"])):
+            console.say(f"note: {len(unknown):,} of the blocked items are not in the catalogue: {unknown[:5]}")
+        return self._replace(table=self.table[~is_blocked].reset_index(drop=True))
 
 
 def read_catalogue(config: DataConfig, data_root: Path, items: Path | None = None) -> Catalogue:
