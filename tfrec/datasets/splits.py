@@ -60,7 +60,7 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
         >>> split.test.histories[0]
         array([ 49, 256, 110], dtype=int32)
     """
-    order = np.lexsort((dataset.interactions["timestamp"].to_numpy(), dataset.user_codes))  # by user, time, row
+    order = _in_order(dataset)
     history = _by_user(dataset, order, context or {})
     parts = divide(dataset, config, order)
     split = _split(history, parts, config)
@@ -78,6 +78,16 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
     trained_until = float(times[parts == TRAINING].max()) if in_time else None
     check_split(split, config.kind, trained_until, float(times[parts != TRAINING].min()) if in_time else None)
     return split
+
+
+def all_interactions(dataset: Dataset, context: Mapping[str, np.ndarray] | None = None) -> Ragged:
+    """Undivided, as `Split.train` has its part: what to fit to once nothing is left to measure."""
+    return _by_user(dataset, _in_order(dataset), context or {})
+
+
+def _in_order(dataset: Dataset) -> np.ndarray:
+    """The rows of the interactions by user, time and row."""
+    return np.lexsort((dataset.interactions["timestamp"].to_numpy(), dataset.user_codes))
 
 
 _REMEDY = (
