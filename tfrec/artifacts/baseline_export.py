@@ -55,8 +55,8 @@ def export_baseline(
     """
     if config.rank_candidates or config.diversity or config.index not in ("auto", "exact"):
         raise InputError(
-            "Expected --baseline with --top-k, --filter, --cap and --pool alone: it has neither a head to rank with, nor "
-            "vectors for --diversity and --index. Received: another one."
+            "Expected --baseline with --top-k, --filter, --cap and --pool alone: it has neither a head to rank with, "
+            "nor vectors for --diversity and --index. Received: another one."
         )
     compared = comparison_config(folder)
     results = read_results(folder)

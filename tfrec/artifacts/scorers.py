@@ -196,6 +196,7 @@ class ImplicitScorer(FactorScorer):
     def query(self, history: History) -> tf.Tensor:
         sums = _sum_of_rows(self.history_factors, history.distinct, history.num_rows)
         scales = tf.math.rsqrt(tf.maximum(_counts(history), 1))
+        assert self.user_vectors is not None
         return scales[:, tf.newaxis] * sums + tf.gather(self.user_vectors.value(), history.users)
 
 
@@ -228,7 +229,7 @@ class LeastSquaresScorer(FactorScorer):
         self.regularization = regularization
         self.offset = offset
         self.exponent = exponent
-        self.is_known = None
+        self.is_known: tf.Variable | None = None
         if user_factors is not None and is_known is not None:
             self.user_vectors = _variable(_with_nobody(user_factors), "user_vectors")
             self.is_known = _variable(_with_nobody(is_known), "is_known")
@@ -385,4 +386,4 @@ def _normalised(scores: tf.Tensor, kind: Normalisation) -> tf.Tensor:
     centred = scores - tf.reduce_mean(scores, axis=1, keepdims=True)
     deviations = tf.sqrt(tf.reduce_mean(centred**2, axis=1, keepdims=True))
     is_flat = deviations <= 1e-9 * tf.reduce_max(tf.abs(scores), axis=1, keepdims=True)
-    return tf.cast(tf.where(is_flat, 0.0, centred / tf.where(is_flat, 1.0, deviations)), tf.float32)
+    return tf.cast(tf.where(is_flat, tf.zeros_like(centred), centred / deviations), tf.float32)
