@@ -3,9 +3,17 @@
 import numpy as np
 import pytest
 
-from tests.artifacts.baseline_contract import COUNTS, IDS, NUM_ITEMS, TRAIN, USERS, ServedBaselineContract
+from tests.artifacts.baseline_contract import (
+    COUNTS,
+    HISTORY_LENGTH,
+    IDS,
+    NUM_ITEMS,
+    TRAIN,
+    USERS,
+    ServedBaselineContract,
+)
 from tfrec.artifacts.baseline_signatures import BaselineSignatures
-from tfrec.artifacts.scorers import build_scorer
+from tfrec.artifacts.scorers import LeastSquaresScorer, build_scorer
 from tfrec.baselines import (
     BPR,
     EASE,
@@ -174,3 +182,14 @@ def test_what_has_no_form_is_refused() -> None:
             build_scorer(unfit)
         with pytest.raises(InputError, match=f"Received: {unfit.name}, which has no form"):
             build_scorer(WeightedHybrid([unfit], [1.0]))
+
+
+def test_an_empty_history_without_a_penalty_does_not_fail_its_batch() -> None:
+    # One factor: w = sum of h / sum of h², by hand (0.1 + 0.4) / (0.01 + 0.16) of items 0 and 3.
+    factors = np.linspace(0.1, 1.5, NUM_ITEMS, dtype=np.float32)[:, None]
+    scorer = LeastSquaresScorer(factors, np.zeros((1, 1), np.float32), regularization=0.0)
+    signatures = BaselineSignatures(scorer, IDS, USERS, COUNTS, HISTORY_LENGTH)
+    histories = Ragged(np.array([0, 3], np.int32), np.array([0, 0, 2]))
+    scores = signatures.score(np.array([0, 1]), histories)
+    np.testing.assert_allclose(scores[0], COUNTS / COUNTS.max(), rtol=1e-6)
+    np.testing.assert_allclose(scores[1], 0.5 / 0.17 * factors[:, 0], rtol=1e-5)
