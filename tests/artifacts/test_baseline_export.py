@@ -136,7 +136,7 @@ def test_the_card_says_what_it_is(shop: Path) -> None:
     assert known["metrics"]["metrics"]["ndcg@10"]["mean"] > 0.1
 
 
-def test_what_is_new_in_the_tables_is_learned(shop: Path) -> None:
+def test_what_is_new_in_the_tables_and_in_the_recipe_is_learned(shop: Path) -> None:
     command = [FOLDER, "--baseline", "ease", "--output", "saved_models/renewed", "--top-k", 3]
     invoke(export_app, *command)
     assert "holds these very weights already" in invoke(export_app, *command)
@@ -146,6 +146,8 @@ def test_what_is_new_in_the_tables_is_learned(shop: Path) -> None:
     write_visits(shop, 9)
     counted = [card(shop / "saved_models" / "renewed" / str(version))["num_interactions"] for version in (1, 2, 3)]
     assert counted == [40 * 7, 40 * 10, 40 * 12]
+    invoke(compare_app, "visits.toml", "--baseline", "ease", "--set", "features.history_length=4")
+    assert "the last 4 items of a history" in invoke(export_app, *command)
     assert card(shop / "saved_models" / "renewed" / "3")["metrics"] is None
 
 

@@ -83,6 +83,7 @@ def export_baseline(
         "weights": f"sha256:{_digest(signatures)}",
         "fitted_to": "all interactions" if everything else "the training part",
         "num_interactions": matrix.num_interactions,
+        "history_length": signatures.history_length,
         **config.model_dump(mode="json"),
     }
     if version is None and (newest := held_already(base_path, card)):
