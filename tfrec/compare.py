@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tfrec import console
 from tfrec.cli import DataRoot, messages_for_errors, new_app, parse_settings, start_tensorflow
-from tfrec.config import BASELINE_NAMES, HYBRID_NAMES, Config
+from tfrec.config import BASELINE_NAMES, HYBRID_NAMES, NOT_SERVED, Config
 from tfrec.errors import InputError
 
 app = new_app()
@@ -24,6 +24,9 @@ EXAMPLES = f"""
   python -m tfrec.compare movielens-100k/two_tower --run runs/movielens-100k/two_tower
 
   python -m tfrec.compare --run runs/shop --baseline popularity --baseline ease --baseline learned_blend
+
+  python -m tfrec.compare shop.toml --baseline ease
+  python -m tfrec.export runs/compare/shop --baseline ease
 
   python -m tfrec.compare movielens-1m/jd_tower --set split.kind=global_time --no-tune --output runs/compare/by-time
 
@@ -63,7 +66,7 @@ def compare(
     The table goes to stdout, best first, the same figures to metrics.json in the folder of the results.
     """
     with messages_for_errors("compare", "; the same command goes on from here"):
-        from tfrec.training.run import Run, write_json
+        from tfrec.training.run import COMPARISON, Run, write_json
 
         names = tuple(baseline or NAMES)
         if unknown := sorted(set(names) - set(NAMES)):
@@ -89,7 +92,7 @@ def compare(
 
         from tfrec import leaderboard
 
-        material = leaderboard.gather(config, data_root)
+        material = leaderboard.gather(config, data_root, names)
         models = [leaderboard.TrainedModel(opened, data_root) for opened in runs]
         for model in models:
             material = replace(material, split=leaderboard.with_context_of(model, material.split))
@@ -102,6 +105,7 @@ def compare(
             is_tuned=tune,
             seed=config.training.seed,
         )
+        write_json(folder / COMPARISON, config.model_dump(mode="json"))
         leaderboard.play(board, material, names, models)
 
         monitor = config.evaluation.monitor
@@ -113,6 +117,10 @@ def compare(
         for verdict in leaderboard.verdicts(board, names, models):
             console.say(verdict)
         console.say(f"written to {folder / 'metrics.json'}")
+        best = board.best([name for name in names if name not in NOT_SERVED])
+        if best is not None and not models:
+            where = f" --data-root {data_root}" if data_root != Path("data") else ""
+            console.say(f"next: python -m tfrec.export {folder} --baseline {best}{where}")
 
 
 def _decisive(config: Config) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""`python -m tfrec.export`: a run's best epoch as a version for TensorFlow Serving."""
+"""`python -m tfrec.export`: a run's best epoch, or a baseline, as a version for TensorFlow Serving."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +7,7 @@ import typer
 
 from tfrec import console
 from tfrec.cli import Block, DataRoot, messages_for_errors, new_app, read_block, start_tensorflow
-from tfrec.config import INDEX_RECALL, ExportConfig, IndexKind
+from tfrec.config import BASELINE_NAMES, HYBRID_NAMES, INDEX_RECALL, NOT_SERVED, ExportConfig, IndexKind
 from tfrec.errors import InputError
 
 app = new_app()
@@ -20,6 +20,9 @@ EXAMPLES = """
   python -m tfrec.train movielens-1m/jd_tower --set model.head=mlp --run runs/films
   python -m tfrec.export runs/films --top-k 20 --rank-candidates 100
 
+  python -m tfrec.compare movielens-100k/two_tower --baseline ease
+  python -m tfrec.export runs/compare/movielens-100k/two_tower --baseline ease --output saved_models/movies
+
   python -m tfrec.export runs/shop --index lists --index-recall 0.98
 
   python -m tfrec.export runs/shop --top-k 20 --filter category --filter price --diversity 0.3 --cap brand=3
@@ -30,11 +33,29 @@ EXAMPLES = """
 
 @app.command(epilog=EXAMPLES)
 def export(
-    run: Annotated[Path, typer.Argument(help="The folder of a trained run.", show_default=False)],
+    run: Annotated[
+        Path,
+        typer.Argument(help="The folder of a trained run, or of tfrec.compare for --baseline.", show_default=False),
+    ],
     output: Annotated[
         Path | None,
         typer.Option(help="The model's folder; saved_models/NAME OF THE RUN if not given.", show_default=False),
     ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            help="A baseline that was compared, instead of a trained run: fitted to the tables as they are now, with "
+            "the hyperparameters that were chosen.",
+            show_default=False,
+        ),
+    ] = None,
+    all_interactions: Annotated[
+        bool,
+        typer.Option(
+            "--all-interactions",
+            help="Fit --baseline to what was held out, too; nothing is left then to measure it by.",
+        ),
+    ] = False,
     data_root: DataRoot = Path("data"),
     top_k: Annotated[int, typer.Option(help="Items in an answer.", min=1)] = 100,
     rank_candidates: Annotated[
@@ -95,7 +116,7 @@ def export(
         typer.Option(help="The version's number; one more than the highest if not given.", min=1, show_default=False),
     ] = None,
 ) -> None:
-    """Writes one SavedModel: strings in, item ids and scores out.
+    """Writes one SavedModel, of a run's best epoch or of a baseline: strings in, item ids and scores out.
 
     Before it gets its number, its operations are audited, its answers compared with the live model's (in Python and
     through a v1 Session, the way TensorFlow Serving loads), and its warm-up requests replayed.
@@ -112,18 +133,36 @@ def export(
             index=index,
             index_recall=index_recall,
         )
-        from tfrec.training.run import Run
-
-        opened = Run.open(run)
-        start_tensorflow()
-
-        from tfrec.artifacts.export import export as write
+        from tfrec.training.run import Run, comparison_config
 
         base_path = output or Path("saved_models") / run.resolve().name
-        folder = write(opened, data_root, base_path, config, version)
+        if baseline is None:
+            if all_interactions:
+                raise InputError("Expected --all-interactions beside --baseline. Received: a trained run.")
+            opened = Run.open(run)
+            start_tensorflow()
+
+            from tfrec.artifacts.export import export as write
+
+            folder = write(opened, data_root, base_path, config, version)
+        else:
+            _check_baseline(baseline)
+            comparison_config(run)
+            start_tensorflow()
+
+            from tfrec.artifacts.baseline_export import export_baseline
+
+            folder = export_baseline(run, baseline, data_root, base_path, config, version, all_interactions)
         console.say(f"written to {folder}")
         console.say(f"next: python -m tfrec.serve --model_name {folder.parent.name} --model_base_path {folder.parent}")
         typer.echo(folder)
+
+
+def _check_baseline(name: str) -> None:
+    served = [each for each in (*BASELINE_NAMES, *HYBRID_NAMES) if each not in NOT_SERVED]
+    if name not in served:
+        why = f": {NOT_SERVED[name]}" if name in NOT_SERVED else ""
+        raise InputError(f"Expected --baseline to be one of {', '.join(served)}. Received: {name}{why}.")
 
 
 def _cap(entry: str) -> tuple[str, int]:

@@ -12,7 +12,7 @@ from tfrec import console
 from tfrec.artifacts.rank_signatures import RankSignatures
 from tfrec.artifacts.served import Served
 from tfrec.artifacts.signatures import Signatures
-from tfrec.artifacts.version import CARD, newest_version, write_version
+from tfrec.artifacts.version import held_already, write_version
 from tfrec.backbones.resolve import load_text_encoder
 from tfrec.config import DEFAULT_STAGES, ExportConfig
 from tfrec.datasets.splits import TEST
@@ -62,13 +62,10 @@ def export(
             "note: the model predicts the click of given candidates; what is set of the stages of recommend changes "
             "nothing"
         )
-    newest = newest_version(base_path)
-    if newest is not None and version is None:
-        known = json.loads((newest / CARD).read_text(encoding="utf-8")) if (newest / CARD).is_file() else {}
-        if card.items() <= known.items():
-            what = "weights" if items is None else "weights and items"
-            console.say(f"{newest} holds these very {what} already; pass --version to write them once more")
-            return newest
+    if version is None and (newest := held_already(base_path, card)):
+        what = "weights" if items is None else "weights and items"
+        console.say(f"{newest} holds these very {what} already; pass --version to write them once more")
+        return newest
     if run.config.ranks:
         return _export_ranker(run, card, base_path, version)
     prepared = Prepared.load(run.prepared)

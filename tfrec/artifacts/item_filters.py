@@ -204,3 +204,30 @@ def item_columns(catalogue: Catalogue, config: ExportConfig) -> dict[str, Column
             f"Expected --cap with columns that hold one category in a value. Received: {unfit}. Cap another column."
         )
     return {column.name: column for column in fit_columns(table, roles, names)}
+
+
+def filters_and_caps(
+    catalogue: Catalogue | None, config: ExportConfig, ids: np.ndarray
+) -> tuple[ItemFilters | None, dict[str, tf.Variable]]:
+    """What items are filtered by, and by column the categories that caps count: int32 [NUM_SPECIAL + num_items].
+
+    Args:
+        catalogue: None, if there are neither filters nor caps.
+        config: Names the columns.
+        ids: Of the items that may be recommended, in the order of the model's tables.
+
+    Raises:
+        InputError: As of `item_columns`.
+    """
+    if catalogue is None:
+        return None, {}
+    columns = item_columns(catalogue, config)
+    table = catalogue.table.set_index("item_id").reindex(ids)
+    filters = None
+    if config.filters:
+        filters = ItemFilters([columns[name] for name in dict.fromkeys(config.filters)], table)
+    caps = {
+        name: tf.Variable(category_codes(columns[name], table), trainable=False, name=f"codes_of_{name}")
+        for name in config.caps
+    }
+    return filters, caps

@@ -28,3 +28,22 @@ class Served(Protocol):
     def endpoints(self) -> dict[str, tuple[Callable[..., dict[str, tf.Tensor]], Mapping[str, tf.TensorSpec]]]:
         """Name -> function of named tensors, and what they are."""
         ...
+
+
+def with_a_row_each(
+    inputs: Mapping[str, tf.Tensor], optional: Mapping[str, np.ndarray], counted: str
+) -> dict[str, tf.Tensor]:
+    """What stands for a request's optional inputs has one row, whatever the batch: here it gets one for each.
+
+    Args:
+        inputs: The request's.
+        optional: As of `Served`.
+        counted: The input that says how many rows there are.
+    """
+    batch_size = tf.shape(inputs[counted])[:1]
+    return {
+        name: tf.broadcast_to(values, tf.concat([batch_size, tf.shape(values)[1:]], axis=0))
+        if name in optional
+        else values
+        for name, values in inputs.items()
+    }

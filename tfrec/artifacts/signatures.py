@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfrec.artifacts.item_filters import ItemFilters, category_codes, item_columns
+from tfrec.artifacts.item_filters import filters_and_caps
 from tfrec.artifacts.selection import Cap, select
+from tfrec.artifacts.served import with_a_row_each
 from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.config import DEFAULT_STAGES, ExportConfig
 from tfrec.errors import InputError
@@ -145,15 +146,7 @@ class Signatures(tf.Module):
         self.popularity = tf.Variable(popularity, trainable=False, name="popularity")
         by_popularity = NUM_SPECIAL + np.argsort(-popularity[NUM_SPECIAL:on_sale], kind="stable")
         self.by_popularity = tf.Variable(by_popularity.astype(np.int32), trainable=False, name="by_popularity")
-        self.filters, self.caps = None, {}
-        if catalogue is not None:
-            columns = item_columns(catalogue, config)
-            table = catalogue.table.set_index("item_id").reindex(self.ids[:num_on_sale])
-            if config.filters:
-                self.filters = ItemFilters([columns[name] for name in dict.fromkeys(config.filters)], table)
-            for name in config.caps:
-                codes = category_codes(columns[name], table)
-                self.caps[name] = tf.Variable(codes, trainable=False, name=f"codes_of_{name}")
+        self.filters, self.caps = filters_and_caps(catalogue, config, self.ids[:num_on_sale])
         self.optional = self._optional()
 
     def endpoints(self) -> dict[str, tuple[Callable[..., dict[str, tf.Tensor]], Inputs]]:
@@ -185,7 +178,7 @@ class Signatures(tf.Module):
         return [self.vocabulary, *vocabularies, *(() if self.filters is None else self.filters.vocabularies)]
 
     def recommend(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        inputs = self._with_a_row_each(inputs)
+        inputs = with_a_row_each(inputs, self.optional, HISTORY)
         user = self._user(inputs)
         excluded = self.vocabulary(tf.concat([inputs[HISTORY], inputs[EXCLUDED]], axis=1))
         scores, items = self._retrieve(user, excluded, inputs)
@@ -241,7 +234,7 @@ class Signatures(tf.Module):
         return tf.where(items >= NUM_SPECIAL, scores, 0.0), items
 
     def rank(self, **inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        inputs = self._with_a_row_each(inputs)
+        inputs = with_a_row_each(inputs, self.optional, HISTORY)
         user = self._user(inputs)
         candidates = self.vocabulary(inputs[CANDIDATES])
         probabilities = tf.sigmoid(self._logits(user, candidates))
@@ -266,16 +259,6 @@ class Signatures(tf.Module):
             **times,
             **{column.input_name: np.array(column.missing(1)) for column in columns},
             **({} if self.filters is None else self.filters.missing()),
-        }
-
-    def _with_a_row_each(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """What stands for a request's optional inputs has one row, whatever the batch."""
-        batch_size = tf.shape(inputs[HISTORY])[:1]
-        return {
-            name: tf.broadcast_to(values, tf.concat([batch_size, tf.shape(values)[1:]], axis=0))
-            if name in self.optional
-            else values
-            for name, values in inputs.items()
         }
 
     def similar_items(self, item_ids: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -113,6 +113,14 @@ def _write_defaults(path: Path, optional: Mapping[str, np.ndarray]) -> None:
     path.write_bytes(saved_model.SerializeToString())
 
 
+def held_already(base_path: Path, card: Mapping[str, Any]) -> Path | None:
+    """The folder of the highest version, if its card says all that this one does."""
+    newest = newest_version(base_path)
+    if newest is None or not (newest / CARD).is_file():
+        return None
+    return newest if card.items() <= json.loads((newest / CARD).read_text(encoding="utf-8")).items() else None
+
+
 def newest_version(base_path: Path) -> Path | None:
     """The folder of the highest version, if there is one."""
     versions = [path for path in base_path.glob("*") if path.name.isdigit()]

@@ -1,6 +1,6 @@
 """The configuration of a run: strict, frozen, read from TOML, overridable key by key."""
 
-from tfrec.config.baselines import BASELINE_NAMES, COLLABORATIVE_NAMES, CONTENT_NAMES, HYBRID_NAMES
+from tfrec.config.baselines import BASELINE_NAMES, COLLABORATIVE_NAMES, CONTENT_NAMES, HYBRID_NAMES, NOT_SERVED
 from tfrec.config.config import Config
 from tfrec.config.data import DataConfig, FeaturesConfig, SplitConfig, TableConfig
 from tfrec.config.export import DEFAULT_STAGES, INDEX_RECALL, ExportConfig, IndexKind
@@ -23,6 +23,7 @@ __all__ = [
     "DEFAULT_STAGES",
     "HYBRID_NAMES",
     "INDEX_RECALL",
+    "NOT_SERVED",
     "RANK_CANDIDATES",
     "BackboneConfig",
     "Config",

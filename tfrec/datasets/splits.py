@@ -80,6 +80,11 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
     return split
 
 
+def all_interactions(dataset: Dataset, context: Mapping[str, np.ndarray] | None = None) -> Ragged:
+    """Undivided, as `Split.train` has its part: what to fit to once nothing is left to measure."""
+    return _by_user(dataset, dataset.order, context or {})
+
+
 _REMEDY = (
     "Bring more interactions, choose another split.kind (leave_last_out, last_fraction, global_time, rolling_origin, "
     "cold_items, cold_users) or other fractions, or lower split.minimum_users."

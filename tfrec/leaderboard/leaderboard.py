@@ -18,7 +18,7 @@ from tfrec.errors import InputError
 from tfrec.evaluation import Recommender, evaluate, rank
 from tfrec.evaluation.metrics import METRICS
 from tfrec.leaderboard.entries import Entry
-from tfrec.leaderboard.result import Result, size_of
+from tfrec.leaderboard.result import Result, read_results, size_of
 from tfrec.training.run import write_json
 
 TUNING_CASES = 5000
@@ -72,10 +72,7 @@ class Leaderboard:
             )
         (folder / "results").mkdir(parents=True, exist_ok=True)
         write_json(path, settings)
-        self.results = {
-            saved["name"]: Result.from_saved(saved)
-            for saved in (json.loads(each.read_text(encoding="utf-8")) for each in folder.glob("results/*.json"))
-        }
+        self.results = read_results(folder)
 
     def add(self, entry: Entry) -> Recommender | None:
         """Tunes, fits and tests it; None: it was done before."""

@@ -1,16 +1,17 @@
 """From a configuration to what baselines are fitted to."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from tfrec import console
 from tfrec.baselines import InteractionMatrix
-from tfrec.config import Config
+from tfrec.config import HYBRID_NAMES, Config
 from tfrec.datasets import load_dataset, split_dataset
-from tfrec.datasets.dataset import Split
+from tfrec.datasets.dataset import Dataset, Split
+from tfrec.datasets.splits import all_interactions
 from tfrec.errors import InputError
 from tfrec.features.text import render_texts
 from tfrec.features.vocabulary import NUM_SPECIAL
@@ -28,6 +29,7 @@ class Material:
         texts: What each item says, [num_items]; None: nothing.
         text_vectors: The same through the text backbone, float32 [num_items, size]; None: not to be had.
         seed: Draws what is random.
+        dataset: Where it is from; None: not told.
     """
 
     split: Split
@@ -35,10 +37,17 @@ class Material:
     texts: Sequence[str] | None = None
     text_vectors: np.ndarray | None = None
     seed: int = 0
+    dataset: Dataset | None = None
 
 
-def gather(config: Config, data_root: Path) -> Material:
+def gather(config: Config, data_root: Path, names: Collection[str], everything: bool = False) -> Material:
     """Loads and divides the data as training does, and says what there is.
+
+    Args:
+        config: Names the data and the split.
+        data_root: Where data, text backbones and the vectors of texts are.
+        names: Of the baselines and hybrids that are asked for: texts are encoded if one of them reads their vectors.
+        everything: Train on what was held out, too.
 
     Raises:
         InputError: The data are not as they should be.
@@ -50,13 +59,17 @@ def gather(config: Config, data_root: Path) -> Material:
     if "value" in dataset.interactions:
         context["value"] = dataset.interactions["value"].to_numpy()
     split = split_dataset(dataset, config.split, context)
+    if everything:
+        split = replace(split, train=all_interactions(dataset, context))
     console.say(f"{dataset.name}, what is trained on:\n{InteractionMatrix(split.train, dataset.num_items)}")
     for note in (*dataset.notes, *split.notes):
         console.say(f"note: {note}")
     texts = render_texts(dataset.items, dataset.item_roles.text, config.features.text_template)
-    if not any(texts):
-        return Material(split, dataset.num_items, seed=config.training.seed)
-    return Material(split, dataset.num_items, texts, _text_vectors(texts, config, data_root), config.training.seed)
+    vectors = None
+    if any(texts) and {"similar_texts", *HYBRID_NAMES} & set(names):
+        vectors = _text_vectors(texts, config, data_root)
+    seed = config.training.seed
+    return Material(split, dataset.num_items, texts if any(texts) else None, vectors, seed, dataset)
 
 
 def _text_vectors(texts: list[str], config: Config, data_root: Path) -> np.ndarray | None:

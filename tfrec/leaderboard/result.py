@@ -1,7 +1,9 @@
 """What is known of one competitor, and the table of all."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -57,6 +59,12 @@ class Result:
         per_case = {metric: np.array(values) for metric, values in saved["per_case"].items()}
         facts = {name: saved[name] for name in cls.__dataclass_fields__ if name != "report"}
         return cls(report=replace(Report.from_dict(saved), per_case=per_case), **facts)
+
+
+def read_results(folder: Path) -> dict[str, Result]:
+    """By name, those that a leaderboard keeps in a folder."""
+    saved = [json.loads(each.read_text(encoding="utf-8")) for each in folder.glob("results/*.json")]
+    return {each["name"]: Result.from_saved(each) for each in saved}
 
 
 def size_of(thing: object) -> int:

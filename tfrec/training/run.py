@@ -20,6 +20,8 @@ MAY_CHANGE = frozenset({"training.epochs", "training.patience"})
 Under a schedule the epochs say more."""
 
 LOCK = "lock"
+COMPARISON = "recipe.json"
+"""The resolved configuration in the folder of a comparison, from which tfrec.export fits a baseline anew."""
 
 
 class Run:
@@ -121,19 +123,12 @@ class Run:
         Raises:
             InputError: There is none.
         """
-        path = folder / "config.json"
         if not cls.exists(folder):
             raise InputError(
                 f"Expected the folder of a run, with a config.json. Received: {folder}. "
                 "Make one with python -m tfrec.train."
             )
-        try:
-            return cls(folder, Config.model_validate_json(path.read_text(encoding="utf-8")))
-        except (ValidationError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"Expected the configuration of a run of this tfrec in {path}. Received: something else "
-                f"({str(error).splitlines()[0]}). Pass --run FOLDER with another folder."
-            ) from error
+        return cls(folder, _read_config(folder / "config.json", "Pass --run FOLDER with another folder."))
 
     def _remove(self) -> None:
         """Removes what a run makes, and nothing that somebody put beside it."""
@@ -142,6 +137,31 @@ class Run:
             shutil.rmtree(path, ignore_errors=True)
         for file in (self.stamps, self.metrics, self.calibration, self.bad_batch):
             file.unlink(missing_ok=True)
+
+
+def comparison_config(folder: Path) -> Config:
+    """What the data of a comparison's folder are, and how they are divided and measured.
+
+    Raises:
+        InputError: The folder holds none.
+    """
+    path = folder / COMPARISON
+    if not path.is_file():
+        raise InputError(
+            f"Expected the folder of a comparison, with a {COMPARISON}. Received: {folder}. Make one with "
+            "python -m tfrec.compare RECIPE --baseline NAME."
+        )
+    return _read_config(path, "Compare again, with python -m tfrec.compare.")
+
+
+def _read_config(path: Path, remedy: str) -> Config:
+    try:
+        return Config.model_validate_json(path.read_text(encoding="utf-8"))
+    except (ValidationError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"Expected the configuration of a run of this tfrec in {path}. Received: something else "
+            f"({str(error).splitlines()[0]}). {remedy}"
+        ) from error
 
 
 def write_json(path: Path, value: Any) -> None:
