@@ -24,6 +24,7 @@ from tfrec.baselines import (
     Popularity,
     PureSVD,
     Random,
+    RecentHistory,
     RecentPopularity,
     SVDPlusPlus,
     SwitchingHybrid,
@@ -94,6 +95,13 @@ class TestEASE(ServedBaselineContract):
     @classmethod
     def recommender(cls) -> EASE:
         return EASE(TRAIN, NUM_ITEMS, 3.0)
+
+
+class TestRecentEASE(ServedBaselineContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def recommender(cls) -> RecentHistory:
+        return RecentHistory(EASE(TRAIN, NUM_ITEMS, 3.0), 2)
 
 
 class TestPureSVD(OfFactors):

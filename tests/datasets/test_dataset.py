@@ -42,6 +42,11 @@ def test_where_filters_values_and_keeps_rows(rows: list[list[int]]) -> None:
     assert lists(whole.where(whole.values % 2 == 0)) == [[value for value in row if value % 2 == 0] for row in rows]
 
 
+@given(ROWS, st.integers(0, 6))
+def test_last_is_the_end_of_each_row(rows: list[list[int]], number: int) -> None:
+    assert lists(ragged(rows).last(number)) == [row[max(len(row) - number, 0) :] for row in rows]
+
+
 @given(ROWS, ROWS)
 def test_is_in_looks_into_the_same_row(rows: list[list[int]], others: list[list[int]]) -> None:
     others = [*others, *([] for _ in rows)][: len(rows)]

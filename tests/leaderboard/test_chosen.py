@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.baselines.random_data import random_rows
-from tfrec.baselines import EASE, Popularity, SwitchingHybrid, TFIDFTexts, WeightedHybrid
+from tfrec.baselines import EASE, Popularity, RecentHistory, SwitchingHybrid, TFIDFTexts, WeightedHybrid
 from tfrec.datasets.dataset import EvaluationSet, Split
 from tfrec.errors import InputError
 from tfrec.evaluation import Report
@@ -24,7 +24,7 @@ def results(**parameters: dict[str, Any]) -> dict[str, Result]:
 
 
 RESULTS = results(
-    ease={"regularization": 7.0},
+    ease={"regularization": 7.0, "history_length": 3},
     tf_idf_texts={"ngrams": 2, "sublinear": True},
     user_knn={"similarity": "cosine", "neighbours": 50},
     weighted_hybrid={"share": 0.25, "normalisation": "rank", "parts": ["ease", "tf_idf_texts"]},
@@ -34,7 +34,7 @@ RESULTS = results(
 
 
 def test_each_is_fitted_with_what_was_chosen() -> None:
-    ease, texts = EASE(TRAIN, 14, 7.0), TFIDFTexts(TEXTS, 2, True)
+    ease, texts = RecentHistory(EASE(TRAIN, 14, 7.0), 3), TFIDFTexts(TEXTS, 2, True)
     popularity = Popularity(TRAIN, 14)
     expected = {
         "ease": ease,

@@ -14,6 +14,7 @@ from tests.conftest import Trained
 from tfrec.baselines import EASE, Popularity, Random, WeightedHybrid
 from tfrec.config import BASELINE_NAMES, HYBRID_NAMES, Config, EvaluationConfig
 from tfrec.datasets import Split, split_dataset
+from tfrec.datasets.dataset import Ragged
 from tfrec.datasets.simulator import Simulation
 from tfrec.errors import InputError
 from tfrec.evaluation import Recommender, evaluate
@@ -66,6 +67,36 @@ def test_chooses_by_validation_and_reports_the_test(material: Material, tmp_path
     assert result.validation == pytest.approx(validated.metrics["ndcg@5"].mean)
     tested = evaluate(popularity, material.split.test, material.num_items, CONFIG)
     assert result.report.metrics == tested.metrics
+
+
+class Distracted:
+    """Popularity, to whom more than two items say nothing."""
+
+    def __init__(self, popularity: Popularity) -> None:
+        self.popularity = popularity
+
+    def score(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
+        return self.popularity.score(users, histories) * (histories.lengths <= 2)[:, None]
+
+
+def test_chooses_how_much_of_a_history_is_read(material: Material, tmp_path: Path) -> None:
+    popularity = Popularity(material.split.train, material.num_items)
+    fitted = []
+
+    def fit(number: int) -> Recommender:
+        fitted.append(number)
+        return Distracted(popularity)
+
+    board = make_board(material, tmp_path)
+    entry = Entry("distracted", fit, ({"number": 1}, {"number": 2}), history_lengths=(None, 3, 2, 1))
+    board.add(entry)
+    result = board.results["distracted"]
+    assert result.parameters == {"number": 1, "history_length": 2}
+    assert (fitted, result.num_tried) == ([1, 2], 5)
+    tested = evaluate(popularity, material.split.test, material.num_items, CONFIG)
+    assert result.report.metrics["ndcg@5"] == tested.metrics["ndcg@5"]
+    again = entry.build(**result.parameters)
+    assert evaluate(again, material.split.test, material.num_items, CONFIG).metrics == tested.metrics
 
 
 def test_without_tuning_takes_the_first(material: Material, tmp_path: Path) -> None:

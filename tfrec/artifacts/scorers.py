@@ -12,6 +12,7 @@ from tfrec.baselines import (
     ContentSimilarity,
     Popularity,
     PureSVD,
+    RecentHistory,
     RecentPopularity,
     SVDPlusPlus,
     SwitchingHybrid,
@@ -47,12 +48,14 @@ class History(NamedTuple):
         distinct: Of repeats the first.
         lengths: Entries of each row, repeats too: int64 [batch_size].
         users: Rows of the table of users, of which the first two are nobody: int32 [batch_size].
+        num_items: In the catalogue.
     """
 
     all: Entries
     distinct: Entries
     lengths: tf.Tensor
     users: tf.Tensor
+    num_items: int
 
     @classmethod
     def read(cls, indices: tf.Tensor, users: tf.Tensor, num_items: int) -> "History":
@@ -60,13 +63,25 @@ class History(NamedTuple):
         is_known = indices >= NUM_SPECIAL
         places = tf.where(is_known)
         entries = Entries(places[:, 0], tf.cast(tf.gather_nd(indices, places), tf.int64) - NUM_SPECIAL)
-        keys, _ = tf.unique(entries.rows * num_items + entries.codes)
         lengths = tf.reduce_sum(tf.cast(is_known, tf.int64), axis=1)
-        return cls(entries, Entries(keys // num_items, keys % num_items), lengths, users)
+        return cls(entries, _distinct(entries, num_items), lengths, users, num_items)
+
+    def last(self, number: int) -> "History":
+        """The same without what is before the last entries of each row."""
+        ends = tf.gather(tf.cumsum(self.lengths), self.all.rows)
+        is_read = ends - tf.range(tf.size(self.all.rows, tf.int64)) <= number
+        entries = Entries(*(tf.boolean_mask(each, is_read) for each in self.all))
+        lengths = tf.minimum(self.lengths, number)
+        return History(entries, _distinct(entries, self.num_items), lengths, self.users, self.num_items)
 
     @property
     def num_rows(self) -> tf.Tensor:
         return tf.shape(self.users)[0]
+
+
+def _distinct(entries: Entries, num_items: int) -> Entries:
+    keys, _ = tf.unique(entries.rows * num_items + entries.codes)
+    return Entries(keys // num_items, keys % num_items)
 
 
 class Scorer(tf.Module):
@@ -278,6 +293,23 @@ class SparseVectorScorer(Scorer):
         return tf.transpose(tf.sparse.sparse_dense_matmul(vectors, means, adjoint_b=True))
 
 
+class RecentScorer(Scorer):
+    """What another one says of the last items of a history."""
+
+    def __init__(self, scorer: Scorer, length: int) -> None:
+        super().__init__(name="recent_scorer")
+        self.scorer = scorer
+        self.length = length
+        self.user_vectors = scorer.user_vectors
+        self.has_similar = scorer.has_similar
+
+    def __call__(self, history: History) -> tf.Tensor:
+        return self.scorer(history.last(self.length))
+
+    def similar(self, history: History) -> tf.Tensor:
+        return self.scorer.similar(history)
+
+
 class WeightedScorer(Scorer):
     """The weighted sum of scores on one scale."""
 
@@ -339,6 +371,8 @@ def build_scorer(recommender: Recommender) -> Scorer:
             return MeanVectorScorer(recommender.vectors)
         case TFIDFTexts():
             return SparseVectorScorer(recommender.vectors)
+        case RecentHistory():
+            return RecentScorer(build_scorer(recommender.recommender), recommender.length)
         case WeightedHybrid():
             parts = [build_scorer(part) for part in recommender.recommenders]
             return WeightedScorer(parts, recommender.weights, recommender.normalisation)

@@ -11,6 +11,7 @@ from tfrec.baselines.item_knn import ItemKNN
 from tfrec.baselines.popularity import Popularity
 from tfrec.baselines.pure_svd import PureSVD
 from tfrec.baselines.random import Random
+from tfrec.baselines.recent_history import RecentHistory
 from tfrec.baselines.recent_popularity import RecentPopularity
 from tfrec.baselines.slim import SLIM
 from tfrec.baselines.svd_plus_plus import SVDPlusPlus
@@ -29,6 +30,7 @@ __all__ = [
     "Popularity",
     "PureSVD",
     "Random",
+    "RecentHistory",
     "RecentPopularity",
     "SVDPlusPlus",
     "SwitchingHybrid",

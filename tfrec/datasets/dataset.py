@@ -225,6 +225,10 @@ class Ragged:
         positions = np.arange(lengths.sum()) + np.repeat(starts - taken.offsets[:-1], lengths)
         return type(self)(self.values[positions], taken.offsets, self._context_at(positions))
 
+    def last(self, number: int) -> Self:
+        """The same rows with their last values alone."""
+        return self.where(np.repeat(self.offsets[1:], self.lengths) - np.arange(len(self.values)) <= number)
+
     def is_in(self, others: "Ragged") -> np.ndarray:
         """Whether each value is among those of the same row of `others`, bool [total]."""
         if not len(self.values) or not len(others.values):

@@ -61,7 +61,7 @@ def fit_chosen(name: str, results: Mapping[str, Result], material: Material) -> 
         if entries[part].unfit:
             raise InputError(f"Expected data that {part} fits. Received: {entries[part].unfit}.")
         chosen = results[part].parameters if part in results else {}
-        fitted.append((part, entries[part].fit(**chosen)))
+        fitted.append((part, entries[part].build(**chosen)))
     if name not in HYBRID_NAMES:
         return fitted[0][1]
     chosen = {key: value for key, value in results[name].parameters.items() if key != "parts"}

@@ -1,7 +1,7 @@
 """What competes, and the few hyperparameters that are tried of each."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -18,6 +18,7 @@ from tfrec.baselines import (
     Popularity,
     PureSVD,
     Random,
+    RecentHistory,
     RecentPopularity,
     SVDPlusPlus,
     SwitchingHybrid,
@@ -34,6 +35,9 @@ MOST_DENSE_ITEMS = 20_000
 MOST_SLIM_ITEMS = 30_000
 """SLIM fits a regression an item."""
 
+HISTORY_LENGTHS = (None, 50, 20, 10, 5)
+"""How much of a history may be read; None: all."""
+
 Named = tuple[str, Recommender]
 
 
@@ -45,6 +49,7 @@ class Entry:
         name: In the table.
         fit: Makes it from the chosen hyperparameters.
         grid: What is tried; the first are the defaults.
+        history_lengths: How many of a history's last items may be read; with the defaults, before the grid is tried.
         unfit: Why it can't take part, or None.
         parts: Of what it is made: a result is that of the same parts.
     """
@@ -54,6 +59,16 @@ class Entry:
     grid: tuple[Mapping[str, Any], ...] = field(default=({},))
     unfit: str | None = None
     parts: tuple[str, ...] = ()
+    history_lengths: tuple[int | None, ...] = (None,)
+
+    def build(self, history_length: int | None = None, **chosen: Any) -> Recommender:
+        """Fitted with these hyperparameters; reads so many of a history's last items, or all."""
+        return reading(self.fit(**chosen), history_length)
+
+
+def reading(recommender: Recommender, history_length: int | None) -> Recommender:
+    """The same, of so many of a history's last items; None: of all."""
+    return recommender if history_length is None else RecentHistory(recommender, history_length)
 
 
 def baseline_entries(material: Material) -> list[Entry]:
@@ -69,7 +84,7 @@ def baseline_entries(material: Material) -> list[Entry]:
     too_dense = _too_many(num_items, MOST_DENSE_ITEMS, f"{num_items**2 * 20 / 1e9:.0f} GB")
     too_slow = _too_many(num_items, MOST_SLIM_ITEMS, "a regression for each of them")
     similarities = ("cosine", "adjusted_cosine", "tf_idf", "bm25")
-    return [
+    entries = [
         Entry("random", fitted(Random, seed=seed)),
         Entry("popularity", fitted(Popularity)),
         Entry("recent_popularity", fitted(RecentPopularity), _grid(half_life=(0.1, 0.01, 0.03, 0.3)), no_clock),
@@ -93,6 +108,8 @@ def baseline_entries(material: Material) -> list[Entry]:
         ),
         Entry("similar_texts", lambda: ContentSimilarity(np.asarray(material.text_vectors)), unfit=no_vectors),
     ]
+    same_for_all = ("random", "popularity", "recent_popularity")
+    return [each if each.name in same_for_all else replace(each, history_lengths=HISTORY_LENGTHS) for each in entries]
 
 
 def hybrid_entries(

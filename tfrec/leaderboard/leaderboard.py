@@ -17,7 +17,7 @@ from tfrec.datasets.dataset import EvaluationSet, Split
 from tfrec.errors import InputError
 from tfrec.evaluation import Recommender, evaluate, rank
 from tfrec.evaluation.metrics import METRICS
-from tfrec.leaderboard.entries import Entry
+from tfrec.leaderboard.entries import Entry, reading
 from tfrec.leaderboard.result import Result, read_results, size_of
 from tfrec.training.run import write_json
 
@@ -82,23 +82,30 @@ class Leaderboard:
             console.say(f"{entry.name}: done before")
             return None
         grid = entry.grid if self.is_tuned else entry.grid[:1]
+        lengths = entry.history_lengths if self.is_tuned else entry.history_lengths[:1]
+        num_tried = len(grid) + len(lengths) - 1
         cases = _some(self.split.validation, TUNING_CASES, self.seed)
         best: tuple[float, float, dict[str, Any], Recommender] | None = None
-        with console.progress(entry.name, len(grid)) as advance:
+        with console.progress(entry.name, num_tried) as advance:
             for parameters in grid:
                 start = time.perf_counter()
-                recommender = entry.fit(**parameters)
+                fitted = entry.fit(**parameters)
                 seconds = time.perf_counter() - start
-                value = self._monitored(recommender, cases)
-                if best is None or value > best[0]:
-                    best = value, seconds, dict(parameters), recommender
-                advance(1)
+                for length in lengths:
+                    recommender = reading(fitted, length)
+                    value = self._monitored(recommender, cases)
+                    if best is None or value > best[0]:
+                        chosen = {} if length is None else {"history_length": length}
+                        best = value, seconds, {**parameters, **chosen}, recommender
+                    advance(1)
+                if best is not None:
+                    lengths = (best[2].get("history_length"),)  # Chosen with the defaults.
         assert best is not None
         value, seconds, parameters, recommender = best
         parameters |= parts
         if isinstance(recommender, LearnedBlend):
             parameters["weights"] = [round(weight, 3) for weight in recommender.weights]
-        self.test(entry.name, recommender, self.split.test, parameters, len(grid), value, seconds)
+        self.test(entry.name, recommender, self.split.test, parameters, num_tried, value, seconds)
         return recommender
 
     def test(

@@ -42,7 +42,7 @@ def play(board: Leaderboard, material: Material, names: Sequence[str], models: S
             return None
         if name not in fitted:
             console.say(f"fitting {name} again, for the hybrids")
-            fitted[name] = entries[name].fit(**board.results[name].parameters)
+            fitted[name] = entries[name].build(**board.results[name].parameters)
         return name, fitted[name]
 
     if not set(names) & set(HYBRID_NAMES):
