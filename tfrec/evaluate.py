@@ -65,7 +65,7 @@ def evaluate(
     """
     started = time.perf_counter()
     with messages_for_errors("evaluate"):
-        from tfrec.training.commands import note_command
+        from tfrec.training.commands import note_command, this_command
         from tfrec.training.run import Run, write_json
         from tfrec.training.weights_and_biases import require_wandb
 
@@ -96,7 +96,7 @@ def evaluate(
             if cohorts and shown[0].cohorts:
                 Console().print(format_cohorts(shown, opened.config.evaluation.monitor))
             _tell(table, by_name, opened)
-        note_command(opened, "evaluate", sys.argv[1:], time.perf_counter() - started)
+        note_command(opened, this_command("evaluate", sys.argv[1:], time.perf_counter() - started))
         write_run_page(opened)
         _tell_trackers(opened, findings, by_name)
         console.say(f"written to {opened.metrics}    to look at: {opened.page}    next: python -m tfrec.export {run}")

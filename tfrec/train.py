@@ -13,7 +13,7 @@ from tfrec.cli import DataRoot, messages_for_errors, new_app, parse_settings, st
 from tfrec.config import Config, recipe_names
 from tfrec.config.models import MULTI_TASK_NAMES
 from tfrec.errors import InputError
-from tfrec.training.commands import note_command
+from tfrec.training.commands import note_command, this_command
 from tfrec.training.run import Run, write_json
 from tfrec.training.weights_and_biases import require_wandb
 
@@ -208,7 +208,7 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
             (prepare_impressions if config.ranks else prepare)(*data, config, data_root).save(run.prepared)
         prepared = (PreparedImpressions if config.ranks else Prepared).load(run.prepared)
         state = train(run, prepared, strategy, data_root)
-        note_command(run, "train", sys.argv[1:], time.perf_counter() - started)
+        note_command(run, this_command("train", sys.argv[1:], time.perf_counter() - started))
     console.say(
         f"done: epoch {state.best_epoch} of {state.epoch} is the best, "
         f"validation {config.evaluation.monitor} {state.best_value:.4f}"

@@ -4,7 +4,7 @@ Widths are units of the view box: a chart fills its column, a phone's or half a 
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -73,9 +73,21 @@ def bars(title: str, rows: Sequence[Row], form: Format) -> Markup:
 
 
 def dots(
-    title: str, groups: Sequence[tuple[str, Sequence[Row]]], form: Format, reference: float | None = None
+    title: str,
+    groups: Sequence[tuple[str, Sequence[Row]]],
+    form: Format,
+    reference: float | None = None,
+    faint: Sequence[str] = (),
 ) -> Markup:
-    """Means as dots with whiskers; each group's below each other. `reference`: where a line is drawn."""
+    """Means as dots with whiskers; those of a group below each other.
+
+    Args:
+        title: Of the chart.
+        groups: Name and rows.
+        form: Of the values.
+        reference: Where a dashed line is drawn.
+        faint: Names of groups that say little.
+    """
     left = _label_width(name for name, _ in groups)
     every = [row for _, rows in groups for row in rows]
     scale = _Scale.over([*_ends(every), *([] if reference is None else [reference])], left, WIDTH - 14, 4)
@@ -94,7 +106,9 @@ def dots(
         for number, row in enumerate(rows):
             middle = y + gap / 2 + step * number + step / 2
             parts += [
-                Markup("<g><title>{}</title>").format(f"{name}: {_told(row, form)}"),
+                Markup("<g{}><title>{}</title>").format(
+                    Markup(' class="faint"') if name in faint else "", f"{name}: {_told(row, form)}"
+                ),
                 _whisker(row.estimate, scale, middle, row.colour),
                 _mark(row.colour, scale(row.estimate.mean), middle),
                 Markup("</g>"),
@@ -127,9 +141,10 @@ def lines(
     xs = [x for line in series for x, _ in line.points]
     ys = [y for line in series for _, y in line.points if math.isfinite(y)]
     height = 250
-    y_scale = _Scale.over([0.0, 1.0] if is_unit else ys or [0.0, 1.0], height - 42, 14, 4)
+    # A mark's text stands above it.
+    y_scale = _Scale.over([0.0, 1.0] if is_unit else ys or [0.0, 1.0], height - 42, 30 if marks else 14, 4)
     left = 10 + LETTER * max(len(form(tick)) for tick in y_scale.ticks)
-    x_scale = _Scale.over([0.0, 1.0] if is_unit else xs or [0.0, 1.0], left, WIDTH - 14, 6, is_tight=True)
+    x_scale = _Scale.over([0.0, 1.0] if is_unit else xs or [0.0, 1.0], left, WIDTH - 20, 6, is_tight=True)
     parts = [_frame(x_scale, y_scale, left, height - 42, x_form, form, x_name)]
     for line in series:
         finite = [(x_scale(x), y_scale(y)) for x, y in line.points if math.isfinite(y)]
@@ -144,11 +159,10 @@ def lines(
             parts.append(_mark(line.colour, *finite[0]))
     for x, y, text, colour in marks:
         anchor = "end" if x_scale(x) > WIDTH * 0.7 else "start" if x_scale(x) < WIDTH * 0.3 else "middle"
-        below = y_scale(y) < 34
         parts.append(_mark(colour, x_scale(x), y_scale(y), 5.5))
         parts.append(
             Markup('<text class="figure" x="{:.1f}" y="{:.1f}" text-anchor="{}">{}</text>').format(
-                x_scale(x), y_scale(y) + (20 if below else -11), anchor, text
+                x_scale(x), y_scale(y) - 11, anchor, text
             )
         )
     told = "; ".join(
@@ -178,9 +192,7 @@ def columns(title: str, counts: Sequence[tuple[str, int]], x_name: str) -> Marku
             parts.append(
                 Markup('<text x="{:.1f}" y="{}" text-anchor="middle">{}</text>').format(x + step / 2, height - 26, name)
             )
-    parts.append(
-        Markup('<text class="axis" x="{}" y="{}" text-anchor="end">{}</text>').format(WIDTH - 8, height - 6, x_name)
-    )
+    parts.append(_axis_name(x_name, height - 6))
     return _svg(title, "; ".join(f"{name}: {_integer(count)}" for name, count in counts), height, parts)
 
 
@@ -263,7 +275,7 @@ class _Scale:
 
     def __init__(
         self, ticks: Sequence[float], start: float, stop: float, low: float = math.nan, high: float = math.nan
-    ):
+    ) -> None:
         self.ticks = list(ticks)
         self.low = ticks[0] if math.isnan(low) else low
         self.high = ticks[-1] if math.isnan(high) else high
@@ -328,8 +340,11 @@ def _frame(
         )
         for tick in x_scale.ticks
     )
-    name = Markup('<text class="axis" x="{}" y="{}" text-anchor="end">{}</text>').format(WIDTH - 8, bottom + 35, x_name)
-    return _horizontals(y_scale, left, y_form) + below + name
+    return _horizontals(y_scale, left, y_form) + below + _axis_name(x_name, bottom + 35)
+
+
+def _axis_name(name: str, y: float) -> Markup:
+    return Markup('<text class="axis" x="{}" y="{}" text-anchor="end">{}</text>').format(WIDTH - 8, y, name)
 
 
 def _upright(kind: str, x: float, top: float, bottom: float) -> Markup:
@@ -359,14 +374,16 @@ def _mark(colour: int, x: float, y: float, size: float = 4.5) -> Markup:
 
 
 def _label(text: str, right: float, middle: float) -> Markup:
-    shown = text if len(text) <= LONGEST_LABEL else text[: LONGEST_LABEL - 1] + "…"
+    shown = text
+    if len(text) > LONGEST_LABEL:  # The end of a path says more than its beginning.
+        shown = f"…{text[1 - LONGEST_LABEL :]}" if "/" in text else f"{text[: LONGEST_LABEL - 1]}…"
     return Markup('<text class="label" x="{:.1f}" y="{:.1f}" text-anchor="end">{}<title>{}</title></text>').format(
         right - 8, middle + 4.5, shown, text
     )
 
 
-def _label_width(labels: "Sequence[str] | object") -> float:
-    return 14 + LETTER * max((min(len(label), LONGEST_LABEL) for label in labels), default=0)  # type: ignore[attr-defined]
+def _label_width(labels: Iterable[str]) -> float:
+    return 14 + LETTER * max((min(len(label), LONGEST_LABEL) for label in labels), default=0)
 
 
 def _ends(rows: Sequence[Row]) -> list[float]:

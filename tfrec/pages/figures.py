@@ -9,11 +9,14 @@ from tfrec.evaluation import Report
 from tfrec.pages import charts
 from tfrec.pages.charts import GREY, Line, Row
 from tfrec.pages.findings import Curve, DataDescription
-from tfrec.pages.rendering import number, percent
+from tfrec.pages.rendering import number
 from tfrec.pages.words import lower_is_better, meaning
 
 MODEL_COLOURS = (0, 4)
 BASELINE_COLOURS = (1, 2, 3, 5, 6, 7)
+FEW = 30
+"""Cases, below which an interval is not to be trusted."""
+
 FLOOR = "random"
 """The baseline that is grey."""
 
@@ -61,9 +64,13 @@ def cohort_figure(
     title: str, note: str, reports: Sequence[Report], groups: Sequence[str], metric: str, colours: Mapping[str, int]
 ) -> Figure:
     """The metric of all in some cohorts, which the first has."""
+    names = {group: f"{_short(group, title)} ({reports[0].cohorts[group].num_cases:,})" for group in groups}
+    faint = [names[group] for group in groups if reports[0].cohorts[group].num_cases < FEW]
+    if faint:
+        note = f"{note}; faint: fewer than {FEW} cases"
     rows = [
         (
-            f"{group} ({reports[0].cohorts[group].num_cases:,})",
+            names[group],
             [
                 Row(report.name, report.cohorts[group].metrics[metric], colours[report.name])
                 for report in reports
@@ -73,7 +80,13 @@ def cohort_figure(
         for group in groups
     ]
     legend = tuple((colours[report.name], report.name) for report in reports)
-    return Figure(title, note, charts.dots(title, rows, number), legend)
+    return Figure(title, note, charts.dots(title, rows, number, faint=faint), legend)
+
+
+def _short(group: str, title: str) -> str:
+    """Without what the title says already."""
+    kind, _, rest = group.partition(" ")
+    return rest if kind == "history" and kind in title else group
 
 
 def curve_figures(curves: Mapping[str, Curve], metric: str, colours: Mapping[str, int]) -> list[Figure]:
@@ -110,9 +123,7 @@ def data_figures(data: DataDescription, unit: str) -> list[Figure]:
             "the long tail",
             f"{told}the least popular share of the items, to the right, and the share of the training "
             "interactions that it has (Lorenz curve); dashed: were all alike",
-            charts.lines(
-                "Lorenz curve of the items' popularity", lines, "share of the items", percent, percent, is_unit=True
-            ),
+            charts.lines("Lorenz curve", lines, "share of the items", "{:.0%}".format, "{:.0%}".format, is_unit=True),
         ),
         Figure(
             "history lengths",

@@ -72,7 +72,7 @@ class DataDescription:
     Attributes:
         parts: Name of a part -> figures by name.
         facts: What `InteractionMatrix.describe` says of the training part.
-        lorenz: Points (share of the items, least popular first; their share of the interactions), from (0, 0) to (1, 1).
+        lorenz: Points (share of the items, least popular first; what they have of the interactions), (0, 0) to (1, 1).
         history_lengths: Test cases, or impressions, by the length of their history.
         notes: What the split left out.
     """

@@ -17,10 +17,10 @@ from tfrec.training.run import Run, write_text
 
 CLICK_METRICS = ("auc", "grouped_auc", "log_loss", "normalised_entropy", "rmse", "ece", "calibration_error")
 COHORTS = {
-    "history": ("by the length of the history", "interactions before the tested one (number of cases)"),
+    "history": ("by the length of the history", "interactions in it (number of cases)"),
     "items": (
         "by the popularity of what came next",
-        "head, mid and tail have 50, 40 and 10 % of training's interactions",
+        "head, mid and tail: 50, 40 and 10% of what was trained on",
     ),
 }
 COLD = ("users new", "history 0", "history 1-9", "items new")
@@ -134,9 +134,8 @@ def _part(table: Table, reports: Mapping[str, Report], monitor: str, ranks: bool
         shown = [name for name in CLICK_METRICS if name in first.metrics]
     else:
         cutoff = next(iter(first.metrics)).partition("@")[2]
-        shown = list(dict.fromkeys([monitor, *(f"{name}@{cutoff}" for name in ("recall", "ndcg", "mrr", "coverage"))]))[
-            :4
-        ]
+        main = [monitor, *(f"{name}@{cutoff}" for name in ("recall", "ndcg", "mrr", "coverage"))]
+        shown = [name for name in dict.fromkeys(main) if name in first.metrics]
     decisive = monitor if monitor in first.metrics else shown[0]
     return Part(
         task=table.task,
@@ -197,11 +196,6 @@ def _tiles(report: Report, table: Table, monitor: str, findings: Findings | None
         curve = findings.curve
         tiles.append(("epochs", str(len(curve.epochs)), f"the best is {curve.best_epoch}"))
         if curve.seconds and len(curve.seconds) == len(curve.epochs):
-            tiles.append(
-                (
-                    "training",
-                    duration(sum(curve.seconds)),
-                    f"{duration(sum(curve.seconds) / len(curve.seconds))} an epoch",
-                )
-            )
+            mean = sum(curve.seconds) / len(curve.seconds)
+            tiles.append(("training", duration(sum(curve.seconds)), f"{duration(mean)} an epoch"))
     return tiles

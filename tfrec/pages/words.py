@@ -65,7 +65,13 @@ def certainty(comparison: Comparison) -> str:
     return f"{signed(comparison.difference.mean)}, {comparison.confidence:.0%} interval {told}{p}"
 
 
-def verdict(model: Report, baselines: Sequence[Report], comparisons: Sequence[Comparison], metric: str) -> Verdict:
+def verdict(
+    model: Report,
+    baselines: Sequence[Report],
+    comparisons: Sequence[Comparison],
+    metric: str,
+    best_is: str = "the best baseline",
+) -> Verdict:
     """How the model stands against the best of the baselines.
 
     Args:
@@ -73,6 +79,7 @@ def verdict(model: Report, baselines: Sequence[Report], comparisons: Sequence[Co
         baselines: Theirs.
         comparisons: Of the model with each, corrected.
         metric: That decides.
+        best_is: What the best of several is called.
     """
     mean = number(model.metrics[metric].mean)
     if not baselines:
@@ -82,7 +89,7 @@ def verdict(model: Report, baselines: Sequence[Report], comparisons: Sequence[Co
     beside = f"{metric} {mean} against {number(best.metrics[metric].mean)}"
     found = {each.baseline: each for each in comparisons}.get(best.name)
     if found is None:
-        return Verdict("unknown", f"{model.name} beside {best.name}, the best baseline: {beside}; not tested.")
+        return Verdict("unknown", f"{model.name} beside {best.name}, {best_is}: {beside}; not tested.")
     if found.baseline_wins:
         sure = "significantly" if is_significant(found) else "though not significantly"
         return Verdict(
@@ -93,8 +100,8 @@ def verdict(model: Report, baselines: Sequence[Report], comparisons: Sequence[Co
     if not is_significant(found):
         return Verdict(
             "unclear",
-            f"Whether {model.name} is better than {best.name}, the best baseline, cannot be told from chance: {beside} "
+            f"Whether {model.name} is better than {best.name}, {best_is}, cannot be told from chance: {beside} "
             f"({certainty(found)}).",
         )
-    others = "" if len(baselines) == 1 else ", the best baseline"
+    others = "" if len(baselines) == 1 else f", {best_is}"
     return Verdict("good", f"{model.name} is better than {best.name}{others}: {beside} ({certainty(found)}).")

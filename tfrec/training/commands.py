@@ -4,10 +4,9 @@ import json
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
-
-from pydantic.dataclasses import dataclass
 
 from tfrec import __version__
 from tfrec.training.run import Run, write_json
@@ -30,23 +29,25 @@ class Command:
     versions: Mapping[str, str]
 
 
-def note_command(run: Run, module: str, arguments: Sequence[str], seconds: float) -> None:
-    """Adds one to the run's `commands.json`."""
+def this_command(module: str, arguments: Sequence[str], seconds: float) -> Command:
+    """The one that ends now."""
     versions = {"python": sys.version.split()[0], "tfrec": __version__}
     versions |= {name: version(name) for name in ("tensorflow", "keras", "numpy")}
-    command = {
-        "line": shlex.join(["python", "-m", f"tfrec.{module}", *arguments]),
-        "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-        "seconds": round(seconds, 1),
-        "versions": versions,
-    }
-    write_json(run.commands, [*_read(run), command])
+    return Command(
+        line=shlex.join(["python", "-m", f"tfrec.{module}", *arguments]),
+        ended=datetime.now(UTC).isoformat(timespec="seconds"),
+        seconds=round(seconds, 1),
+        versions=versions,
+    )
+
+
+def note_command(run: Run, command: Command) -> None:
+    """Adds it to the run's `commands.json`."""
+    write_json(run.commands, [asdict(each) for each in (*commands_of(run), command)])
 
 
 def commands_of(run: Run) -> list[Command]:
     """Those that are noted, oldest first; none of a run of an earlier tfrec."""
-    return [Command(**each) for each in _read(run)]
-
-
-def _read(run: Run) -> list[dict]:
-    return json.loads(run.commands.read_text(encoding="utf-8")) if run.commands.is_file() else []
+    if not run.commands.is_file():
+        return []
+    return [Command(**each) for each in json.loads(run.commands.read_text(encoding="utf-8"))]

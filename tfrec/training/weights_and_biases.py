@@ -55,8 +55,8 @@ def require_wandb() -> None:
     """Raises an InputError if the package is missing."""
     if importlib.util.find_spec("wandb") is None:
         raise InputError(
-            "Expected Weights & Biases, since training.wandb_project is set. Received: no such package. Install it with "
-            "pip install 'tfrec[wandb]', or leave the setting out."
+            "Expected Weights & Biases, since training.wandb_project is set. Received: no such package. Install it "
+            "with pip install 'tfrec[wandb]', or leave the setting out."
         )
 
 
