@@ -3,7 +3,7 @@
 from tfrec.leaderboard.entries import Entry, baseline_entries, hybrid_entries
 from tfrec.leaderboard.leaderboard import Leaderboard
 from tfrec.leaderboard.material import Material, gather
-from tfrec.leaderboard.play import play, verdicts
+from tfrec.leaderboard.play import comparisons, play, verdicts
 from tfrec.leaderboard.result import Result, format_leaderboard
 from tfrec.leaderboard.trained import TrainedModel, with_context_of
 
@@ -14,6 +14,7 @@ __all__ = [
     "Result",
     "TrainedModel",
     "baseline_entries",
+    "comparisons",
     "format_leaderboard",
     "gather",
     "hybrid_entries",

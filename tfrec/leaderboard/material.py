@@ -28,6 +28,7 @@ class Material:
         texts: What each item says, [num_items]; None: nothing.
         text_vectors: The same through the text backbone, float32 [num_items, size]; None: not to be had.
         seed: Draws what is random.
+        name: The data set's.
     """
 
     split: Split
@@ -35,6 +36,7 @@ class Material:
     texts: Sequence[str] | None = None
     text_vectors: np.ndarray | None = None
     seed: int = 0
+    name: str = ""
 
 
 def gather(config: Config, data_root: Path) -> Material:
@@ -55,8 +57,9 @@ def gather(config: Config, data_root: Path) -> Material:
         console.say(f"note: {note}")
     texts = render_texts(dataset.items, dataset.item_roles.text, config.features.text_template)
     if not any(texts):
-        return Material(split, dataset.num_items, seed=config.training.seed)
-    return Material(split, dataset.num_items, texts, _text_vectors(texts, config, data_root), config.training.seed)
+        return Material(split, dataset.num_items, seed=config.training.seed, name=dataset.name)
+    vectors = _text_vectors(texts, config, data_root)
+    return Material(split, dataset.num_items, texts, vectors, config.training.seed, dataset.name)
 
 
 def _text_vectors(texts: list[str], config: Config, data_root: Path) -> np.ndarray | None:

@@ -3,6 +3,7 @@
 Widths are units of the view box: a chart fills its column, a phone's or half a page.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -126,6 +127,7 @@ def lines(
     x_form: Format = lambda value: f"{value:g}",
     marks: Sequence[tuple[float, float, str, int]] = (),
     is_unit: bool = False,
+    is_whole: bool = False,
 ) -> Markup:
     """Lines over a common axis.
 
@@ -137,6 +139,7 @@ def lines(
         x_form: Of the axis below.
         marks: Points to mark: x, y, text, colour.
         is_unit: Both axes go from 0 to 1.
+        is_whole: The axis below counts.
     """
     xs = [x for line in series for x, _ in line.points]
     ys = [y for line in series for _, y in line.points if math.isfinite(y)]
@@ -144,7 +147,7 @@ def lines(
     # A mark's text stands above it.
     y_scale = _Scale.over([0.0, 1.0] if is_unit else ys or [0.0, 1.0], height - 42, 30 if marks else 14, 4)
     left = 10 + LETTER * max(len(form(tick)) for tick in y_scale.ticks)
-    x_scale = _Scale.over([0.0, 1.0] if is_unit else xs or [0.0, 1.0], left, WIDTH - 20, 6, is_tight=True)
+    x_scale = _Scale.over([0.0, 1.0] if is_unit else xs or [0.0, 1.0], left, WIDTH - 20, 6, True, is_whole)
     parts = [_frame(x_scale, y_scale, left, height - 42, x_form, form, x_name)]
     for line in series:
         finite = [(x_scale(x), y_scale(y)) for x, y in line.points if math.isfinite(y)]
@@ -205,7 +208,7 @@ def reliability_diagram(title: str, models: Sequence[Reliability], colours: Sequ
     height, bottom = 360, 318
     y_scale = _Scale.over([0.0, top], bottom, 12, 5)
     left = 10 + LETTER * max(len(form(tick)) for tick in y_scale.ticks)
-    x_scale = _Scale(y_scale.ticks, left, WIDTH - 14)
+    x_scale = _Scale(y_scale.ticks, left, WIDTH - 20)
     end = y_scale.ticks[-1]
     parts = [
         _frame(x_scale, y_scale, left, bottom, form, form, "predicted"),
@@ -213,9 +216,10 @@ def reliability_diagram(title: str, models: Sequence[Reliability], colours: Sequ
             x_scale(0), y_scale(0), x_scale(end), y_scale(end)
         ),
     ]
-    for model, colour in zip(models, colours, strict=True):
+    for place, (model, colour) in enumerate(zip(models, colours, strict=True)):
         points = list(zip(model.predicted, model.happened, model.sizes, strict=True))
         path = " ".join(f"{x_scale(x):.1f},{y_scale(rate.mean):.1f}" for x, rate, _ in points)
+        aside = 3 * (place - (len(models) - 1) / 2)  # So that whiskers do not hide each other.
         parts.append(Markup('<polyline class="line thin c{}" points="{}"/>').format(colour, path))
         for x, rate, size in points:
             told = f"{model.name}: predicted {form(x)}, happened {form(rate.mean)}, {_integer(size)} impressions"
@@ -223,14 +227,14 @@ def reliability_diagram(title: str, models: Sequence[Reliability], colours: Sequ
             if rate.low is not None and rate.high is not None:
                 parts.append(
                     Markup('<line class="whisker c{}" x1="{x:.1f}" y1="{:.1f}" x2="{x:.1f}" y2="{:.1f}"/>').format(
-                        colour, y_scale(rate.low), y_scale(rate.high), x=x_scale(x)
+                        colour, y_scale(rate.low), y_scale(rate.high), x=x_scale(x) + aside
                     )
                 )
-            parts += [_mark(colour, x_scale(x), y_scale(rate.mean), 3.5), Markup("</g>")]
+            parts += [_mark(colour, x_scale(x) + aside, y_scale(rate.mean), 3.5), Markup("</g>")]
     y = height
     for model, colour in zip(models, colours, strict=True):
         parts.append(_histogram(model, colour, x_scale, y))
-        y += 62
+        y += 76
     told = "; ".join(
         f"{each.name}: "
         + ", ".join(f"{form(x)} {form(rate.mean)}" for x, rate in zip(each.predicted, each.happened, strict=True))
@@ -254,18 +258,18 @@ def _histogram(model: Reliability, colour: int, x_scale: "_Scale", top: float) -
         ).format(
             colour,
             x_scale(low),
-            top + 56 - 50 * count / most,
+            top + 70 - 50 * count / most,
             max(x_scale(high) - x_scale(low) - 0.6, 0.4),
             50 * count / most,
             f"{model.name}: {_integer(count)} impressions between {low:.4g} and {high:.4g}",
         )
-        for low, high, count in zip(model.edges, model.edges[1:], model.bars, strict=True)
+        for (low, high), count in zip(itertools.pairwise(model.edges), model.bars, strict=True)
     ]
     name = Markup('<text class="axis" x="{}" y="{}" text-anchor="end">{}</text>').format(
-        WIDTH - 14, top + 14, model.name
+        WIDTH - 14, top + 13, model.name
     )
     base = Markup('<line class="grid" x1="{:.1f}" x2="{:.1f}" y1="{y}" y2="{y}"/>').format(
-        x_scale(0), WIDTH - 14, y=top + 56
+        x_scale(0), WIDTH - 14, y=top + 70
     )
     return Markup("").join([base, *rects, name])
 
@@ -283,9 +287,16 @@ class _Scale:
 
     @classmethod
     def over(
-        cls, values: Sequence[float], start: float, stop: float, num_ticks: int, is_tight: bool = False
+        cls,
+        values: Sequence[float],
+        start: float,
+        stop: float,
+        num_ticks: int,
+        is_tight: bool = False,
+        is_whole: bool = False,
     ) -> "_Scale":
-        """Over the values, with about so many ticks at round numbers; `is_tight`: it ends where they end."""
+        """Over the values, with about so many ticks at round numbers; `is_tight`: it ends where they end; `is_whole`:
+        ticks are at whole numbers."""
         finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
         low, high = min(finite), max(finite)
         if high - low < 1e-12 * max(abs(low), abs(high), 1e-9):
@@ -293,6 +304,8 @@ class _Scale:
         raw = (high - low) / num_ticks
         power = 10.0 ** math.floor(math.log10(raw))
         step = next(size * power for size in (1, 2, 2.5, 5, 10) if size * power >= raw * 0.999)
+        if is_whole:
+            step = math.ceil(step)
         if is_tight:
             first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
             return cls([step * n for n in range(first, last + 1)] or [low], start, stop, low, high)

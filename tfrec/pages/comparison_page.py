@@ -26,6 +26,9 @@ from tfrec.pages.words import Verdict, is_significant, lower_is_better, meaning,
 from tfrec.training.commands import Command, commands_of
 from tfrec.training.run import Run
 
+MOST_IN_COHORTS = 5
+"""Models first, then the best baselines: of more the chart is too long."""
+
 COLOURS = (MODEL_COLOURS[0], *BASELINE_COLOURS, MODEL_COLOURS[1])
 
 
@@ -88,7 +91,9 @@ def comparison_page(
     main = [monitor, *([f"recall@{cutoff}", f"coverage@{cutoff}"] if cutoff else ["grouped_auc", "log_loss", "ece"])]
     main = [name for name in dict.fromkeys(main) if all(name in report.metrics for report in reports)]
     models = [each for each in ordered if each.is_model]
-    grouped = [report for report in reports if report.cohorts]
+    grouped = [each.report for each in ordered if each.report.cohorts and each.is_model][:MOST_IN_COHORTS]
+    grouped += [each.report for each in ordered if each.report.cohorts and not each.is_model]
+    grouped = [report for report in reports if report in grouped[:MOST_IN_COHORTS]]
     return render(
         "comparison.html",
         title=title,
@@ -108,7 +113,14 @@ def comparison_page(
             {each.report.name: each.curve for each in models if each.curve is not None}, monitor, colours
         ),
         cohorts=[
-            cohort_figure(f"{monitor} by cohort", "(number of cases)", grouped, list(first.cohorts), monitor, colours)
+            cohort_figure(
+                f"{monitor} by cohort",
+                "(number of cases); the best of them",
+                grouped,
+                list(first.cohorts),
+                monitor,
+                colours,
+            )
             for first in grouped[:1]
         ],
         settings=_differing(models),
@@ -146,25 +158,14 @@ def compare_runs(folders: Sequence[Path], page: Path) -> str:
     findings = [Findings.load(run.findings) for run in runs]
     tables = [each.tables[0] if each is not None else None for each in findings]
     competitors = []
-    for run, name, reports, found in zip(runs, names, every, findings, strict=True):
+    for run, name, reports in zip(runs, names, every, strict=True):
         report = next(iter(reports.values()))
         if monitor not in report.metrics:
             raise InputError(
                 f"Expected runs with the metric {monitor}, which the first run watches. Received: {run.folder} with "
                 f"{', '.join(report.metrics)}. Name another run first, or evaluate with the same evaluation.cutoffs."
             )
-        competitors.append(
-            Competitor(
-                report=replace(report, name=name),
-                is_model=True,
-                chosen=title_of(run),
-                fit_seconds=sum(found.curve.seconds) if found is not None and found.curve.seconds else None,
-                curve=found.curve if found is not None else None,
-                num_weights=found.curve.num_weights if found is not None else None,
-                settings=flat(run.config.model_dump(mode="json")),
-                page=os.path.relpath(run.page, page.parent) if run.page.is_file() else "",
-            )
-        )
+        competitors.append(of_run(run, replace(report, name=name), page.parent))
     alike = [place for place, table in enumerate(tables) if table and tables[0] and table.cases == tables[0].cases]
     notes = [
         f"{names[place]} was tested on other cases than {names[0]}, or it is not known on which: they are not compared."
@@ -185,6 +186,28 @@ def compare_runs(folders: Sequence[Path], page: Path) -> str:
         notes,
         findings[0].data if len(alike) == len(runs) and findings[0] is not None else None,
         [command for run in runs for command in commands_of(run)],
+    )
+
+
+def of_run(run: Run, report: Report, folder: Path) -> Competitor:
+    """A run, with what is known of it if it was evaluated.
+
+    Args:
+        run: Trained.
+        report: Of its model, under the name that is shown.
+        folder: Where the page will lie.
+    """
+    findings = Findings.load(run.findings)
+    curve = findings.curve if findings is not None else None
+    return Competitor(
+        report=report,
+        is_model=True,
+        chosen=title_of(run),
+        fit_seconds=sum(curve.seconds) if curve is not None and curve.seconds else None,
+        curve=curve,
+        num_weights=curve.num_weights if curve is not None else None,
+        settings=flat(run.config.model_dump(mode="json")),
+        page=os.path.relpath(run.page, folder) if run.page.is_file() else "",
     )
 
 

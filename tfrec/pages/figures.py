@@ -12,8 +12,8 @@ from tfrec.pages.findings import Curve, DataDescription
 from tfrec.pages.rendering import number
 from tfrec.pages.words import lower_is_better, meaning
 
-MODEL_COLOURS = (0, 4)
-BASELINE_COLOURS = (1, 2, 3, 5, 6, 7)
+MODEL_COLOURS = (0, 3)
+BASELINE_COLOURS = (1, 2, 4, 5, 6, 7)
 FEW = 30
 """Cases, below which an interval is not to be trusted."""
 
@@ -109,7 +109,9 @@ def curve_figures(curves: Mapping[str, Curve], metric: str, colours: Mapping[str
                     text = f"epoch {curve.best_epoch}: {number(best)}" if len(curves) == 1 else ""
                     marks.append((float(curve.best_epoch), best, text, colours[name]))
         if lines:
-            figures.append(Figure(title, note, charts.lines(title, lines, "epoch", number, marks=marks), legend))
+            figures.append(
+                Figure(title, note, charts.lines(title, lines, "epoch", number, marks=marks, is_whole=True), legend)
+            )
     return figures
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -42,6 +42,12 @@ def interval(estimate: Estimate, form: Any = number) -> str:
 def percent(value: float) -> str:
     """`6.2 %`; two digits below one per cent."""
     return f"{value:.2%}" if abs(value) < 0.01 else f"{value:.1%}"
+
+
+def percent_axis(top: float) -> Callable[[float], str]:
+    """Per cent with as many digits as an axis up to `top` needs."""
+    digits = 0 if top > 0.1 else 1 if top > 0.01 else 2
+    return lambda value: f"{value:.{digits}%}"
 
 
 def fact(name: str, value: float) -> str:

@@ -10,7 +10,7 @@ from tfrec.evaluation import Report
 from tfrec.pages import charts
 from tfrec.pages.figures import Figure, cohort_figure, colours_of, curve_figures, data_figures, metric_figure
 from tfrec.pages.findings import Findings, Table
-from tfrec.pages.rendering import duration, flat, number, percent, render
+from tfrec.pages.rendering import duration, flat, number, percent, percent_axis, render
 from tfrec.pages.words import Verdict, is_significant, lower_is_better, meaning, verdict
 from tfrec.training.commands import commands_of
 from tfrec.training.run import Run, write_text
@@ -93,6 +93,7 @@ def run_page(run: Run) -> str:
         curves=curve_figures({first.name: curve}, monitor, {first.name: 0}) if curve is not None else [],
         data=data_figures(findings.data, unit) if findings is not None else [],
         commands=commands_of(run),
+        predicted=percent if "ece" in first.metrics else number,
         meaning=meaning,
         is_significant=is_significant,
         lower_is_better=lower_is_better,
@@ -143,7 +144,7 @@ def _part(table: Table, reports: Mapping[str, Report], monitor: str, ranks: bool
         reports=own,
         verdict=verdict(first, own[len(table.models) :], table.comparisons, decisive),
         metrics=[metric_figure(own, name, colours) for name in shown],
-        reliability=_reliability(table, colours),
+        reliability=_reliability(table, colours, "ece" in first.metrics),
         cohorts=[
             cohort_figure(f"{monitor} {title}", note, own, groups, monitor, colours)
             for kind, (title, note) in COHORTS.items()
@@ -153,12 +154,13 @@ def _part(table: Table, reports: Mapping[str, Report], monitor: str, ranks: bool
     )
 
 
-def _reliability(table: Table, colours: Mapping[str, int]) -> Figure | None:
+def _reliability(table: Table, colours: Mapping[str, int], are_probabilities: bool) -> Figure | None:
     if not table.reliability:
         return None
     used = [colours[each.name] for each in table.reliability]
     top = max(max(each.predicted) for each in table.reliability)
-    chart = charts.reliability_diagram("reliability", table.reliability, used, percent if top <= 1 else number)
+    form = percent_axis(top) if are_probabilities else number
+    chart = charts.reliability_diagram("reliability", table.reliability, used, form)
     legend = tuple((colour, each.name) for colour, each in zip(used, table.reliability, strict=True))
     note = "a point is a twentieth of the impressions; on the dashed line what was predicted happened as often"
     return Figure("reliability", note, chart, legend)

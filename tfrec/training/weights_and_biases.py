@@ -1,6 +1,7 @@
 """Telling Weights & Biases of a run, if the configuration names a project."""
 
 import importlib.util
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ def wandb_run(run: Run) -> Iterator[Any]:
     run.wandb.mkdir(exist_ok=True)
     known = run.wandb / "run_id"
     if not known.is_file():
-        known.write_text(wandb.util.generate_id(), encoding="utf-8")
+        known.write_text(uuid.uuid4().hex[:12], encoding="utf-8")
     try:
         tracker = wandb.init(
             project=project,
