@@ -57,6 +57,10 @@ def bars(title: str, rows: Sequence[Row], form: Format) -> Markup:
     for place, row in enumerate(rows):
         middle = 6 + height * place + height / 2
         mean = row.estimate.mean
+        parts.append(_label(row.label, left, middle))
+        if not math.isfinite(mean):
+            parts.append(_value(scale(0) + 6, middle, form(mean)))
+            continue
         start, end = sorted((scale(0), scale(mean)))
         parts.append(
             Markup(
@@ -65,11 +69,8 @@ def bars(title: str, rows: Sequence[Row], form: Format) -> Markup:
         )
         parts.append(_whisker(row.estimate, scale, middle))
         parts.append(Markup("</g>"))
-        parts.append(_label(row.label, left, middle))
         at = max(end, scale(row.estimate.high) if row.estimate.high is not None else end) + 6
-        parts.append(
-            Markup('<text class="figure" x="{:.1f}" y="{:.1f}">{}</text>').format(at, middle + 4.5, form(mean))
-        )
+        parts.append(_value(at, middle, form(mean)))
     return _svg(title, _all_told(rows, form), 6 + height * len(rows) + 26, parts)
 
 
@@ -91,7 +92,7 @@ def dots(
     """
     left = _label_width(name for name, _ in groups)
     every = [row for _, rows in groups for row in rows]
-    scale = _Scale.over([*_ends(every), *([] if reference is None else [reference])], left, WIDTH - 14, 4)
+    scale = _Scale.over([*_ends(every), *([] if reference is None else [reference])], left, WIDTH - 22, 4)
     step, gap = 15, 14
     top = 8
     bottom = top + sum(step * len(rows) + gap for _, rows in groups)
@@ -106,6 +107,9 @@ def dots(
         parts.append(_label(name, left, y + height / 2))
         for number, row in enumerate(rows):
             middle = y + gap / 2 + step * number + step / 2
+            if not math.isfinite(row.estimate.mean):
+                parts.append(_value(left + 6, middle, form(row.estimate.mean)))
+                continue
             parts += [
                 Markup("<g{}><title>{}</title>").format(
                     Markup(' class="faint"') if name in faint else "", f"{name}: {_told(row, form)}"
@@ -146,7 +150,7 @@ def lines(
     height = 250
     # A mark's text stands above it.
     y_scale = _Scale.over([0.0, 1.0] if is_unit else ys or [0.0, 1.0], height - 42, 30 if marks else 14, 4)
-    left = 10 + LETTER * max(len(form(tick)) for tick in y_scale.ticks)
+    left = 15 + LETTER * max(len(form(tick)) for tick in y_scale.ticks)
     x_scale = _Scale.over([0.0, 1.0] if is_unit else xs or [0.0, 1.0], left, WIDTH - 20, 6, True, is_whole)
     parts = [_frame(x_scale, y_scale, left, height - 42, x_form, form, x_name)]
     for line in series:
@@ -179,7 +183,7 @@ def columns(title: str, counts: Sequence[tuple[str, int]], x_name: str) -> Marku
     """A histogram whose bars have names."""
     height, top = 210, 20
     scale = _Scale.over([0.0, *(float(count) for _, count in counts)], height - 42, top, 3)
-    left = 10 + LETTER * max(len(_integer(tick)) for tick in scale.ticks)
+    left = 15 + LETTER * max(len(_integer(tick)) for tick in scale.ticks)
     step = (WIDTH - left - 8) / max(len(counts), 1)
     parts = [_horizontals(scale, left, _integer)]
     for place, (name, count) in enumerate(counts):
@@ -207,7 +211,7 @@ def reliability_diagram(title: str, models: Sequence[Reliability], colours: Sequ
     )
     height, bottom = 360, 318
     y_scale = _Scale.over([0.0, top], bottom, 12, 5)
-    left = 10 + LETTER * max(len(form(tick)) for tick in y_scale.ticks)
+    left = 15 + LETTER * max(len(form(tick)) for tick in y_scale.ticks)
     x_scale = _Scale(y_scale.ticks, left, WIDTH - 20)
     end = y_scale.ticks[-1]
     parts = [
@@ -364,8 +368,12 @@ def _upright(kind: str, x: float, top: float, bottom: float) -> Markup:
     return Markup('<line class="{}" x1="{x:.1f}" x2="{x:.1f}" y1="{:.1f}" y2="{:.1f}"/>').format(kind, top, bottom, x=x)
 
 
+def _value(x: float, middle: float, text: str) -> Markup:
+    return Markup('<text class="figure" x="{:.1f}" y="{:.1f}">{}</text>').format(x, middle + 4.5, text)
+
+
 def _whisker(estimate: Estimate, scale: _Scale, y: float, colour: int | None = None) -> Markup:
-    if estimate.low is None or estimate.high is None:
+    if estimate.low is None or estimate.high is None or not math.isfinite(estimate.low + estimate.high):
         return Markup("")
     low, high = scale(estimate.low), scale(estimate.high)
     path = f"M{low:.1f} {y:.1f}H{high:.1f}M{low:.1f} {y - 4:.1f}v8M{high:.1f} {y - 4:.1f}v8"

@@ -21,13 +21,13 @@ from tfrec.pages.figures import (
 )
 from tfrec.pages.findings import Curve, DataDescription, Findings, Table
 from tfrec.pages.rendering import flat, render, signed
-from tfrec.pages.run_page import load_reports, title_of
+from tfrec.pages.run_page import COHORTS, load_reports, title_of
 from tfrec.pages.words import Verdict, is_significant, lower_is_better, meaning, verdict
 from tfrec.training.commands import Command, commands_of
 from tfrec.training.run import Run
 
 MOST_IN_COHORTS = 5
-"""Models first, then the best baselines: of more the chart is too long."""
+"""Models, beside the best baseline: of more the charts are too long."""
 
 COLOURS = (MODEL_COLOURS[0], *BASELINE_COLOURS, MODEL_COLOURS[1])
 
@@ -91,9 +91,9 @@ def comparison_page(
     main = [monitor, *([f"recall@{cutoff}", f"coverage@{cutoff}"] if cutoff else ["grouped_auc", "log_loss", "ece"])]
     main = [name for name in dict.fromkeys(main) if all(name in report.metrics for report in reports)]
     models = [each for each in ordered if each.is_model]
-    grouped = [each.report for each in ordered if each.report.cohorts and each.is_model][:MOST_IN_COHORTS]
-    grouped += [each.report for each in ordered if each.report.cohorts and not each.is_model]
-    grouped = [report for report in reports if report in grouped[:MOST_IN_COHORTS]]
+    # The best baseline alone: grey is one.
+    baselines = [each for each in ordered if not each.is_model]
+    grouped = [each for each in ordered if each.report.cohorts and each in (*models[:MOST_IN_COHORTS], *baselines[:1])]
     return render(
         "comparison.html",
         title=title,
@@ -112,17 +112,7 @@ def comparison_page(
         curves=curve_figures(
             {each.report.name: each.curve for each in models if each.curve is not None}, monitor, colours
         ),
-        cohorts=[
-            cohort_figure(
-                f"{monitor} by cohort",
-                "(number of cases); the best of them",
-                grouped,
-                list(first.cohorts),
-                monitor,
-                colours,
-            )
-            for first in grouped[:1]
-        ],
+        cohorts=_cohorts([each.report for each in grouped], monitor, colours),
         settings=_differing(models),
         models=models,
         data=data,
@@ -177,7 +167,7 @@ def compare_runs(folders: Sequence[Path], page: Path) -> str:
     paired = [(tables[place], competitors[place].report) for place in alike]
     comparisons, decision = _compare_best([each for each in paired if each[0] is not None], monitor, runs[0])  # type: ignore[misc]
     return comparison_page(
-        "Runs compared",
+        ", ".join(names) if len(names) <= 3 else f"{len(names)} runs",
         competitors,
         monitor,
         "test impressions" if runs[0].config.ranks else "test cases",
@@ -256,6 +246,18 @@ def _differences(comparisons: Sequence[Comparison], colours: Mapping[str, int], 
     title = f"{monitor} of {comparisons[0].model} less that of the others"
     note = "right of the dashed line it is better; an interval that reaches the line can't be told from chance"
     return Figure(title, note, charts.dots(title, rows, signed, reference=0.0))
+
+
+def _cohorts(reports: Sequence[Report], monitor: str, colours: Mapping[str, int]) -> list[Figure]:
+    if not reports:
+        return []
+    found = list(reports[0].cohorts)
+    kinds = {**{kind: title for kind, (title, _) in COHORTS.items()}, "users": "by user"}
+    return [
+        cohort_figure(f"{monitor} {title}", "number of cases in brackets", reports, groups, monitor, colours)
+        for kind, title in kinds.items()
+        if (groups := [name for name in found if name.startswith(f"{kind} ")])
+    ]
 
 
 def _differing(models: Sequence[Competitor]) -> dict[str, list[Any]]:

@@ -21,7 +21,7 @@ def render(template: str, **context: Any) -> str:
 
 def number(value: float | None) -> str:
     """Four digits after the point, fewer of large numbers: .1207 as 0.1207, 169.13 as 169.1."""
-    if value is None or math.isnan(value):
+    if value is None or not math.isfinite(value):
         return "–"
     digits = 4 if abs(value) < 10 else 1 if abs(value) < 1000 else 0
     return f"{value:,.{digits}f}".replace("-", "−")
