@@ -45,8 +45,7 @@ def test_intervals_draw_users() -> None:
 
 
 def test_what_is_beyond_the_last_bar_is_in_it() -> None:
-    found = reliability(
-        "a", np.zeros(4), np.array([0.1, 0.2, 0.9, 0.9]), np.arange(4), CONFIG, np.array([0, 0.15, 0.3])
-    )
+    predictions, edges = np.array([0.1, 0.2, 0.9, 0.9]), np.array([0, 0.15, 0.3])
+    found = reliability("a", np.zeros(4), predictions, np.arange(4), CONFIG, edges)
     assert found.bars == (1, 3)
     assert histogram_edges(np.zeros(3))[-1] == 1

@@ -154,7 +154,10 @@ class Run:
 
     def remove_results(self) -> None:
         """Removes what was found of the weights that were the best."""
-        for file in (self.metrics, self.findings, self.page, self.calibration):
+        # Of TensorBoard's folder the events of training stay, in folders of their own.
+        shutil.rmtree(self.tensorboard / "test", ignore_errors=True)
+        told = [path for path in self.tensorboard.glob("*") if path.is_file()]
+        for file in (self.metrics, self.findings, self.page, self.calibration, *told):
             file.unlink(missing_ok=True)
 
 

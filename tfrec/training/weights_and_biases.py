@@ -83,7 +83,7 @@ def tell_results(tracker: Any, metrics: Mapping[str, float], page: Path) -> None
     import wandb
 
     tracker.summary.update({f"test/{name}": value for name, value in metrics.items()})
-    tracker.log({"report": wandb.Html(str(page))})
+    tracker.log({"report": wandb.Html(page.read_text(encoding="utf-8"), inject=False)})
 
 
 def _name(name: str) -> str:
