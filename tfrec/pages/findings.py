@@ -145,7 +145,7 @@ class ClickExample:
 class Findings(BaseModel):
     """All of it. A version with other fields gets another number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, ser_json_inf_nan="constants")
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     version: Literal[1] = 1
     """Of the file's form."""
