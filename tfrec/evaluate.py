@@ -13,9 +13,7 @@ from tfrec.cli import DataRoot, messages_for_errors, new_app, start_tensorflow
 from tfrec.config import RANK_CANDIDATES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from tfrec.evaluation import Background, Recommender, Reliability, Report
+    from tfrec.evaluation import Background, Recommender, Report
     from tfrec.features.prepared import Prepared
     from tfrec.models.ranking_model import RankingModel
     from tfrec.models.retrieval_model import RetrievalModel
@@ -113,7 +111,7 @@ def _test_lists(run: "Run", data_root: Path, rank_candidates: int) -> "tuple[lis
     from tfrec.models.retrieval_model import RetrievalRecommender
     from tfrec.pages.data_description import describe_split
     from tfrec.pages.examples import list_examples
-    from tfrec.pages.findings import Findings, hash_of
+    from tfrec.pages.findings import Findings, Table, hash_of
     from tfrec.training.tensorboard import write_projector
     from tfrec.training.trainer import load_model
 
@@ -143,7 +141,7 @@ def _test_lists(run: "Run", data_root: Path, rank_candidates: int) -> "tuple[lis
     test, cutoff = split.test, settings.cutoffs[0]
     cases = hash_of(prepared.users.ids[test.users], prepared.items.ids[test.targets.values], test.histories.values)
     return reports, Findings(
-        tables=(_table("", reports, len(models), run, cases),),
+        tables=(Table.of("", reports, len(models), settings, cases),),
         curve=_curve(run, model),
         data=describe_split(split, num_items),
         list_examples=list_examples(retrieval, prepared, reports[0].per_case[f"hit_rate@{cutoff}"], cutoff),
@@ -177,7 +175,7 @@ def _test_clicks(run: "Run") -> "tuple[list[Report], Findings]":
     from tfrec.features.prepared_impressions import PreparedImpressions
     from tfrec.pages.data_description import describe_impressions
     from tfrec.pages.examples import click_examples
-    from tfrec.pages.findings import Findings, hash_of
+    from tfrec.pages.findings import Findings, Table, hash_of
     from tfrec.training.trainer import load_calibrations, load_ranker
 
     prepared = PreparedImpressions.load(run.prepared)
@@ -206,7 +204,7 @@ def _test_clicks(run: "Run") -> "tuple[list[Report], Findings]":
         reports = [evaluate_values(name, *happened, each, users, settings) for name, each in worth.items()]
         predicted = worth[model.name]
         diagram = reliability(model.name, happened[1], predicted, users, settings)
-        return reports, findings([_table("", reports, 1, run, cases, (diagram,))], predicted)
+        return reports, findings([Table.of("", reports, 1, settings, cases, (diagram,))], predicted)
     every: list[Report] = []
     tables = []
     first: np.ndarray | None = None
@@ -224,41 +222,12 @@ def _test_clicks(run: "Run") -> "tuple[list[Report], Findings]":
         every += reports
         own = {f"{prefix}{name}": sigmoid(predictions[name]) for name in list(predictions)[:num_models]}
         edges = histogram_edges(*own.values())
+        shown_task = task if len(model.tasks(prepared)) > 1 else ""
         diagrams = [reliability(name, labels[numbers], each, users, settings, edges) for name, each in own.items()]
-        tables.append(_table(task if len(model.tasks(prepared)) > 1 else "", reports, num_models, run, cases, diagrams))
+        tables.append(Table.of(shown_task, reports, num_models, settings, cases, diagrams))
         first = next(iter(own.values())) if first is None else first
     assert first is not None  # The label is a task.
     return every, findings(tables, first)
-
-
-def _table(
-    task: str,
-    reports: "list[Report]",
-    num_models: int,
-    run: "Run",
-    cases: str,
-    reliability: "Sequence[Reliability]" = (),
-) -> "Table":
-    """What belongs to one table: the model against each baseline."""
-    from tfrec.evaluation import compare, corrected
-    from tfrec.pages.findings import Table
-
-    settings = run.config.evaluation
-    monitor, first = settings.monitor, reports[0]
-    comparisons = [compare(first, baseline, monitor, settings) for baseline in reports[num_models:]]
-    if comparisons and all(each.p_value is not None for each in comparisons):
-        comparisons = corrected(comparisons)
-    names = [report.name for report in reports]
-    return Table(
-        task=task,
-        models=tuple(names[:num_models]),
-        baselines=tuple(names[num_models:]),
-        comparisons=tuple(comparisons),
-        cases=cases,
-        per_case=tuple(first.per_case[monitor].round(6).tolist()) if monitor in first.per_case else (),
-        resamples=tuple(first.resamples[monitor].round(6).tolist()) if monitor in first.resamples else (),
-        reliability=tuple(reliability),
-    )
 
 
 def _curve(run: "Run", model: "RetrievalModel | RankingModel") -> "Curve":

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self
@@ -10,8 +10,9 @@ from typing import Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from tfrec.config import EvaluationConfig
 from tfrec.errors import InputError
-from tfrec.evaluation import Comparison, Reliability, Report
+from tfrec.evaluation import Comparison, Reliability, Report, compare, corrected
 from tfrec.training.run import write_json
 
 VERSION = 1
@@ -40,6 +41,42 @@ class Table:
     per_case: tuple[float, ...] = ()
     resamples: tuple[float, ...] = ()
     reliability: tuple[Reliability, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        task: str,
+        reports: Sequence[Report],
+        num_models: int,
+        config: EvaluationConfig,
+        cases: str,
+        reliability: Sequence[Reliability] = (),
+    ) -> Self:
+        """Compares the first with each baseline.
+
+        Args:
+            task: As the attribute.
+            reports: As `evaluate` and `evaluate_clicks` return them: the models', then the baselines'.
+            num_models: How many are the model's.
+            config: The monitored metric, and how it is tested.
+            cases: What `hash_of` says of the test cases.
+            reliability: As the attribute.
+        """
+        monitor, first = config.monitor, reports[0]
+        comparisons = [compare(first, baseline, monitor, config) for baseline in reports[num_models:]]
+        if all(each.p_value is not None for each in comparisons):
+            comparisons = corrected(comparisons)
+        names = [report.name for report in reports]
+        return cls(
+            task=task,
+            models=tuple(names[:num_models]),
+            baselines=tuple(names[num_models:]),
+            comparisons=tuple(comparisons),
+            cases=cases,
+            per_case=tuple(first.per_case[monitor].round(6).tolist()) if monitor in first.per_case else (),
+            resamples=tuple(first.resamples[monitor].round(6).tolist()) if monitor in first.resamples else (),
+            reliability=tuple(reliability),
+        )
 
     def with_values(self, report: Report, metric: str) -> Report:
         """The report of the first model with what `compare` needs of it."""
