@@ -96,8 +96,8 @@ def evaluate(
             _tell(table, by_name, opened)
         note_command(opened, this_command("evaluate", sys.argv[1:], time.perf_counter() - started))
         write_run_page(opened)
-        _tell_trackers(opened, findings, by_name)
         console.say(f"written to {opened.metrics}    to look at: {opened.page}    next: python -m tfrec.export {run}")
+        _tell_trackers(opened, findings, by_name)
 
 
 def _test_lists(run: "Run", data_root: Path, rank_candidates: int) -> "tuple[list[Report], Findings]":

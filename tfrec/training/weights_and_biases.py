@@ -42,8 +42,9 @@ def wandb_run(run: Run) -> Iterator[Any]:
             settings=wandb.Settings(silent=True, console="off"),
         )
     except wandb.errors.Error as error:
+        told = str(error).rstrip(".")
         raise InputError(
-            f"Expected Weights & Biases to take the run, for training.wandb_project = {project!r}. Received: {error}. "
+            f"Expected Weights & Biases to take the run, for training.wandb_project = {project!r}. Received: {told}. "
             "Log in with `wandb login`, set WANDB_MODE=offline, or leave the setting out."
         ) from error
     with tracker:
