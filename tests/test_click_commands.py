@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.models.ranking import simulated
+from tests.pages.html import Page
 from tests.test_command_lines import run, succeed
 
 TEXT = """--interactions shown.csv --items ads.csv --users people.csv --column label=clicked --column timestamp=when
@@ -60,6 +61,11 @@ def test_evaluation_sets_it_beside_what_it_must_beat(ads: Path, trained: str) ->
     for task in ("", "bought: "):
         assert reports[f"{task}esmm, calibrated"]["auc"]["mean"] > reports[f"{task}random"]["auc"]["mean"] + 0.05
     assert reports["global rate"]["auc"]["mean"] == 0.5
+    page = Page((ads / "runs/ads/report.html").read_text("utf-8"))
+    page.check()
+    assert f"{reports['bought: esmm, calibrated']['log_loss']['mean']:.4f}" in page.text
+    assert "bought: esmm, calibrated: predicted" in page.html  # The diagram of the outcome, too.
+    assert "· clicked" in page.text
 
 
 def test_a_version_is_written_with_its_signatures(ads: Path, trained: str) -> None:

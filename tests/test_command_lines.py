@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.pages.html import Page
 from tfrec.datasets.simulator import simulate
 from tfrec.recommend import _seconds
 from tfrec.training.run import Run
@@ -149,6 +150,26 @@ def test_evaluation_sets_the_model_beside_the_baselines(shop: Path, trained: Pat
     assert f"{saved['two_tower']['ndcg@10']['mean']:.4f}" in result.stdout
 
 
+def test_the_page_of_a_run(shop: Path, trained: Path) -> None:
+    page = Page((trained / "report.html").read_text("utf-8"))
+    page.check()
+    saved = json.loads((trained / "metrics.json").read_text())
+    for estimate in saved[0]["metrics"].values():
+        assert f"{estimate['mean']:.4f}" in page.text
+    assert page.text.count("façon Zoë") > 50  # Examples have titles.
+    assert f"python -m tfrec.evaluate {trained}" in page.text
+    assert re.search(r"python -m tfrec\.train --interactions commandes\.csv .* --run runs/shop", page.text)
+    # Nothing but the folder is read to make it anew, or to set runs side by side.
+    succeed(shop, "report", trained, "--output", "again.html")
+    assert (shop / "again.html").read_text("utf-8") == page.html
+    shutil.copytree(trained, shop / "runs" / "copy")
+    told = succeed(shop, "report", trained, "runs/copy").stderr
+    assert "comparison.html" in told
+    both = Page((shop / "comparison.html").read_text("utf-8"))
+    both.check()
+    assert re.search("Whether (shop|copy) is better than (shop|copy).* cannot be told", both.text)
+
+
 def test_the_client_prints_titles_that_came_over_grpc(shop: Path, server: str, exported: Path) -> None:
     titles = [
         line.split("\t")[1] for line in (exported / "assets.extra" / "titles.tsv").read_text("utf-8").splitlines()[1:]
@@ -212,7 +233,7 @@ def test_two_trainings_in_one_folder(shop: Path, flags: list[str], tmp_path: Pat
     assert "Another process is training in" in second.stderr
 
 
-@pytest.mark.parametrize("module", ["train", "evaluate", "compare", "export", "serve", "recommend"])
+@pytest.mark.parametrize("module", ["train", "evaluate", "compare", "report", "export", "serve", "recommend"])
 def test_help_has_examples_and_needs_no_tensorflow(module: str) -> None:
     code = (
         f"import sys; sys.argv = ['{module}', '--help']\n"
@@ -239,6 +260,10 @@ def test_a_run_stands_beside_baselines(shop: Path, trained: Path) -> None:
     assert shown[-3:] == [name.split()[0] for name in names]
     means = [each["metrics"]["ndcg@10"]["mean"] for each in metrics]
     assert means == sorted(means, reverse=True)
+    page = Page((shop / "comparison" / "report.html").read_text("utf-8"))
+    page.check()
+    assert all(f"{mean:.4f}" in page.text for mean in means)
+    assert "history" in page.text and "the long tail" in page.text
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,11 @@
 """`python -m tfrec.compare`: every baseline of the field, tuned, beside trained runs, in one table."""
 
+import sys
+import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,6 +14,12 @@ from tfrec import console
 from tfrec.cli import DataRoot, messages_for_errors, new_app, parse_settings, start_tensorflow
 from tfrec.config import BASELINE_NAMES, HYBRID_NAMES, NOT_SERVED, Config
 from tfrec.errors import InputError
+
+if TYPE_CHECKING:
+    from tfrec.evaluation import Comparison
+    from tfrec.leaderboard import Leaderboard, Material, Result, TrainedModel
+    from tfrec.training.commands import Command
+    from tfrec.training.run import Run
 
 app = new_app()
 
@@ -63,10 +72,13 @@ def compare(
     Popularity, neighbours, factorisations, linear models, texts, and hybrids of them; trained runs stand beside them,
     and take part in the learned blend. What a catalogue is too large for is left out, and the reason said.
 
-    The table goes to stdout, best first, the same figures to metrics.json in the folder of the results.
+    The table goes to stdout, best first, the same figures to metrics.json in the folder of the results, and with charts
+    to report.html, a page for a browser.
     """
+    started = time.perf_counter()
     with messages_for_errors("compare", "; the same command goes on from here"):
-        from tfrec.training.run import COMPARISON, Run, write_json
+        from tfrec.training.commands import this_command
+        from tfrec.training.run import COMPARISON, Run, write_json, write_text
 
         names = tuple(baseline or NAMES)
         if unknown := sorted(set(names) - set(NAMES)):
@@ -116,11 +128,57 @@ def compare(
         Console().print(leaderboard.format_leaderboard(results, monitor, int(monitor.partition("@")[2])))
         for verdict in leaderboard.verdicts(board, names, models):
             console.say(verdict)
-        console.say(f"written to {folder / 'metrics.json'}")
+        command = this_command("compare", sys.argv[1:], time.perf_counter() - started)
+        write_text(folder / "report.html", _page(board, results, models, runs, material, command))
+        console.say(f"written to {folder / 'metrics.json'}    to look at: {folder / 'report.html'}")
         best = board.best([name for name in names if name not in NOT_SERVED])
         if best is not None and not models:
             where = f" --data-root {data_root}" if data_root != Path("data") else ""
             console.say(f"next: python -m tfrec.export {folder} --baseline {best}{where}")
+
+
+def _page(
+    board: "Leaderboard",
+    results: "Sequence[Result]",
+    models: "Sequence[TrainedModel]",
+    runs: "Sequence[Run]",
+    material: "Material",
+    command: "Command",
+) -> str:
+    from tfrec.leaderboard import comparisons
+    from tfrec.pages.comparison_page import Competitor, comparison_page, of_run
+    from tfrec.pages.data_description import describe_split
+    from tfrec.pages.words import verdict
+
+    by_name = {model.name: run for model, run in zip(models, runs, strict=True)}
+    competitors = [
+        replace(
+            of_run(by_name[name], result.report, board.folder)
+            if (name := result.report.name) in by_name
+            else Competitor(result.report, is_model=False, chosen=result.chosen, fit_seconds=result.fit_seconds),
+            size=result.size,
+        )
+        for result in results
+    ]
+    found: Sequence[Comparison] = comparisons(results, models, board)
+    decision = None
+    if found:
+        # What is made of the model says nothing against it.
+        first = board.results[found[0].model]
+        others = [each.report for each in results if first.report.name not in each.parameters.get("parts", ())]
+        others = [report for report in others if report is not first.report]
+        best_is = "the best baseline" if models else "the next best"
+        decision = verdict(first.report, others, found, board.config.monitor, best_is)
+    return comparison_page(
+        f"Baselines on {material.dataset.name}" if material.dataset else "Baselines",
+        competitors,
+        board.config.monitor,
+        "test cases",
+        found,
+        decision,
+        data=describe_split(material.split, material.num_items),
+        commands=[command],
+    )
 
 
 def _decisive(config: Config) -> dict[str, object]:

@@ -1,6 +1,8 @@
 """`python -m tfrec.train`: trains a recommender from a recipe or from one's own tables."""
 
 import json
+import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +13,9 @@ from tfrec.cli import DataRoot, messages_for_errors, new_app, parse_settings, st
 from tfrec.config import Config, recipe_names
 from tfrec.config.models import MULTI_TASK_NAMES
 from tfrec.errors import InputError
+from tfrec.training.commands import note_command, this_command
 from tfrec.training.run import Run, write_json
+from tfrec.training.weights_and_biases import require_wandb
 
 if TYPE_CHECKING:
     from tfrec.datasets import Dataset, Impressions, Split
@@ -173,7 +177,10 @@ def _table_settings(tables: dict[str, Path], columns: list[str], roles: dict[str
 
 
 def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
+    started = time.perf_counter()
     console.say(f"run {folder}")
+    if config.training.wandb_project is not None:
+        require_wandb()
     stamps = {
         name: [str(table.path), table.path.stat().st_size, table.path.stat().st_mtime_ns]
         for name, table in config.data.located(data_root).tables().items()
@@ -201,6 +208,7 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
             (prepare_impressions if config.ranks else prepare)(*data, config, data_root).save(run.prepared)
         prepared = (PreparedImpressions if config.ranks else Prepared).load(run.prepared)
         state = train(run, prepared, strategy, data_root)
+        note_command(run, this_command("train", sys.argv[1:], time.perf_counter() - started))
     console.say(
         f"done: epoch {state.best_epoch} of {state.epoch} is the best, "
         f"validation {config.evaluation.monitor} {state.best_value:.4f}"

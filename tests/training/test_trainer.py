@@ -1,7 +1,9 @@
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -73,6 +75,30 @@ def test_a_killed_run_ends_where_an_undisturbed_one_ends(
     assert state.best_epoch == undisturbed["best_epoch"]
     for one, other in zip(load_model(run, prepared).variables, trained.model.variables, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_each_epoch_is_told_and_takes_its_time(
+    prepared: Prepared, config: Config, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged = []
+
+    @contextmanager
+    def recorder(run: Run) -> Iterator[SimpleNamespace]:
+        yield SimpleNamespace(log=logged.append)
+
+    monkeypatch.setattr(trainer, "wandb_run", recorder)
+    run = Run.create(tmp_path / "run", changed(config, epochs=1))
+    (run.tensorboard / "test").mkdir(parents=True)
+    for stale in (run.page, run.tensorboard / "titles.tsv"):  # Of other weights.
+        stale.write_text("")
+    state = train(run, prepared, tf.distribute.get_strategy())
+    [epoch] = logged
+    assert epoch["epoch"] == 1
+    assert epoch["validation/ndcg@10"] == state.history[0]["val_ndcg@10"] == state.best_value
+    assert epoch["train/loss"] == state.history[0]["loss"]
+    assert len(state.seconds) == 1
+    assert not run.page.exists()
+    assert sorted(path.name for path in run.tensorboard.iterdir()) == ["train", "validation"]
 
 
 @pytest.mark.slow

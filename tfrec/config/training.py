@@ -47,6 +47,9 @@ class TrainingConfig(Section):
     deterministic: bool = True
     """Ask TensorFlow for the deterministic version of every op: the same seed gives the same weights."""
 
+    wandb_project: str | None = None
+    """A project of Weights & Biases that is told, beside TensorBoard's events; needs `pip install 'tfrec[wandb]'`."""
+
 
 class EvaluationConfig(Section):
     """The ranking protocol."""

@@ -5,6 +5,7 @@ from tfrec.evaluation.calibration import Calibration, fit_calibration
 from tfrec.evaluation.clicks import evaluate_clicks
 from tfrec.evaluation.comparison import Comparison, compare, corrected
 from tfrec.evaluation.protocol import Ranking, Recommender, rank
+from tfrec.evaluation.reliability import Reliability, histogram_edges, reliability
 from tfrec.evaluation.report import Estimate, Report, evaluate, format_beyond, format_cohorts, format_table
 from tfrec.evaluation.values import evaluate_values
 
@@ -15,6 +16,7 @@ __all__ = [
     "Estimate",
     "Ranking",
     "Recommender",
+    "Reliability",
     "Report",
     "compare",
     "corrected",
@@ -25,5 +27,7 @@ __all__ = [
     "format_beyond",
     "format_cohorts",
     "format_table",
+    "histogram_edges",
     "rank",
+    "reliability",
 ]

@@ -41,15 +41,16 @@ class Comparison:
     @property
     def baseline_wins(self) -> bool:
         """The baseline's mean is the better one, significantly or not."""
-        return self._gain < 0
+        return self.gain < 0
 
     @property
-    def _gain(self) -> float:
+    def gain(self) -> float:
+        """The mean difference, above 0 where the model is better."""
         return -self.difference.mean if self.metric in LOWER_IS_BETTER else self.difference.mean
 
     def __str__(self) -> str:
         mean, low, high = self.difference
-        verdict = "is as good as" if mean == 0 else "is better than" if self._gain < 0 else "is worse than"
+        verdict = "is as good as" if mean == 0 else "is better than" if self.gain < 0 else "is worse than"
         certainty = "significant" if self.significant else "not significant"
         return (
             f"{self.baseline} {verdict} {self.model} in {self.metric}: {self.model} - {self.baseline} = {mean:+.4f}, "

@@ -62,7 +62,7 @@ class UserBootstrap:
         """
         means = measure(np.ones(self.num_groups))
         generator = np.random.default_rng(seed)
-        draws = [measure(self._draw(generator)) for _ in range(config.bootstrap_samples)]
+        draws = [measure(self.draw(generator)) for _ in range(config.bootstrap_samples)]
         resamples = {
             metric: np.array([draw[metric] for draw in draws]) for metric in means if metric not in without_interval
         }
@@ -82,6 +82,7 @@ class UserBootstrap:
             drawn="impressions" if self.is_one else "users",
         )
 
-    def _draw(self, generator: np.random.Generator) -> np.ndarray:
+    def draw(self, generator: np.random.Generator) -> np.ndarray:
+        """How often each group is in a resample, float64 [num_groups]."""
         drawn = generator.integers(self.num_groups, size=self.num_groups)
         return np.bincount(drawn, minlength=self.num_groups).astype(np.float64)

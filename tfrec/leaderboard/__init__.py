@@ -4,7 +4,7 @@ from tfrec.leaderboard.chosen import fit_chosen, parts_of
 from tfrec.leaderboard.entries import Entry, baseline_entries, hybrid_entries
 from tfrec.leaderboard.leaderboard import Leaderboard
 from tfrec.leaderboard.material import Material, gather
-from tfrec.leaderboard.play import play, verdicts
+from tfrec.leaderboard.play import comparisons, play, verdicts
 from tfrec.leaderboard.result import Result, format_leaderboard, read_results
 from tfrec.leaderboard.trained import TrainedModel, with_context_of
 
@@ -15,6 +15,7 @@ __all__ = [
     "Result",
     "TrainedModel",
     "baseline_entries",
+    "comparisons",
     "fit_chosen",
     "format_leaderboard",
     "gather",

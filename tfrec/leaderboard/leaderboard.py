@@ -15,7 +15,7 @@ from tfrec.baselines import LearnedBlend
 from tfrec.config import EvaluationConfig
 from tfrec.datasets.dataset import EvaluationSet, Split
 from tfrec.errors import InputError
-from tfrec.evaluation import Recommender, evaluate, rank
+from tfrec.evaluation import Background, Recommender, evaluate, rank
 from tfrec.evaluation.metrics import METRICS
 from tfrec.leaderboard.entries import Entry, reading
 from tfrec.leaderboard.result import Result, read_results, size_of
@@ -119,7 +119,10 @@ class Leaderboard:
         fit_seconds: float | None = None,
     ) -> None:
         """Measures it on the cases, with intervals, and writes that down under the name."""
-        report = evaluate(recommender, cases, self.num_items, self.config, self.split.candidates, self.seed)
+        background = Background(
+            np.bincount(self.split.train.values, minlength=self.num_items), self.split.train.lengths
+        )
+        report = evaluate(recommender, cases, self.num_items, self.config, self.split.candidates, self.seed, background)
         size = size_of(recommender) or None
         result = Result(replace(report, name=name), parameters or {}, num_tried, validation, fit_seconds, size)
         self.results[name] = result

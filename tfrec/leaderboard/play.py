@@ -4,10 +4,11 @@ from collections.abc import Sequence
 
 from tfrec import console
 from tfrec.config import COLLABORATIVE_NAMES, CONTENT_NAMES, HYBRID_NAMES
-from tfrec.evaluation import Recommender, compare
+from tfrec.evaluation import Comparison, Recommender, compare, corrected
 from tfrec.leaderboard.entries import baseline_entries, hybrid_entries
 from tfrec.leaderboard.leaderboard import Leaderboard
 from tfrec.leaderboard.material import Material
+from tfrec.leaderboard.result import Result
 from tfrec.leaderboard.trained import TrainedModel
 
 
@@ -54,6 +55,20 @@ def play(board: Leaderboard, material: Material, names: Sequence[str], models: S
     for entry in hybrid_entries(material, collaborative, content, [(model.name, model) for model in models]):
         if entry.name in names:
             board.add(entry)
+
+
+def comparisons(results: Sequence[Result], models: Sequence[TrainedModel], board: Leaderboard) -> list[Comparison]:
+    """The first model, or the best where there is none, with each of the others; p-values are corrected.
+
+    Args:
+        results: Best first.
+        models: Trained.
+        board: Says how.
+    """
+    first = board.results[models[0].name] if models else results[0]
+    others = [each for each in results if each is not first]
+    metric = board.config.monitor
+    return corrected([compare(first.report, each.report, metric, board.config, board.seed) for each in others])
 
 
 def verdicts(board: Leaderboard, names: Sequence[str], models: Sequence[TrainedModel]) -> list[str]:

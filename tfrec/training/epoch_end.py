@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import time
 from dataclasses import asdict, dataclass, field
 from typing import Any, NoReturn
 
@@ -31,12 +32,14 @@ class TrainingState:
         best_epoch: The finished epoch (from 1) with the best validation metric.
         best_value: Its metric.
         history: One entry a finished epoch: the loss and the validation metrics.
+        seconds: How long each of them took, validation included; fewer where an earlier tfrec did not say.
     """
 
     epoch: int = 0
     best_epoch: int = 0
     best_value: float = -math.inf
     history: list[dict[str, float]] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
 
     def is_over(self, patience: int) -> bool:
         """Early stopping: the last `patience` epochs were no better than the best before them."""
@@ -63,6 +66,7 @@ class ValidateAndSave(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.epoch = epoch
+        self.started = time.perf_counter()
         self.bar = console.progress_bar()
         self.bar.start()
         self.task = self.bar.add_task(f"epoch {epoch + 1}/{self.params['epochs']}", total=self.params["steps"])
@@ -95,6 +99,7 @@ class ValidateAndSave(keras.callbacks.Callback):
         state, settings = self.state, self.run.config
         state.epoch = epoch + 1
         state.history.append({name: float(value) for name, value in logs.items()})
+        state.seconds.append(round(time.perf_counter() - self.started, 3))
         value = metrics[settings.evaluation.monitor]
         if math.isnan(value):
             raise InputError(
@@ -105,8 +110,7 @@ class ValidateAndSave(keras.callbacks.Callback):
             state.best_value, state.best_epoch = value, state.epoch
             facts = {"epoch": state.epoch, "rows": rows_digest(self.prepared)}
             save_checkpoint(self.run.best, self.model.trainable_variables, facts)
-            for file in (self.run.metrics, self.run.calibration):  # They were other weights'.
-                file.unlink(missing_ok=True)
+            self.run.remove_results()  # They were other weights'.
         save_checkpoint(self.run.latest, changing_variables(self.model), asdict(state))
         best = " (best so far)" if state.best_epoch == state.epoch else ""
         console.say(f"  loss {logs['loss']:.4f}, validation {settings.evaluation.monitor} {value:.4f}{best}")

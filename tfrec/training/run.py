@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from tfrec.config import Config
 from tfrec.errors import InputError
 
-MAY_CHANGE = frozenset({"training.epochs", "training.patience"})
-"""Settings that a run may go on with: they say how long it trains, not what it is.
+MAY_CHANGE = frozenset({"training.epochs", "training.patience", "training.wandb_project"})
+"""Settings that a run may go on with: they say how long it trains and who is told, not what it is.
 
 Under a schedule the epochs say more."""
 
@@ -35,6 +35,10 @@ class Run:
         tensorboard: Folder of the events.
         stamps: Size and time of the user's tables when they were read.
         metrics: What `tfrec.evaluate` measured.
+        findings: What else `tfrec.evaluate` found that the page shows.
+        page: The report as a page for a browser.
+        commands: Which commands made the run.
+        wandb: Folder of Weights & Biases.
         calibration: What corrects the probabilities of the best epoch of a model that predicts the click.
         bad_batch: The batch at which the loss became NaN or infinite.
     """
@@ -49,6 +53,10 @@ class Run:
         self.tensorboard = folder / "tensorboard"
         self.stamps = folder / "tables.json"
         self.metrics = folder / "metrics.json"
+        self.findings = folder / "report.json"
+        self.page = folder / "report.html"
+        self.commands = folder / "commands.json"
+        self.wandb = folder / "wandb"
         self.calibration = folder / "calibration.json"
         self.bad_batch = folder / "bad_batch.npz"
 
@@ -133,9 +141,18 @@ class Run:
     def _remove(self) -> None:
         """Removes what a run makes, and nothing that somebody put beside it."""
         # The data last: where they are, the checkpoints are theirs, even if this is killed halfway.
-        for path in (self.checkpoints, self.tensorboard, self.prepared):
+        for path in (self.checkpoints, self.tensorboard, self.wandb, self.prepared):
             shutil.rmtree(path, ignore_errors=True)
-        for file in (self.stamps, self.metrics, self.calibration, self.bad_batch):
+        for file in (self.stamps, self.commands, self.bad_batch):
+            file.unlink(missing_ok=True)
+        self.remove_results()
+
+    def remove_results(self) -> None:
+        """Removes what was found of the weights that were the best."""
+        # Of TensorBoard's folder the events of training stay, in folders of their own.
+        shutil.rmtree(self.tensorboard / "test", ignore_errors=True)
+        told = [path for path in self.tensorboard.glob("*") if path.is_file()]
+        for file in (self.metrics, self.findings, self.page, self.calibration, *told):
             file.unlink(missing_ok=True)
 
 
@@ -166,8 +183,13 @@ def _read_config(path: Path, remedy: str) -> Config:
 
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON whole or not at all."""
+    write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
     temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
 
 

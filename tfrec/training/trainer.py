@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,6 +28,7 @@ from tfrec.training.devices import choose_strategy, keep_freed_memory
 from tfrec.training.epoch_end import AnyPrepared, TrainingState, ValidateAndSave, changing_variables, rows_digest
 from tfrec.training.optimizer import AdamW, LossScaleOptimizer
 from tfrec.training.run import Run, write_json
+from tfrec.training.weights_and_biases import tell_epoch, wandb_run
 
 LARGE_CATALOGUE = 1000
 """More than so many texts take minutes a step to encode and to train with on a CPU."""
@@ -82,19 +84,22 @@ def train(
     keeper = ValidateAndSave(run, prepared, state, examples, batch_size)
     callbacks = [keeper, keras.callbacks.TensorBoard(run.tensorboard, write_graph=False)]
     try:
-        if isinstance(model, GBDT):
-            assert isinstance(prepared, PreparedImpressions) and isinstance(examples, ImpressionRows)
-            grow(model, examples, prepared, config, state.epoch, callbacks)
-            return state
-        model.fit(
-            examples.dataset(batch_size, config.training.seed, state.epoch, config.training.epochs),
-            initial_epoch=state.epoch,
-            epochs=config.training.epochs,
-            steps_per_epoch=examples.num_batches(batch_size),
-            callbacks=callbacks,
-            shuffle=False,  # The examples are shuffled already.
-            verbose=0,
-        )
+        with wandb_run(run) as tracker:
+            if tracker is not None:
+                callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=partial(tell_epoch, tracker)))
+            if isinstance(model, GBDT):
+                assert isinstance(prepared, PreparedImpressions) and isinstance(examples, ImpressionRows)
+                grow(model, examples, prepared, config, state.epoch, callbacks)
+                return state
+            model.fit(
+                examples.dataset(batch_size, config.training.seed, state.epoch, config.training.epochs),
+                initial_epoch=state.epoch,
+                epochs=config.training.epochs,
+                steps_per_epoch=examples.num_batches(batch_size),
+                callbacks=callbacks,
+                shuffle=False,  # The examples are shuffled already.
+                verbose=0,
+            )
     except tf.errors.ResourceExhaustedError as error:
         raise TrainingError(
             f"The memory of the device does not hold a step of {batch_size} examples. Lower training.batch_size or "

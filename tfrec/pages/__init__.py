@@ -1,0 +1,1 @@
+"""Pages for a browser: one of a run, one that compares."""
