@@ -176,6 +176,26 @@ def test_refuses_a_target_that_is_no_candidate() -> None:
         rank(Table([[1, 2, 3]]), cases([[]], [[0, 2]]), 3, exclude_seen=True, candidates=np.array([0, 1]), top_k=1)
 
 
+@pytest.mark.parametrize(
+    ("history", "target", "candidates"), [([-1], 1, None), ([9], 1, None), ([], 3, None), ([], 0, [0, 1, 3])]
+)
+def test_refuses_codes_of_no_item(history: list[int], target: int, candidates: list[int] | None) -> None:
+    allowed = None if candidates is None else np.array(candidates)
+    with pytest.raises(InputError, match="item codes from 0 to 2"):
+        rank(Table([[1, 2, 3]]), cases([history], [[target]]), 3, exclude_seen=True, candidates=allowed, top_k=1)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint32, np.int64, bool, np.float64])
+def test_scores_of_any_type_of_number_are_in_their_order(kind: type) -> None:
+    class Counts:
+        def score(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
+            return np.array([[0, 1, 0]], kind)
+
+    ranking = rank(Counts(), cases([[]], [[1]]), 3, exclude_seen=True, top_k=3)
+    assert ranking.ranks.values.tolist() == [1]
+    assert ranking.recommended.tolist() == [[1, 0, 2]]
+
+
 def test_names_a_recommender_without_a_name_by_its_class() -> None:
     class Diverged:
         def score(self, users: np.ndarray, histories: Ragged) -> np.ndarray:

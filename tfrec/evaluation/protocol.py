@@ -73,13 +73,14 @@ def rank(
 
     Raises:
         InputError: The scores have the wrong shape or hold NaN; a case has no target, a target twice, or a target
-            that may not be recommended.
+            that may not be recommended; or a code is of no item.
 
     Example:
         >>> ranking = rank(Popularity(split.train, 1682), split.test, 1682, exclude_seen=True, top_k=10)
         >>> recall(ranking.ranks, 10).mean()
     """
     targets = _rows(cases.targets, 0, len(cases))
+    _check_codes(cases, candidates, num_items)
     _check_targets(targets, num_items)
     if batch_size is None:
         batch_size = max(1, min(BATCH_SIZE, SCORES_AT_ONCE // num_items))
@@ -109,7 +110,8 @@ def rank(
             if placed is not None:
                 placed.result()
             costs = buffer[: stop - start]
-            np.negative(scores, out=costs[:, :num_items])
+            # The type too: counts without a sign would turn round.
+            np.negative(scores, out=costs[:, :num_items], dtype=np.float32, casting="unsafe")
             placed = beside.submit(place, costs, histories, start, stop)
         if placed is not None:
             placed.result()
@@ -126,6 +128,17 @@ def _rows(ragged: Ragged, start: int, stop: int) -> Ragged:
     taken = slice(offsets[0], offsets[-1])
     context = {name: array[taken] for name, array in ragged.context.items()}
     return Ragged(ragged.values[taken], offsets - offsets[0], context)
+
+
+def _check_codes(cases: EvaluationSet, candidates: np.ndarray | None, num_items: int) -> None:
+    of_candidates = np.zeros(0, int) if candidates is None else candidates
+    named = {"histories": cases.histories.values, "targets": cases.targets.values, "candidates": of_candidates}
+    for name, codes in named.items():
+        if len(codes) and not 0 <= codes.min() <= codes.max() < num_items:
+            raise InputError(
+                f"Expected item codes from 0 to {num_items - 1} in the {name}. Received: {codes.min()} to {codes.max()}. "
+                "Evaluate on the catalogue that was split."
+            )
 
 
 def _check_targets(targets: Ragged, num_items: int) -> None:
