@@ -52,6 +52,15 @@ def test_scores_are_brought_to_one_scale() -> None:
     np.testing.assert_allclose(normalised(scores, "z"), [expected, [0] * 4], rtol=1e-6)
 
 
+def test_infinite_scores_are_the_highest_and_the_lowest() -> None:
+    scores = np.array([[1, -np.inf, 3, np.inf], [np.inf, -np.inf, np.inf, -np.inf], [-np.inf] * 4], np.float32)
+    # As 1, 1, 3 and 3; 1, -1, 1 and -1; all alike.
+    np.testing.assert_allclose(normalised(scores, "z"), [[-1, -1, 1, 1], [1, -1, 1, -1], [0] * 4])
+    np.testing.assert_allclose(normalised(scores[:1], "rank"), [[1 / 3, 0, 2 / 3, 1]], rtol=1e-6)
+    # NaN is for whoever ranks to refuse.
+    assert np.isnan(normalised(np.array([[1, np.nan, np.inf]]), "z")).any()
+
+
 def test_a_weighted_hybrid_adds_up_what_is_on_one_scale() -> None:
     first, second = Fixed(np.array([[10, 20, 30]])), Fixed(np.array([[0.3, 0.1, 0.2]]))
     history = Ragged(np.zeros(0, np.int32), np.zeros(2, np.int64))
