@@ -39,8 +39,8 @@ class EASE(ItemItemModel):
         factor, failed = lapack.dpotrf(gram, lower=True, overwrite_a=True)
         if failed or regularization <= 0:
             raise InputError(
-                f"Expected a regularization above 0 under which all items can be told apart. Received: {regularization}. "
-                "Raise it; hundreds are usual."
+                "Expected a regularization above 0, under which all items can be told apart. "
+                f"Received: {regularization}. Raise it; hundreds are usual."
             )
         inverse, _ = lapack.dpotri(factor, lower=True, overwrite_c=True)
         lower = inverse.astype(np.float32, order="C")

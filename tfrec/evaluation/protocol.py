@@ -136,8 +136,8 @@ def _check_codes(cases: EvaluationSet, candidates: np.ndarray | None, num_items:
     for name, codes in named.items():
         if len(codes) and not 0 <= codes.min() <= codes.max() < num_items:
             raise InputError(
-                f"Expected item codes from 0 to {num_items - 1} in the {name}. Received: {codes.min()} to {codes.max()}. "
-                "Evaluate on the catalogue that was split."
+                f"Expected item codes from 0 to {num_items - 1} in the {name}. Received: {codes.min()} to "
+                f"{codes.max()}. Evaluate on the catalogue that was split."
             )
 
 
