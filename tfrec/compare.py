@@ -9,7 +9,7 @@ from rich.console import Console
 
 from tfrec import console
 from tfrec.cli import DataRoot, messages_for_errors, new_app, parse_settings, start_tensorflow
-from tfrec.config import BASELINE_NAMES, HYBRID_NAMES, Config
+from tfrec.config import BASELINE_NAMES, HYBRID_NAMES, Config, recipe_names
 from tfrec.errors import InputError
 
 app = new_app()
@@ -84,18 +84,20 @@ def compare(
                     f"Expected a model that recommends. Received: {each.model.name!r}, which predicts the click; "
                     "tfrec.evaluate sets that beside its baselines."
                 )
-        folder = output or Path("runs") / "compare" / (Path(recipe).with_suffix("") if recipe else runs[0].folder.name)
+        name = runs[0].folder.name if recipe is None else recipe if recipe in recipe_names() else Path(recipe).stem
+        folder = output or Path("runs") / "compare" / name
         start_tensorflow()
 
         from tfrec import leaderboard
 
         material = leaderboard.gather(config, data_root)
+        decisive = {**_decisive(config), "data_contents": material.digest()}
         models = [leaderboard.TrainedModel(opened, data_root) for opened in runs]
         for model in models:
             material = replace(material, split=leaderboard.with_context_of(model, material.split))
         board = leaderboard.Leaderboard(
             folder,
-            _decisive(config),
+            decisive,
             material.split,
             material.num_items,
             config.evaluation,
@@ -116,7 +118,7 @@ def compare(
 
 
 def _decisive(config: Config) -> dict[str, object]:
-    """What the results depend on."""
+    """What the results depend on, beside the data."""
     everything = config.model_dump(mode="json")
     return {
         **{section: everything[section] for section in ("data", "split", "evaluation", "backbone")},

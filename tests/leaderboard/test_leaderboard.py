@@ -98,6 +98,75 @@ def test_a_folder_with_other_settings_is_refused(material: Material, tmp_path: P
         make_board(material, tmp_path, is_tuned=False)
 
 
+def test_a_folder_of_another_tfrec_or_of_something_else_is_refused(
+    material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_board(material, tmp_path / "results")
+    with monkeypatch.context() as patch:
+        patch.setattr("tfrec.leaderboard.leaderboard._code_digest", lambda: "another")
+        with pytest.raises(InputError, match=r"results with other code\."):
+            make_board(material, tmp_path / "results")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "metrics.json").write_text("{}")
+    with pytest.raises(InputError, match="Received: other files"):
+        make_board(material, tmp_path / "run")
+    assert [each.name for each in (tmp_path / "run").iterdir()] == ["metrics.json"]
+
+
+def test_the_digest_is_of_all_that_baselines_read(material: Material) -> None:
+    split = material.split
+    values = split.train.values.copy()
+    values[0] = values[-1]
+    changed = [
+        replace(material, split=replace(split, train=replace(split.train, values=values))),
+        replace(material, split=replace(split, train=replace(split.train, context={}))),
+        replace(material, split=replace(split, test=split.validation)),
+        replace(material, split=replace(split, candidates=np.arange(3, dtype=np.int32))),
+        replace(material, texts=["word", *list(material.texts or [])[1:]]),
+        replace(material, text_vectors=np.ones((material.num_items, 2), np.float32)),
+        replace(material, num_items=material.num_items + 1),
+    ]
+    assert material.digest() == replace(material).digest()
+    assert len({material.digest(), *(each.digest() for each in changed)}) == 1 + len(changed)
+
+
+def test_what_was_made_of_a_model_that_was_trained_again_is_made_again(material: Material, tmp_path: Path) -> None:
+    popularity = Popularity(material.split.train, material.num_items)
+    first = make_board(material, tmp_path)
+    first.test("model (runs/a)", popularity, material.split.test, digest="old")
+    first.test("model (runs-a)", popularity, material.split.test, digest="old")
+    blend = replace(of_either(material), name="blend", parts=("ease", "model (runs/a)"))
+    assert first.add(blend) is not None
+    again = make_board(material, tmp_path)
+    assert set(again.results) == {"model (runs/a)", "model (runs-a)", "blend"}
+    again.test("model (runs-a)", popularity, material.split.test, digest="new")
+    again.test("model (runs/a)", popularity, material.split.test, digest="old")
+    assert again.add(blend) is None
+    again.test("model (runs/a)", popularity, material.split.test, digest="new")
+    assert again.add(blend) is not None
+
+
+def test_what_is_killed_while_it_forgets_forgets_again(
+    material: Material, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    popularity = Popularity(material.split.train, material.num_items)
+    board = make_board(material, tmp_path)
+    board.test("model", popularity, material.split.test, digest="old")
+    blend = replace(of_either(material), name="blend", parts=("model",))
+    board.add(blend)
+
+    def kill(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("tfrec.leaderboard.leaderboard.write_json", kill)
+        with pytest.raises(KeyboardInterrupt):
+            board.test("model", popularity, material.split.test, digest="new")
+    after = make_board(material, tmp_path)
+    after.test("model", popularity, material.split.test, digest="new")
+    assert after.add(blend) is not None
+
+
 def test_all_play_beside_a_trained_model(material: Material, trained: Trained, tmp_path: Path) -> None:
     model = TrainedModel(trained.run, tmp_path)
     material = replace(material, split=with_context_of(model, material.split))

@@ -21,7 +21,7 @@ def play(board: Leaderboard, material: Material, names: Sequence[str], models: S
         models: Trained; the learned blend is made of them too.
     """
     for model in models:
-        board.test(model.name, model, material.split.test)
+        board.test(model.name, model, material.split.test, digest=model.digest)
     entries = {entry.name: entry for entry in baseline_entries(material)}
     fitted: dict[str, Recommender] = {}
     for name, entry in entries.items():

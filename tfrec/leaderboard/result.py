@@ -24,6 +24,7 @@ class Result:
         validation: The monitored metric of these on the validation cases; None: nothing was chosen.
         fit_seconds: How long it took to fit with these; None: trained elsewhere.
         size: Bytes of what scores; None: unknown.
+        digest: Of the weights, of what was trained elsewhere.
     """
 
     report: Report
@@ -32,6 +33,7 @@ class Result:
     validation: float | None
     fit_seconds: float | None
     size: int | None
+    digest: str | None = None
 
     @property
     def chosen(self) -> str:
