@@ -16,7 +16,7 @@ from tfrec.config import BASELINE_NAMES, HYBRID_NAMES, Config, EvaluationConfig
 from tfrec.datasets import Split, split_dataset
 from tfrec.datasets.simulator import Simulation
 from tfrec.errors import InputError
-from tfrec.evaluation import Recommender, evaluate
+from tfrec.evaluation import Recommender, compare, evaluate
 from tfrec.leaderboard import (
     Entry,
     Leaderboard,
@@ -182,11 +182,17 @@ def test_all_play_beside_a_trained_model(material: Material, trained: Trained, t
     means = {name: result.report.metrics["ndcg@5"].mean for name, result in board.results.items()}
     # Users have tastes, and no item is liked by all.
     assert max(means["random"], means["popularity"]) < min(means["ease"], means["ials"], means[model.name])
-    against, within = verdicts(board, names, [model])
+    against, within, p_values = verdicts(board, names, [model])
     others = board.ordered([name for name in names if name != "learned_blend"])
     assert against.startswith(f"{others[0].report.name} is ")
     assert f" than {model.name} in ndcg@5" in against
     assert within.startswith("learned_blend is ")
+    # One p-value for each that the model has no part in, and each is raised.
+    told = dict(each.rsplit(" ", 1) for each in p_values.partition("correction): ")[2].split(", "))
+    assert list(told) == [each.report.name for each in others]
+    alone = compare(board.results[model.name].report, board.results["random"].report, "ndcg@5", CONFIG)
+    assert alone.p_value is not None
+    assert alone.p_value < float(told["random"]) <= alone.p_value * len(told) + 1e-4
     assert len(verdicts(board, names, [])) == 1
     ordered = board.ordered(names)
     table = Console(width=200, record=True, file=io.StringIO())

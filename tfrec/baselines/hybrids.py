@@ -116,7 +116,9 @@ class LearnedBlend(WeightedHybrid):
     The least of `-mean over the targets of ln(exp(w · z_target) / sum over candidates of exp(w · z)) + l2 |w|²`: a
     softmax regression (conditional logit, McFadden 1973) over the normalised scores z, one weight a recommender. The
     candidates are the target and items drawn evenly from those that may be recommended and are no targets. It is
-    convex, in a few weights, so that some hundred cases do; they must be none that a recommender was fitted to.
+    convex, in a few weights, so that some hundred cases do; they must be none that a recommender was fitted to. Where
+    the same cases chose the recommenders' hyperparameters, or their best epoch, who was chosen most looks a little too
+    good to it; and what it scores on these cases is no estimate of how good it is.
 
     Args:
         recommenders: Fitted, over one catalogue.
