@@ -89,6 +89,7 @@ def compare(
         start_tensorflow()
 
         from tfrec import leaderboard
+        from tfrec.evaluation import SAMPLED_WARNING
 
         material = leaderboard.gather(config, data_root)
         decisive = {**_decisive(config), "data_contents": material.digest()}
@@ -114,6 +115,8 @@ def compare(
         Console().print(leaderboard.format_leaderboard(results, monitor, int(monitor.partition("@")[2])))
         for verdict in leaderboard.verdicts(board, names, models):
             console.say(verdict)
+        if config.evaluation.num_negatives is not None:
+            console.say(SAMPLED_WARNING)
         console.say(f"written to {folder / 'metrics.json'}")
 
 

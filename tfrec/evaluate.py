@@ -61,7 +61,7 @@ def evaluate(
         opened = Run.open(run)
         start_tensorflow()
 
-        from tfrec.evaluation import format_beyond, format_cohorts, format_table
+        from tfrec.evaluation import SAMPLED_WARNING, format_beyond, format_cohorts, format_table
 
         if opened.config.ranks:
             if rank_candidates != RANK_CANDIDATES:
@@ -74,11 +74,13 @@ def evaluate(
         write_json(opened.metrics, [report.to_dict() for reports, _ in tables for report in reports])
         for reports, num_models in tables:
             Console().print(format_table(reports))
-            if reports[0].beyond:
+            if any(report.beyond for report in reports):
                 Console().print(format_beyond(reports))
             if cohorts and reports[0].cohorts:
                 Console().print(format_cohorts(reports, opened.config.evaluation.monitor))
             _compare(reports, num_models, opened)
+        if opened.config.evaluation.num_negatives is not None:
+            console.say(SAMPLED_WARNING)
         console.say(f"written to {opened.metrics}    next: python -m tfrec.export {run}")
 
 

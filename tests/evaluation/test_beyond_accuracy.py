@@ -12,6 +12,7 @@ from tfrec.evaluation.beyond_accuracy import (
     novelty,
     popularity,
     popularity_lift,
+    seen,
     serendipity,
 )
 
@@ -24,6 +25,12 @@ COUNTS = np.array([7, 3, 2, 0])
 def test_novelty_is_self_information_in_bits() -> None:
     # -log2 of 8/16, 4/16 and 1/16: 1, 2 and 4.
     assert novelty(np.array([[0, 1], [1, 3], [3, -1]]), COUNTS).tolist() == [1.5, 3, 4]
+
+
+def test_seen_is_the_share_of_the_list_in_the_own_history() -> None:
+    # User 1's history is not user 0's, and -1 is no item.
+    lists = np.array([[0, 1], [1, 3], [3, -1], [2, 0]])
+    assert seen(lists, ragged([[1, 1], [1, 2, 3], [3], []])).tolist() == [0.5, 1, 1, 0]
 
 
 def test_popularity_and_its_lift_over_the_history() -> None:

@@ -171,6 +171,46 @@ def test_refuses_what_cannot_be_ranked(
         rank(Table(scores), cases(histories, targets), 3, exclude_seen=True, top_k=1)
 
 
+def test_keeps_what_would_be_listed_if_nothing_were_left_out() -> None:
+    # Item 1 is no candidate, item 0 was done.
+    ranking = rank(
+        Table([[9, 8, 7, 6]]), cases([[0]], [[3]]), 4, exclude_seen=True, candidates=np.array([0, 2, 3]), top_k=2,
+        with_seen=True,
+    )  # fmt: skip
+    assert ranking.with_seen is not None
+    assert ranking.with_seen.tolist() == [[0, 2]]
+    assert ranking.recommended.tolist() == [[2, 3]]
+
+
+def test_a_sample_is_of_what_may_be_recommended_and_the_same_for_all() -> None:
+    generator = np.random.default_rng(0)
+    scores, histories = generator.permuted(np.tile(np.arange(60.0), (40, 1)), axis=1), [[0, 1, 2]] * 40
+    targets, candidates = [[3, 4]] * 40, np.arange(50)
+    allowed = set(range(3, 50))
+
+    def sampled(scores: np.ndarray, **options: Any) -> np.ndarray:
+        ranking = rank(
+            Table(scores), cases(histories, targets), 60, exclude_seen=True, candidates=candidates, top_k=60,
+            num_negatives=options.pop("num_negatives", 10), **options,
+        )  # fmt: skip
+        for case, listed in enumerate(ranking.recommended):
+            listed = listed[listed >= 0].tolist()
+            order = sorted(listed, key=lambda code: -scores[case, code])
+            assert listed == order
+            assert ranking.ranks[case].tolist() == [1 + order.index(3), 1 + order.index(4)]
+        return np.sort(ranking.recommended, axis=1)
+
+    drawn = sampled(scores)
+    assert {len(set(row) - {-1}) for row in drawn.tolist()} == {12}
+    assert all({3, 4} <= set(row) - {-1} <= allowed for row in drawn.tolist())
+    assert len({tuple(row) for row in drawn.tolist()}) == 40
+    # Each of 45 items is in 10 of 45 samples, 8.9 of 40: none is left out, and none is in all.
+    assert set(np.unique(drawn)) - {-1} == allowed
+    np.testing.assert_array_equal(sampled(-scores, batch_size=7), drawn)
+    assert (sampled(scores, seed=1) != drawn).any()
+    assert {len(set(row) - {-1}) for row in sampled(scores, num_negatives=999).tolist()} == {47}
+
+
 def test_refuses_a_target_that_is_no_candidate() -> None:
     with pytest.raises(InputError, match="item code 2"):
         rank(Table([[1, 2, 3]]), cases([[]], [[0, 2]]), 3, exclude_seen=True, candidates=np.array([0, 1]), top_k=1)

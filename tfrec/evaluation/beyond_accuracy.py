@@ -37,6 +37,16 @@ def beyond_accuracy(
     return values
 
 
+def seen(lists: np.ndarray, histories: Ragged) -> np.ndarray:
+    """Share of the list that is in the history, of lists that leave nothing out: what a server without a filter would
+    repeat."""
+    size = np.int64(max(lists.max(initial=0), histories.values.max(initial=0))) + 1
+    keys = np.arange(len(lists))[:, None] * size + lists
+    is_seen = np.isin(keys, histories.rows * size + histories.values) & (lists >= 0)
+    share: np.ndarray = is_seen.sum(axis=1) / (lists >= 0).sum(axis=1)
+    return share
+
+
 def novelty(lists: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Mean self-information of the list's items in bits, `mean of -log2 p(i)`.
 

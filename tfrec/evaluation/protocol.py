@@ -1,4 +1,4 @@
-"""Full-catalogue ranking: every candidate is scored, none is sampled.
+"""Full-catalogue ranking: every candidate is scored, and none is sampled unless that is asked for.
 
 Sampled candidates can reverse the order of two recommenders: Krichene and Rendle, "On Sampled Metrics for Item
 Recommendation", KDD 2020.
@@ -40,10 +40,12 @@ class Ranking:
     Attributes:
         ranks: The rank of each target among the items that may be recommended, from 1; rows as in the cases' targets.
         recommended: Item codes, best first, int32 [num_cases, top_k]; -1 where fewer may be recommended.
+        with_seen: The same where items of the case's own history are not left out; None: not asked for.
     """
 
     ranks: Ragged
     recommended: np.ndarray
+    with_seen: np.ndarray | None = None
 
 
 def rank(
@@ -55,6 +57,9 @@ def rank(
     candidates: np.ndarray | None = None,
     top_k: int,
     batch_size: int | None = None,
+    with_seen: bool = False,
+    num_negatives: int | None = None,
+    seed: int = 0,
 ) -> Ranking:
     """Ranks the targets of each case among all items that may be recommended.
 
@@ -70,6 +75,10 @@ def rank(
         candidates: The item codes that may be recommended, int [num_candidates]; None: the whole catalogue.
         top_k: How many recommended items to keep.
         batch_size: Cases scored at once. None: 128, and fewer where that would be over 2**24 scores.
+        with_seen: Keep the lists that would be made if seen items were not excluded, too.
+        num_negatives: Rank a case's targets among themselves and so many others, drawn evenly without replacement from
+            what may be recommended to it; all, where there are no more. None: among all.
+        seed: Draws these, for every recommender the same.
 
     Raises:
         InputError: The scores have the wrong shape or hold NaN; a case has no target, a target twice, or a target
@@ -92,12 +101,17 @@ def rank(
     barred = None if candidates is None else np.setdiff1d(np.arange(num_items), candidates)
     ranks = np.empty(len(targets.values), np.int32)
     recommended = np.empty((len(cases), top_k), np.int32)
+    unfiltered = np.empty((len(cases), top_k), np.int32) if with_seen else None
 
     def place(costs: np.ndarray, histories: Ragged, start: int, stop: int) -> None:
-        if exclude_seen:
-            costs.reshape(-1)[histories.rows * width + histories.values] = np.nan
         if barred is not None:
             costs[:, barred] = np.nan
+        if unfiltered is not None:
+            unfiltered[start:stop] = _lowest(costs, top_k, num_groups)
+        if exclude_seen:
+            costs.reshape(-1)[histories.rows * width + histories.values] = np.nan
+        if num_negatives is not None:
+            _keep_sample(costs, _rows(targets, start, stop), num_negatives, (seed, start))
         ranks[targets.offsets[start] : targets.offsets[stop]] = _ranks(costs, _rows(targets, start, stop))
         recommended[start:stop] = _lowest(costs, top_k, num_groups)
 
@@ -115,7 +129,7 @@ def rank(
             placed = beside.submit(place, costs, histories, start, stop)
         if placed is not None:
             placed.result()
-    return Ranking(Ragged(ranks, targets.offsets), recommended)
+    return Ranking(Ragged(ranks, targets.offsets), recommended, unfiltered)
 
 
 def name_of(recommender: Recommender) -> str:
@@ -162,6 +176,15 @@ def _checked_scores(recommender: Recommender, users: np.ndarray, histories: Ragg
             "If it was trained, the training diverged: lower training.learning_rate."
         )
     return scores
+
+
+def _keep_sample(costs: np.ndarray, targets: Ragged, num_negatives: int, seed: tuple[int, int]) -> None:
+    """Bars what is neither a target nor drawn. seed: That of all cases, and the number of the first of these."""
+    first, start = seed
+    for row, allowed in enumerate(~np.isnan(costs)):
+        allowed[targets[row]] = False
+        others = np.random.default_rng([first, start + row]).permutation(np.flatnonzero(allowed))
+        costs[row, others[num_negatives:]] = np.nan
 
 
 def _ranks(costs: np.ndarray, targets: Ragged) -> np.ndarray:

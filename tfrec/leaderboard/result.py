@@ -73,14 +73,19 @@ def size_of(thing: object) -> int:
 
 
 def format_leaderboard(results: Sequence[Result], monitor: str, cutoff: int) -> Table:
-    """A row for each, in this order; recall and coverage are at the cutoff."""
+    """A row for each, in this order; recall and coverage are at the cutoff. The title says of what is sampled that it
+    is."""
     first = results[0].report
     table = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
-        title=f"{first.num_cases:,} test cases, {first.confidence:.0%} bootstrap intervals",
+        title=f"{first.num_cases:,} test cases, {first.confidence:.0%} bootstrap intervals{first.sampled}",
     )
-    columns = dict.fromkeys([monitor, f"recall@{cutoff}", f"coverage@{cutoff}"])
+    columns = [
+        name
+        for name in dict.fromkeys([monitor, f"recall@{cutoff}", f"coverage@{cutoff}"])
+        if name in first.metrics  # There is no coverage of a sample.
+    ]
     table.add_column("", no_wrap=True)
     for name in (*columns, "fit", "size"):
         table.add_column(name, justify="right", no_wrap=True)
