@@ -16,7 +16,7 @@ from tfrec.config import BASELINE_NAMES, HYBRID_NAMES, Config, EvaluationConfig
 from tfrec.datasets import Split, split_dataset
 from tfrec.datasets.simulator import Simulation
 from tfrec.errors import InputError
-from tfrec.evaluation import Recommender, compare, evaluate
+from tfrec.evaluation import Estimate, Recommender, Report, compare, evaluate
 from tfrec.leaderboard import (
     Entry,
     Leaderboard,
@@ -28,7 +28,7 @@ from tfrec.leaderboard import (
     verdicts,
     with_context_of,
 )
-from tfrec.leaderboard.result import size_of
+from tfrec.leaderboard.result import Result, size_of
 
 SETTINGS = {"split": "leave_last_out", "cutoffs": (5,)}
 CONFIG = EvaluationConfig(cutoffs=(5,), monitor="ndcg@5", bootstrap_samples=50)
@@ -203,6 +203,19 @@ def test_all_play_beside_a_trained_model(material: Material, trained: Trained, t
     assert [means[name] for name in shown] == sorted((means[name] for name in shown), reverse=True)
     saved = json.loads((tmp_path / "results" / "ease.json").read_text())
     assert saved["metrics"]["ndcg@5"]["mean"] == means["ease"]
+
+
+def test_a_terminal_of_80_columns_shows_every_figure() -> None:
+    metrics = {"ndcg@10": Estimate(0.2681, 0.1994, 0.3412), "recall@10": Estimate(0.55), "coverage@10": Estimate(0.85)}
+    name, parameters = "two_tower (runs/movielens-100k/two_tower)", {"similarity": "adjusted_cosine", "neighbours": 100}
+    result = Result(Report(name, 60, 0.95, metrics), parameters, 16, 0.3, 1234.5, 700 * 2**20)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(format_leaderboard([result], "ndcg@10", 10))
+    shown = console.export_text()
+    assert "…" not in shown
+    for cell in ("0.2681", "[.199, .341]", "0.5500", "0.8500", "1,234.5 s", "700.0 MiB"):
+        assert cell in shown
+    assert f"{name}: similarity adjusted_cosine; neighbours 100" in " ".join(shown.split())
 
 
 def test_a_run_on_another_split_is_refused(material: Material, trained: Trained, tmp_path: Path) -> None:

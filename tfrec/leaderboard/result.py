@@ -6,6 +6,7 @@ from typing import Any, Self
 
 import numpy as np
 from rich import box
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 from scipy import sparse
@@ -72,9 +73,9 @@ def size_of(thing: object) -> int:
     return sum(map(size_of, vars(thing).values())) if type(thing).__module__.startswith("tfrec.") else 0
 
 
-def format_leaderboard(results: Sequence[Result], monitor: str, cutoff: int) -> Table:
+def format_leaderboard(results: Sequence[Result], monitor: str, cutoff: int) -> Group:
     """A row for each, in this order; recall and coverage are at the cutoff. The title says of what is sampled that it
-    is."""
+    is. Below stands what was chosen, which is too long for a terminal's 80 columns."""
     first = results[0].report
     table = Table(
         box=box.SIMPLE_HEAD,
@@ -86,14 +87,13 @@ def format_leaderboard(results: Sequence[Result], monitor: str, cutoff: int) -> 
         for name in dict.fromkeys([monitor, f"recall@{cutoff}", f"coverage@{cutoff}"])
         if name in first.metrics  # There is no coverage of a sample.
     ]
-    table.add_column("", no_wrap=True)
+    table.add_column("", overflow="fold")
     for name in (*columns, "fit", "size"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("chosen", overflow="fold")
     for result in results:
         metrics = [result.report.metrics[name] for name in columns]
-        cells = [str(metrics[0]), *(f"{metric.mean:.4f}" for metric in metrics[1:])]
+        cells = [str(metrics[0]).replace(" ", "\n", 1), *(f"{metric.mean:.4f}" for metric in metrics[1:])]
         fit = "" if result.fit_seconds is None else f"{result.fit_seconds:,.1f} s"
         size = "" if result.size is None else f"{result.size / 2**20:,.1f} MiB"
-        table.add_row(*map(Text, (result.report.name, *cells, fit, size, result.chosen)))
-    return table
+        table.add_row(*map(Text, (result.report.name, *cells, fit, size)))
+    return Group(table, *(Text(f"{each.report.name}: {each.chosen}") for each in results if each.chosen))
