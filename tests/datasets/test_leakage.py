@@ -75,6 +75,11 @@ def test_held_out_items_in_training_or_histories_are_refused() -> None:
 
 
 def test_tested_users_in_training_are_refused() -> None:
-    check_split(replace(SOUND, train=ragged([], [])), "cold_users")
-    with pytest.raises(InputError, match=r"no validation user in training\..* code 1"):
-        check_split(replace(SOUND, train=ragged([], [5])), "cold_users")
+    first, second = (EvaluationSet(np.array([user], np.int32), ragged([1]), ragged([2])) for user in (0, 1))
+    cold = Split(ragged([], [], [3]), first, second)
+    check_split(cold, "cold_users")
+    for name, trained in (("validation", ragged([5], [])), ("test", ragged([], [5]))):
+        with pytest.raises(InputError, match=rf"no {name} user in training\."):
+            check_split(replace(cold, train=trained), "cold_users")
+    with pytest.raises(InputError, match=r"validation that are not tested\. Received: user code 0"):
+        check_split(replace(cold, test=first), "cold_users")

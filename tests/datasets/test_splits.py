@@ -112,7 +112,7 @@ class TestGlobalTime:
         assert cases(split.test) == {0: ([0, 1, 2, 3, 4, 5, 6, 7], [8])}
 
     def test_positions_within_users_are_refused(self) -> None:
-        with pytest.raises(InputError, match="leave_last_out or cold_items"):
+        with pytest.raises(InputError, match="leave_last_out, last_fraction, cold_items or cold_users"):
             split_dataset(dataset(list(self.EVENTS), shared_clock=False), SplitConfig(kind="global_time"))
 
 

@@ -54,6 +54,19 @@ def test_baselines_are_compared_and_what_is_done_is_kept(shop: Path) -> None:
     assert "another --output" in " ".join(third.output.split())
 
 
+def test_what_is_sampled_is_told(shop: Path) -> None:
+    command = ["visits.toml", "--no-tune", "--baseline", "popularity", "--set", "evaluation.num_negatives=5"]
+    told = CliRunner().invoke(app, command)
+    assert told.exit_code == 0, told.output
+    shown = " ".join(told.output.split())
+    assert "SAMPLED: among 5 drawn items a case" in shown
+    assert "warning: targets are ranked among a sample" in shown
+    [metrics] = json.loads((shop / "runs" / "compare" / "visits" / "metrics.json").read_text())
+    assert metrics["sampled_negatives"] == 5
+    # Hyperparameters are chosen among the whole catalogue: of 30 items 22 are left, of the sample six.
+    assert metrics["validation"] < metrics["metrics"]["ndcg@10"]["mean"]
+
+
 def test_other_data_of_the_same_name_are_refused(shop: Path) -> None:
     command = ["visits.toml", "--baseline", "popularity"]
     assert CliRunner().invoke(app, command).exit_code == 0
