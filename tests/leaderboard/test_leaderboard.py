@@ -13,7 +13,7 @@ from scipy import sparse
 from tests.conftest import Trained
 from tfrec.baselines import EASE, Popularity, Random, WeightedHybrid
 from tfrec.config import BASELINE_NAMES, HYBRID_NAMES, Config, EvaluationConfig
-from tfrec.datasets import Split, split_dataset
+from tfrec.datasets import Ragged, Split, split_dataset
 from tfrec.datasets.simulator import Simulation
 from tfrec.errors import InputError
 from tfrec.evaluation import Estimate, Recommender, Report, compare, evaluate
@@ -24,10 +24,12 @@ from tfrec.leaderboard import (
     TrainedModel,
     baseline_entries,
     format_leaderboard,
+    hybrid_entries,
     play,
     verdicts,
     with_context_of,
 )
+from tfrec.leaderboard.leaderboard import _some
 from tfrec.leaderboard.result import Result, size_of
 
 SETTINGS = {"split": "leave_last_out", "cutoffs": (5,)}
@@ -203,6 +205,56 @@ def test_all_play_beside_a_trained_model(material: Material, trained: Trained, t
     assert [means[name] for name in shown] == sorted((means[name] for name in shown), reverse=True)
     saved = json.loads((tmp_path / "results" / "ease.json").read_text())
     assert saved["metrics"]["ndcg@5"]["mean"] == means["ease"]
+
+
+class Fixed:
+    """Four items in order, or turned round."""
+
+    def __init__(self, direction: int) -> None:
+        self.order = np.arange(4, dtype=np.float32)[::direction]
+
+    def score(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
+        return np.tile(self.order, (len(users), 1))
+
+
+def test_hybrids_are_mostly_collaborative_and_of_texts_for_short_histories(material: Material) -> None:
+    collaborative, content = Fixed(1), Fixed(-1)
+    entries = {
+        entry.name: entry for entry in hybrid_entries(material, ("ease", collaborative), ("tf_idf_texts", content))
+    }
+    histories = Ragged.from_lengths(np.zeros(13, np.int32), np.array([2, 11]))
+    weighted = entries["weighted_hybrid"].fit(**entries["weighted_hybrid"].grid[0]).score(np.arange(2), histories)
+    assert weighted.argmax(axis=1).tolist() == [3, 3]
+    switching = entries["switching_hybrid"].fit(minimum_length=3).score(np.arange(2), histories)
+    assert switching.argmax(axis=1).tolist() == [0, 3]
+    assert entries["learned_blend"].parts == ("ease", "popularity", "tf_idf_texts")
+
+
+def test_a_blend_learns_from_validation_alone(material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+    monkeypatch.setattr("tfrec.leaderboard.entries.LearnedBlend", lambda *arguments, **named: given.append(arguments))
+    *_, blend = hybrid_entries(material, ("ease", Fixed(1)), None)
+    blend.fit(normalisation="z")
+    assert given[0][1] is material.split.validation
+
+
+def test_cases_that_are_drawn_for_tuning_stay_whole(material: Material) -> None:
+    cases = material.split.validation
+    drawn, again, other = (_some(cases, 7, seed) for seed in (0, 0, 1))
+    assert len(drawn) == len(set(drawn.users.tolist())) == 7
+    np.testing.assert_array_equal(drawn.users, again.users)
+    assert set(drawn.users.tolist()) != set(other.users.tolist())
+    for row, user in enumerate(drawn.users.tolist()):
+        [place] = np.flatnonzero(cases.users == user)
+        assert drawn.histories[row].tolist() == cases.histories[place].tolist()
+        assert drawn.targets[row].tolist() == cases.targets[place].tolist()
+    assert _some(cases, len(cases), 0) is cases
+
+
+def test_a_run_with_other_cases_is_refused(material: Material, trained: Trained, tmp_path: Path) -> None:
+    model, split = TrainedModel(trained.run, tmp_path), material.split
+    with pytest.raises(InputError, match="same data and split"):
+        with_context_of(model, replace(split, test=split.validation))
 
 
 def test_a_terminal_of_80_columns_shows_every_figure() -> None:
