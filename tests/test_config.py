@@ -64,6 +64,7 @@ def test_a_ranker_has_defaults_of_its_own() -> None:
     ("settings", "expected"),
     [
         ({"features.history_labels": False}, "reads what was not liked too"),
+        ({"evaluation.num_negatives": 100}, "is for models that recommend"),
         ({"evaluation.monitor": "grouped_auc"}, "needs users with several impressions in validation"),
         ({"model.name": "din", "data.events": ["click"]}, "Leave data.events empty"),
         ({"model.name": "two_tower", "features.history_labels": True}, "does not read features.history_labels"),

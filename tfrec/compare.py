@@ -12,7 +12,7 @@ from rich.console import Console
 
 from tfrec import console
 from tfrec.cli import DataRoot, messages_for_errors, new_app, parse_settings, start_tensorflow
-from tfrec.config import BASELINE_NAMES, HYBRID_NAMES, NOT_SERVED, Config
+from tfrec.config import BASELINE_NAMES, HYBRID_NAMES, NOT_SERVED, Config, recipe_names
 from tfrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -99,18 +99,21 @@ def compare(
                     f"Expected a model that recommends. Received: {each.model.name!r}, which predicts the click; "
                     "tfrec.evaluate sets that beside its baselines."
                 )
-        folder = output or Path("runs") / "compare" / (Path(recipe).with_suffix("") if recipe else runs[0].folder.name)
+        name = runs[0].folder.name if recipe is None else recipe if recipe in recipe_names() else Path(recipe).stem
+        folder = output or Path("runs") / "compare" / name
         start_tensorflow()
 
         from tfrec import leaderboard
+        from tfrec.evaluation import SAMPLED_WARNING
 
         material = leaderboard.gather(config, data_root, names)
+        decisive = {**_decisive(config), "data_contents": material.digest()}
         models = [leaderboard.TrainedModel(opened, data_root) for opened in runs]
         for model in models:
             material = replace(material, split=leaderboard.with_context_of(model, material.split))
         board = leaderboard.Leaderboard(
             folder,
-            _decisive(config),
+            decisive,
             material.split,
             material.num_items,
             config.evaluation,
@@ -128,6 +131,8 @@ def compare(
         Console().print(leaderboard.format_leaderboard(results, monitor, int(monitor.partition("@")[2])))
         for verdict in leaderboard.verdicts(board, names, models):
             console.say(verdict)
+        if config.evaluation.num_negatives is not None:
+            console.say(SAMPLED_WARNING)
         command = this_command("compare", sys.argv[1:], time.perf_counter() - started)
         write_text(folder / "report.html", _page(board, results, models, runs, material, command))
         console.say(f"written to {folder / 'metrics.json'}    to look at: {folder / 'report.html'}")
@@ -182,7 +187,7 @@ def _page(
 
 
 def _decisive(config: Config) -> dict[str, object]:
-    """What the results depend on."""
+    """What the results depend on, beside the data."""
     everything = config.model_dump(mode="json")
     return {
         **{section: everything[section] for section in ("data", "split", "evaluation", "backbone")},

@@ -72,7 +72,7 @@ def evaluate(
             require_wandb()
         start_tensorflow()
 
-        from tfrec.evaluation import format_beyond, format_cohorts, format_table
+        from tfrec.evaluation import SAMPLED_WARNING, format_beyond, format_cohorts, format_table
         from tfrec.pages.run_page import write_run_page
 
         if opened.config.ranks:
@@ -94,6 +94,8 @@ def evaluate(
             if cohorts and shown[0].cohorts:
                 Console().print(format_cohorts(shown, opened.config.evaluation.monitor))
             _tell(table, by_name, opened)
+        if opened.config.evaluation.num_negatives is not None:
+            console.say(SAMPLED_WARNING)
         note_command(opened, this_command("evaluate", sys.argv[1:], time.perf_counter() - started))
         write_run_page(opened)
         console.say(f"written to {opened.metrics}    to look at: {opened.page}    next: python -m tfrec.export {run}")

@@ -52,6 +52,15 @@ def test_scores_are_brought_to_one_scale() -> None:
     np.testing.assert_allclose(normalised(scores, "z"), [expected, [0] * 4], rtol=1e-6)
 
 
+def test_infinite_scores_are_the_highest_and_the_lowest() -> None:
+    scores = np.array([[1, -np.inf, 3, np.inf], [np.inf, -np.inf, np.inf, -np.inf], [-np.inf] * 4], np.float32)
+    # As 1, 1, 3 and 3; 1, -1, 1 and -1; all alike.
+    np.testing.assert_allclose(normalised(scores, "z"), [[-1, -1, 1, 1], [1, -1, 1, -1], [0] * 4])
+    np.testing.assert_allclose(normalised(scores[:1], "rank"), [[1 / 3, 0, 2 / 3, 1]], rtol=1e-6)
+    # NaN is for whoever ranks to refuse.
+    assert np.isnan(normalised(np.array([[1, np.nan, np.inf]]), "z")).any()
+
+
 def test_a_weighted_hybrid_adds_up_what_is_on_one_scale() -> None:
     first, second = Fixed(np.array([[10, 20, 30]])), Fixed(np.array([[0.3, 0.1, 0.2]]))
     history = Ragged(np.zeros(0, np.int32), np.zeros(2, np.int64))
@@ -101,6 +110,24 @@ def test_a_blend_learns_from_what_may_be_recommended() -> None:
     blend = LearnedBlend([useless, Fixed(knowing)], cases, candidates)
     assert abs(blend.weights[0]) < 0.01
     assert blend.weights[1] > 1
+
+
+def test_a_blend_draws_neither_targets_nor_what_was_done() -> None:
+    # Item 0 was done, 1 and 2 are targets: all that is drawn is item 3.
+    scores, history = np.array([[9.0, 5, 4, 0]]), Ragged(np.array([0], np.int32), np.array([0, 1]))
+    cases = EvaluationSet(np.zeros(1, np.int32), history, Ragged(np.array([1, 2], np.int32), np.array([0, 2])))
+    deviation = ((4.5**2 + 0.5**2 + 0.5**2 + 4.5**2) / 4) ** 0.5
+    differences = np.zeros((2, 201, 1))
+    differences[:, 1:, 0] = np.array([[-5], [-4]]) / deviation
+    blend = LearnedBlend([Fixed(scores)], cases, l2=0.1)
+    np.testing.assert_allclose(blend.weights, softmax_weights(differences, l2=0.1), rtol=1e-4)
+
+
+def test_the_penalty_of_a_blends_weights_is_worked_out_by_hand() -> None:
+    # No candidate differs from its target in the second: it is the penalty alone, least at 0. In the first, of one
+    # target and one candidate 1 below it, the slope -1 / (1 + e^w) + 2 l2 w is 0 at w = 1 for l2 = .5 / (1 + e).
+    candidates = np.array([[[0.0, 0], [-1, 0]]])
+    np.testing.assert_allclose(softmax_weights(candidates, l2=0.5 / (1 + np.e)), [1, 0], atol=1e-4)
 
 
 def test_a_blend_needs_cases() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from tfrec.baselines import EASE, SLIM, PureSVD
 from tfrec.datasets.dataset import Ragged
+from tfrec.errors import InputError
 
 from .contract import RecommenderContract
 from .random_data import dense, random_rows
@@ -58,6 +59,13 @@ def test_ease_is_a_ridge_regression_of_each_item_on_the_others() -> None:
     np.testing.assert_allclose(model.weights, expected, rtol=1e-4, atol=1e-6)
     scores = model.score(np.arange(30), train)
     np.testing.assert_allclose(scores, done @ expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("regularization", [0.0, -1.0, 1e-300])
+def test_ease_refuses_what_has_no_inverse(regularization: float) -> None:
+    # Nobody did item 2.
+    with pytest.raises(InputError, match="regularization above 0"):
+        EASE(Ragged(np.array([0, 1], np.int32), np.array([0, 2])), 3, regularization)
 
 
 def test_slim_has_the_least_loss() -> None:

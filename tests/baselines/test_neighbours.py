@@ -138,6 +138,15 @@ def test_users_are_as_near_as_the_formulas_say(similarity: str) -> None:
         np.testing.assert_allclose(scores[row], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_nobody_is_their_own_neighbour() -> None:
+    # Users 0 and 1 share item 0, and user 2 shares item 1 with user 0. Nobody is as like user 0 as user 0.
+    train = Ragged(np.array([0, 1, 0, 2, 1, 3, 4], np.int32), np.array([0, 2, 4, 7]))
+    scores = UserKNN(train, 5, neighbours=1).score(np.array([0, 77]), train.take(np.array([0, 0])))
+    assert np.flatnonzero(scores[0]).tolist() == [0, 2]
+    # A stranger with the same history is most like user 0.
+    assert np.flatnonzero(scores[1]).tolist() == [0, 1]
+
+
 def test_only_the_highest_of_a_row_are_kept_and_of_equal_ones_the_first() -> None:
     rows = sparse.csr_array(np.array([[2, 1, 1, 1, 3], [0, -1, 0, 5, 0]], np.float32))
     assert highest(rows, 3).toarray().tolist() == [[2, 1, 0, 0, 3], [0, 0, 0, 5, 0]]

@@ -1,13 +1,19 @@
 """Divisions that leak are refused; what split_dataset makes is not."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from tests.conftest import Trained
 from tfrec.datasets import EvaluationSet, Ragged, Split
 from tfrec.datasets.leakage import check_split
 from tfrec.errors import InputError
+from tfrec.evaluate import app
+from tfrec.features.prepared import Prepared
+from tfrec.training.run import Run
 
 
 def ragged(*rows: list[int]) -> Ragged:
@@ -75,6 +81,25 @@ def test_held_out_items_in_training_or_histories_are_refused() -> None:
 
 
 def test_tested_users_in_training_are_refused() -> None:
-    check_split(replace(SOUND, train=ragged([], [])), "cold_users")
-    with pytest.raises(InputError, match=r"no validation user in training\..* code 1"):
-        check_split(replace(SOUND, train=ragged([], [5])), "cold_users")
+    first, second = (EvaluationSet(np.array([user], np.int32), ragged([1]), ragged([2])) for user in (0, 1))
+    cold = Split(ragged([], [], [3]), first, second)
+    check_split(cold, "cold_users")
+    for name, trained in (("validation", ragged([5], [])), ("test", ragged([], [5]))):
+        with pytest.raises(InputError, match=rf"no {name} user in training\."):
+            check_split(replace(cold, train=trained), "cold_users")
+    with pytest.raises(InputError, match=r"validation that are not tested\. Received: user code 0"):
+        check_split(replace(cold, test=first), "cold_users")
+
+
+def test_a_run_whose_saved_split_leaks_is_not_evaluated(prepared: Prepared, trained: Trained, tmp_path: Path) -> None:
+    split = prepared.split
+    cases = split.test
+    own = Ragged.from_lengths(
+        cases.targets.values, np.bincount(cases.users[cases.targets.rows], minlength=len(split.train))
+    )
+    assert len(split.train) == len(own)
+    run = Run.create(tmp_path / "run", trained.run.config)
+    replace(prepared, split=replace(split, train=own)).save(run.prepared)
+    result = CliRunner().invoke(app, [str(run.folder)])
+    assert result.exit_code == 2
+    assert "The split leaks: split again" in " ".join(result.output.split())

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tfrec.datasets.ordering import by_group_and_time
@@ -9,6 +9,7 @@ from tfrec.datasets.ordering import by_group_and_time
 TIMES = st.sampled_from([0, 1, 2, -1, 1_700_000_000, 2**40, 2**62, -(2**63), 2**63 - 1])
 
 
+@example([(0, 0), (1, 2**62)])  # One bit more than there is beside the sign.
 @given(st.lists(st.tuples(st.integers(0, 2), TIMES), max_size=12))
 def test_is_a_stable_sort_by_both(rows: list[tuple[int, int]]) -> None:
     groups, times = np.array([row[0] for row in rows], np.int32), np.array([row[1] for row in rows], np.int64)

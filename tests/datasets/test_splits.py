@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfrec.config import Config, SplitConfig
-from tfrec.datasets import Dataset, EvaluationSet, Ragged, Split, split_dataset
+from tfrec.datasets import Dataset, EvaluationSet, Ragged, Split, split_dataset, splits
 from tfrec.datasets.assemble import assemble
 from tfrec.errors import InputError
 
@@ -112,7 +113,7 @@ class TestGlobalTime:
         assert cases(split.test) == {0: ([0, 1, 2, 3, 4, 5, 6, 7], [8])}
 
     def test_positions_within_users_are_refused(self) -> None:
-        with pytest.raises(InputError, match="leave_last_out or cold_items"):
+        with pytest.raises(InputError, match="leave_last_out, last_fraction, cold_items or cold_users"):
             split_dataset(dataset(list(self.EVENTS), shared_clock=False), SplitConfig(kind="global_time"))
 
 
@@ -200,6 +201,28 @@ def test_too_few_users_is_an_error_that_counts_them() -> None:
 def test_split_without_training_data_is_an_error() -> None:
     with pytest.raises(InputError, match="interactions to train on"):
         divide([(0, 0, 1), (0, 1, 1)], "global_time")
+
+
+def test_a_split_that_leaks_is_refused_where_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    events = [(user, item, 10 * item + user) for user in range(3) for item in range(4)]
+    make = splits._split
+    with monkeypatch.context() as patch:
+        # Training has all that users did.
+        patch.setattr(splits, "_split", lambda history, *rest: replace(make(history, *rest), train=history))
+        with pytest.raises(InputError, match="The split leaks"):
+            divide(events, "leave_last_out")
+    # A user of whom nothing is asked was trained on after the cut: no case shows it.
+    events += [(3, 0, 99)]
+    in_time = splits._PARTS["global_time"]
+
+    def late(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
+        parts = in_time(dataset, config, order)
+        parts[dataset.user_codes[order] == 3] = splits.TRAINING
+        return parts
+
+    monkeypatch.setitem(splits._PARTS, "global_time", late)
+    with pytest.raises(InputError, match=r"before the cut, at .* Received: a training interaction at 99"):
+        divide(events, "global_time", validation_fraction=0.25, test_fraction=0.25)
 
 
 EVENTS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 9), st.integers(0, 12)), min_size=12, max_size=60)

@@ -171,9 +171,69 @@ def test_refuses_what_cannot_be_ranked(
         rank(Table(scores), cases(histories, targets), 3, exclude_seen=True, top_k=1)
 
 
+def test_keeps_what_would_be_listed_if_nothing_were_left_out() -> None:
+    # Item 1 is no candidate, item 0 was done.
+    ranking = rank(
+        Table([[9, 8, 7, 6]]), cases([[0]], [[3]]), 4, exclude_seen=True, candidates=np.array([0, 2, 3]), top_k=2,
+        with_seen=True,
+    )  # fmt: skip
+    assert ranking.with_seen is not None
+    assert ranking.with_seen.tolist() == [[0, 2]]
+    assert ranking.recommended.tolist() == [[2, 3]]
+
+
+def test_a_sample_is_of_what_may_be_recommended_and_the_same_for_all() -> None:
+    generator = np.random.default_rng(0)
+    scores, histories = generator.permuted(np.tile(np.arange(60.0), (40, 1)), axis=1), [[0, 1, 2]] * 40
+    targets, candidates = [[3, 4]] * 40, np.arange(50)
+    allowed = set(range(3, 50))
+
+    def sampled(scores: np.ndarray, **options: Any) -> np.ndarray:
+        ranking = rank(
+            Table(scores), cases(histories, targets), 60, exclude_seen=True, candidates=candidates, top_k=60,
+            num_negatives=options.pop("num_negatives", 10), **options,
+        )  # fmt: skip
+        for case, listed in enumerate(ranking.recommended):
+            listed = listed[listed >= 0].tolist()
+            order = sorted(listed, key=lambda code: -scores[case, code])
+            assert listed == order
+            assert ranking.ranks[case].tolist() == [1 + order.index(3), 1 + order.index(4)]
+        return np.sort(ranking.recommended, axis=1)
+
+    drawn = sampled(scores)
+    assert {len(set(row) - {-1}) for row in drawn.tolist()} == {12}
+    assert all({3, 4} <= set(row) - {-1} <= allowed for row in drawn.tolist())
+    assert len({tuple(row) for row in drawn.tolist()}) == 40
+    # Each of 45 items is in 10 of 45 samples, 8.9 of 40: none is left out, and none is in all.
+    assert set(np.unique(drawn)) - {-1} == allowed
+    np.testing.assert_array_equal(sampled(-scores, batch_size=7), drawn)
+    assert (sampled(scores, seed=1) != drawn).any()
+    assert {len(set(row) - {-1}) for row in sampled(scores, num_negatives=999).tolist()} == {47}
+
+
 def test_refuses_a_target_that_is_no_candidate() -> None:
     with pytest.raises(InputError, match="item code 2"):
         rank(Table([[1, 2, 3]]), cases([[]], [[0, 2]]), 3, exclude_seen=True, candidates=np.array([0, 1]), top_k=1)
+
+
+@pytest.mark.parametrize(
+    ("history", "target", "candidates"), [([-1], 1, None), ([9], 1, None), ([], 3, None), ([], 0, [0, 1, 3])]
+)
+def test_refuses_codes_of_no_item(history: list[int], target: int, candidates: list[int] | None) -> None:
+    allowed = None if candidates is None else np.array(candidates)
+    with pytest.raises(InputError, match="item codes from 0 to 2"):
+        rank(Table([[1, 2, 3]]), cases([history], [[target]]), 3, exclude_seen=True, candidates=allowed, top_k=1)
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint32, np.int64, bool, np.float64])
+def test_scores_of_any_type_of_number_are_in_their_order(kind: type) -> None:
+    class Counts:
+        def score(self, users: np.ndarray, histories: Ragged) -> np.ndarray:
+            return np.array([[0, 1, 0]], kind)
+
+    ranking = rank(Counts(), cases([[]], [[1]]), 3, exclude_seen=True, top_k=3)
+    assert ranking.ranks.values.tolist() == [1]
+    assert ranking.recommended.tolist() == [[1, 0, 2]]
 
 
 def test_names_a_recommender_without_a_name_by_its_class() -> None:

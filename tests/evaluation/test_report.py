@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from rich.console import Console
 
 from tfrec.config import EvaluationConfig
 from tfrec.errors import InputError
-from tfrec.evaluation import Comparison, Estimate, Report, compare, evaluate, format_table
+from tfrec.evaluation import Background, Comparison, Estimate, Report, compare, evaluate, format_cohorts, format_table
 
 from .examples import Table, cases
 
@@ -55,6 +56,30 @@ def test_evaluate_counts_coverage_among_candidates() -> None:
     report = evaluate(Table(SCORES), CASES, 4, CONFIG, candidates=np.array([0, 2, 3]))
     assert report.metrics["coverage@2"].mean == 1
     assert report.metrics["recall@1"].mean == 1
+
+
+def test_what_is_sampled_is_labelled_and_not_set_beside_what_is_not() -> None:
+    config = CONFIG.model_copy(update={"num_negatives": 1})
+    background = Background(np.ones(4, int), np.ones(2, int))
+    whole = evaluate(Table(SCORES), CASES, 4, CONFIG)
+    report = evaluate(Table(SCORES), CASES, 4, config, background=background)
+    # Each target is among two. User 1's is always the first of them.
+    assert report.per_case["recall@2"].tolist() == [1, 1]
+    assert report.per_case["recall@1"][1] == 1
+    assert not report.beyond and not any(name.startswith("coverage") for name in report.metrics)
+    saved = json.loads(json.dumps(report.to_dict()))
+    assert saved["sampled_negatives"] == saved["cohorts"]["users known"]["sampled_negatives"] == 1
+    assert Report.from_dict(saved) == report
+    assert "sampled_negatives" not in whole.to_dict()
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(format_table([report]))
+        console.print(format_cohorts([report], "ndcg@2"))
+    assert " ".join(capture.get().split()).count("SAMPLED: among 1 drawn items a case") == 2
+    with pytest.raises(InputError, match="1 and all"):
+        compare(report, whole, "ndcg@2", CONFIG)
+    with pytest.raises(InputError, match="confidence and sample"):
+        format_table([report, replace(report, num_negatives=None)])
 
 
 def test_evaluate_refuses_an_empty_set() -> None:

@@ -55,6 +55,11 @@ def test_what_cannot_stand_on_one_page(tmp_path: Path) -> None:
     other.metrics.write_text(json.dumps([Report("a", 1, 0.95, {"ndcg@5": Estimate(0.1)}).to_dict()]))
     with pytest.raises(InputError, match=r"the metric ndcg@10.*other with ndcg@5"):
         compare_runs([first.folder, other.folder], tmp_path / "page.html")
+    sampled = Report("a", 1, 0.95, {"ndcg@10": Estimate(0.1)}, num_negatives=100)
+    other.metrics.write_text(json.dumps([sampled.to_dict()]))
+    with pytest.raises(InputError, match="the same evaluation.num_negatives"):
+        compare_runs([first.folder, other.folder], tmp_path / "page.html")
+    assert "SAMPLED: among 100 drawn items a case" in compare_runs([other.folder], tmp_path / "page.html")
 
 
 def test_rankers_are_compared_by_their_resamples(tmp_path: Path) -> None:

@@ -209,6 +209,12 @@ def test_a_step_that_the_memory_does_not_hold(
         train(Run.create(tmp_path / "run", config), prepared, tf.distribute.get_strategy())
 
 
+def test_epochs_are_chosen_among_the_whole_catalogue(trained: Trained, prepared: Prepared, config: Config) -> None:
+    sampled = config.evaluation.model_copy(update={"num_negatives": 1})
+    validated = trained.model.validate(prepared, config.model_copy(update={"evaluation": sampled}))
+    assert validated == trained.model.validate(prepared, config)
+
+
 def test_tensorboard_events_hold_loss_and_validation(trained: Trained) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

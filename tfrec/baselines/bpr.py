@@ -11,8 +11,10 @@ from tfrec.datasets.dataset import Ragged
 class BPR:
     """BPR-MF: Rendle et al., "BPR: Bayesian Personalized Ranking from Implicit Feedback", UAI 2009.
 
-    The least of `-sum of ln σ(x̂_ui - x̂_uj) + λ |Θ|²` (BPR-OPT, section 4.1) over users u, items i that u did and j that
-    u did not, where `x̂_ui = b_i + w_u · h_i`. Steps are Adagrad's over batches of the drawn triples.
+    The least of `-sum of ln σ(x̂_ui - x̂_uj)` over users u, items i that u did and j that u did not, where
+    `x̂_ui = b_i + w_u · h_i` (BPR-OPT, section 4.1). As in the paper's algorithm (figure 4) each drawn triple brings its
+    penalty, `½ λ (|w_u|² + |h_i|² + |h_j|² + b_i² + b_j²)`, so that what is drawn often is held smaller than by the
+    `λ |Θ|²` of BPR-OPT. Steps are Adagrad's over batches of the triples, and not the paper's single ones.
 
     The paper knows a user by a row that was trained: who has one is scored by it, whatever the history. Who has none is
     folded in: the w with the least `sum over the history of (w · h_i - 1)² + sum over all items of (w · h_i)²

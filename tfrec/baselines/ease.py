@@ -6,6 +6,7 @@ from scipy.linalg import lapack
 from tfrec.baselines.interaction_matrix import InteractionMatrix
 from tfrec.baselines.item_item import ItemItemModel
 from tfrec.datasets.dataset import Ragged
+from tfrec.errors import InputError
 
 
 class EASE(ItemItemModel):
@@ -20,6 +21,9 @@ class EASE(ItemItemModel):
         num_items: Size of the catalogue.
         regularization: λ, above 0; hundreds for a large catalogue.
 
+    Raises:
+        InputError: λ is not above 0, or so small that the matrix has no inverse in 64 bits.
+
     Example:
         >>> EASE(split.train, 1682, regularization=200.0).score(users, histories).shape
         (128, 1682)
@@ -32,7 +36,12 @@ class EASE(ItemItemModel):
         gram = (matrix.T @ matrix).astype(np.float64).toarray(order="F")
         gram[np.diag_indices(num_items)] += regularization
         # Positive definite: Cholesky's factor, and the inverse from it, in the same memory. Only the lower triangle is.
-        factor, _ = lapack.dpotrf(gram, lower=True, overwrite_a=True)
+        factor, failed = lapack.dpotrf(gram, lower=True, overwrite_a=True)
+        if failed or regularization <= 0:
+            raise InputError(
+                "Expected a regularization above 0, under which all items can be told apart. "
+                f"Received: {regularization}. Raise it; hundreds are usual."
+            )
         inverse, _ = lapack.dpotri(factor, lower=True, overwrite_c=True)
         lower = inverse.astype(np.float32, order="C")
         del gram, factor, inverse

@@ -22,12 +22,22 @@ def normalised(scores: np.ndarray, kind: Normalisation) -> np.ndarray:
     """Scores of different recommenders on one scale, case by case: float32 [batch_size, num_items].
 
     - `rank`: from 0, the lowest, to 1, the highest; equal ones share their mean.
-    - `z`: less their mean, divided by their standard deviation; zeros where all are alike.
+    - `z`: less their mean, divided by their standard deviation; zeros where all are alike. What is infinite counts as
+      the nearest that is not.
     """
     if kind == "rank":
         ranks = stats.rankdata(scores, axis=1) - 1
         return (ranks / max(scores.shape[1] - 1, 1)).astype(np.float32)
     scores = scores.astype(np.float64)
+    is_finite = np.isfinite(scores)
+    if not is_finite.all() and not np.isnan(scores).any():
+        lowest, highest = (
+            pick(np.where(is_finite, scores, start), axis=1, keepdims=True, initial=start)
+            for pick, start in ((np.min, np.inf), (np.max, -np.inf))
+        )
+        # Without a finite one all are between -1 and 1.
+        lowest, highest = np.where(lowest > highest, -1, lowest), np.where(lowest > highest, 1, highest)
+        scores = np.clip(scores, lowest, highest)
     deviations = scores.std(axis=1, keepdims=True)
     centred = scores - scores.mean(axis=1, keepdims=True)
     # What is left of equal scores is rounding.
@@ -106,7 +116,9 @@ class LearnedBlend(WeightedHybrid):
     The least of `-mean over the targets of ln(exp(w · z_target) / sum over candidates of exp(w · z)) + l2 |w|²`: a
     softmax regression (conditional logit, McFadden 1973) over the normalised scores z, one weight a recommender. The
     candidates are the target and items drawn evenly from those that may be recommended and are no targets. It is
-    convex, in a few weights, so that some hundred cases do; they must be none that a recommender was fitted to.
+    convex, in a few weights, so that some hundred cases do; they must be none that a recommender was fitted to. Where
+    the same cases chose the recommenders' hyperparameters, or their best epoch, who was chosen most looks a little too
+    good to it; and what it scores on these cases is no estimate of how good it is.
 
     Args:
         recommenders: Fitted, over one catalogue.

@@ -23,7 +23,7 @@ class SVDPlusPlus:
         num_items: Size of the catalogue.
         factors: Length of the vectors.
         learning_rate: Adagrad's.
-        regularization: λ of all vectors and biases.
+        regularization: λ; each triple brings `½ λ (|p_u|² + |q_i|² + |q_k|² + |y_i|² + b_i² + b_k²)`.
         epochs: Each takes every interaction once.
         users_at_once: Users in a step, with all that they did.
         seed: Draws vectors, order and what was not done.

@@ -109,6 +109,11 @@ class Config(Section):
                 "features.position_column needs some model.attribute_dropout, to learn what an unknown position adds. "
                 "Received: 0"
             )
+        if self.ranks and self.evaluation.num_negatives is not None:
+            raise ValueError(
+                f"evaluation.num_negatives is for models that recommend. Received: model.name {self.model.name!r}. "
+                "Leave it out"
+            )
         if self.evaluation.monitor == "grouped_auc" and self.split.kind == "leave_last_out":
             raise ValueError(
                 "evaluation.monitor grouped_auc needs users with several impressions in validation. Set split.kind to "

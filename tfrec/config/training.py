@@ -67,6 +67,10 @@ class EvaluationConfig(Section):
     bootstrap_samples: PositiveInt = 1000
     """Resamples of the cases that an interval is drawn from."""
 
+    num_negatives: PositiveInt | None = None
+    """The test ranks a target among so many items drawn for its case, for figures beside those of papers that do; all
+    that is reported is labelled as sampled, and can put models in the wrong order. None: among the whole catalogue."""
+
     @model_validator(mode="after")
     def _monitor_is_measured(self) -> Self:
         metrics = [f"{name}@{k}" for k in self.cutoffs for name in ("recall", "hit_rate", "ndcg", "mrr")]

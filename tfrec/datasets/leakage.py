@@ -11,7 +11,8 @@ def check_split(split: Split, kind: str, trained_until: float | None = None, cut
 
     Of every split: each case has a target, none twice, and none in its own history; nobody is trained on an own target.
     Of those in time: a user's training is how the own history begins, so that nothing later was trained on. Of
-    cold_items: no held-out item is in training or in a history. Of cold_users: no tested user is in training.
+    cold_items: no held-out item is in training or in a history. Of cold_users: no tested user is in training, and none
+    of those that are validated is tested.
 
     Args:
         split: The division, made by tfrec or by hand.
@@ -27,6 +28,9 @@ def check_split(split: Split, kind: str, trained_until: float | None = None, cut
     """
     if trained_until is not None and cut is not None and trained_until >= cut:
         _refuse(f"training before the cut, at {cut}", f"a training interaction at {trained_until}")
+    both = np.intersect1d(split.validation.users, split.test.users)
+    if kind == "cold_users" and len(both):
+        _refuse("users of validation that are not tested", f"user code {both[0]}")
     for name, cases in (("validation", split.validation), ("test", split.test)):
         _check_cases(name, cases)
         if kind == "cold_users":

@@ -170,7 +170,7 @@ def _in_time(dataset: Dataset, config: SplitConfig, order: np.ndarray, later: fl
     if not dataset.shared_clock:
         raise InputError(
             f"Expected times that users share, to split by {config.kind}. Received: positions within each user's own "
-            "history. Use split.kind = leave_last_out or cold_items."
+            "history. Use split.kind = leave_last_out, last_fraction, cold_items or cold_users."
         )
     timestamps = dataset.interactions["timestamp"].to_numpy()
     end = 1 - later

@@ -6,10 +6,19 @@ from tfrec.evaluation.clicks import evaluate_clicks
 from tfrec.evaluation.comparison import Comparison, compare, corrected
 from tfrec.evaluation.protocol import Ranking, Recommender, rank
 from tfrec.evaluation.reliability import Reliability, histogram_edges, reliability
-from tfrec.evaluation.report import Estimate, Report, evaluate, format_beyond, format_cohorts, format_table
+from tfrec.evaluation.report import (
+    SAMPLED_WARNING,
+    Estimate,
+    Report,
+    evaluate,
+    format_beyond,
+    format_cohorts,
+    format_table,
+)
 from tfrec.evaluation.values import evaluate_values
 
 __all__ = [
+    "SAMPLED_WARNING",
     "Background",
     "Calibration",
     "Comparison",

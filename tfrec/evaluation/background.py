@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 
 @dataclass(frozen=True)
@@ -13,26 +14,25 @@ class Background:
         counts: Training interactions of each item, int [num_items].
         trained: Training interactions of each user, int [num_users].
         vectors: What items are like, such as their texts' vectors, float [num_items, size]; None: nothing is known.
-        categories: The share of each category in an item, float [num_items, num_categories]: a film of two genres has
-            twice .5, one of none has zeros; None: there are none.
+        categories: The share of each category in an item, sparse float [num_items, num_categories]: a film of two
+            genres has twice .5, one of none has nothing; None: there are none.
     """
 
     counts: np.ndarray
     trained: np.ndarray
     vectors: np.ndarray | None = None
-    categories: np.ndarray | None = None
+    categories: sparse.csr_array | None = None
 
 
-def shares(codes: np.ndarray, first: int) -> np.ndarray:
-    """The share of each category in each item, float64 [num_items, num_categories].
+def shares(codes: np.ndarray, first: int) -> sparse.csr_array:
+    """The share of each category in each item, float64 CSR [num_items, num_categories].
 
     Args:
         codes: Category codes, int [num_items] or, of several a item, [num_items, num_values].
         first: The lowest code that is a category: what is below is padding or unknown.
     """
     codes = codes.reshape(len(codes), -1)
-    found = np.zeros((len(codes), max(int(codes.max(initial=0)) + 1, first)))
-    np.add.at(found, (np.arange(len(codes))[:, None], codes), 1)
-    found = found[:, first:]
-    shared: np.ndarray = found / np.maximum(found.sum(axis=1, keepdims=True), 1)
-    return shared
+    items, places = np.nonzero(codes >= first)
+    size = max(int(codes.max(initial=0)) + 1 - first, 0)
+    found = sparse.csr_array((np.ones(len(items)), (items, codes[items, places] - first)), shape=(len(codes), size))
+    return sparse.csr_array(found.multiply(1 / np.maximum(found.sum(axis=1), 1)[:, None]))

@@ -37,11 +37,22 @@ def beyond_accuracy(
     return values
 
 
+def seen(lists: np.ndarray, histories: Ragged) -> np.ndarray:
+    """Share of the list that is in the history, of lists that leave nothing out: what a server without a filter would
+    repeat."""
+    size = np.int64(max(lists.max(initial=0), histories.values.max(initial=0))) + 1
+    keys = np.arange(len(lists))[:, None] * size + lists
+    is_seen = np.isin(keys, histories.rows * size + histories.values) & (lists >= 0)
+    share: np.ndarray = is_seen.sum(axis=1) / (lists >= 0).sum(axis=1)
+    return share
+
+
 def novelty(lists: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Mean self-information of the list's items in bits, `mean of -log2 p(i)`.
 
     Zhou et al., "Solving the apparent diversity-accuracy dilemma of recommender systems", PNAS 107(10), 2010. `p(i)` is
-    the item's share of the training interactions, with 1 added to each count: what is new has a finite novelty.
+    the item's share of the training interactions (there of the users), with 1 added to each count: what is new has a
+    finite novelty.
     """
     information = -np.log2((counts + 1) / (counts.sum() + len(counts)))
     return _mean(information, lists)
@@ -74,11 +85,12 @@ def serendipity(
     """Share of the list that is a target and no obvious one: `|list, without the k most popular, in targets| / k`.
 
     Ge, Delgado-Battenfeld and Jannach, "Beyond accuracy: evaluating recommender systems by coverage and serendipity",
-    RecSys 2010. The obvious are the k candidates with the most training interactions.
+    RecSys 2010. The obvious are the k candidates with the most training interactions, of those that have any.
     """
     k = lists.shape[1]
     pool = np.arange(len(counts)) if candidates is None else np.unique(candidates)
     obvious = pool[np.argsort(-counts[pool], kind="stable")[:k]]
+    obvious = obvious[counts[obvious] > 0]
     size = np.int64(len(counts))
     keys = np.arange(len(lists))[:, None] * size + lists
     hits = np.isin(keys, targets.rows * size + targets.values) & (lists >= 0) & ~np.isin(lists, obvious)
@@ -101,21 +113,30 @@ def diversity(lists: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     return np.where(pairs > 0, 1 - products / np.maximum(pairs, 1), 0.0)
 
 
-def miscalibration(lists: np.ndarray, histories: Ragged, categories: np.ndarray) -> np.ndarray:
+def miscalibration(lists: np.ndarray, histories: Ragged, categories: scipy.sparse.csr_array) -> np.ndarray:
     """How far the list's categories are from the history's, `sum of p log(p / q')`; 0: as the history.
 
     Steck, "Calibrated recommendations", RecSys 2018, section 3: `p` and `q` are the mean shares of the
     categories in history and list, `q' = (1 - a) q + a p` with a = .01, so that it is finite; items count alike.
     Natural logarithm. NaN where the history, or the list, has no category.
     """
-    seen = _indicators_of(histories, len(categories)) @ categories
-    listed = _indicators(lists, len(categories)) @ categories
-    known = (seen.sum(axis=1) > 0) & (listed.sum(axis=1) > 0)
-    p, q = (each[known] / each[known].sum(axis=1, keepdims=True) for each in (seen, listed))
-    q = (1 - SMOOTHING) * q + SMOOTHING * p
-    values = np.full(len(lists), np.nan)
-    values[known] = (p * np.log(np.divide(p, q, out=np.ones_like(p), where=p > 0))).sum(axis=1)
-    return values
+    p = _of_one(_indicators_of(histories, categories.shape[0]) @ categories)
+    q = _of_one(_indicators(lists, categories.shape[0]) @ categories)
+    # Where the list has nothing q' is a p. Only the others are looked up: categories may be many.
+    in_both = (p > 0).multiply(q > 0)
+    of_p, of_q = (scipy.sparse.csr_array(each.multiply(in_both)) for each in (p, q))
+    for each in (of_p, of_q):
+        each.sort_indices()  # One place after the other: the same in both.
+    of_p.data = of_p.data * np.log((1 - SMOOTHING) * of_q.data / (SMOOTHING * of_p.data) + 1)
+    values: np.ndarray = -np.log(SMOOTHING) - of_p.sum(axis=1)
+    values[(p.sum(axis=1) == 0) | (q.sum(axis=1) == 0)] = np.nan
+    return np.maximum(values, 0)  # Rounding.
+
+
+def _of_one(sums: scipy.sparse.csr_array) -> scipy.sparse.csr_array:
+    """Each row divided by its sum, where it has any."""
+    totals = sums.sum(axis=1)
+    return scipy.sparse.csr_array(sums.multiply(1 / np.where(totals > 0, totals, 1)[:, None]))
 
 
 def _mean(values: np.ndarray, lists: np.ndarray) -> np.ndarray:

@@ -88,6 +88,11 @@ def compare(model: Report, baseline: Report, metric: str, config: EvaluationConf
             )
     if model.num_cases != baseline.num_cases:
         raise InputError(f"Expected reports on the same cases. Received: {model.num_cases} and {baseline.num_cases}.")
+    if model.num_negatives != baseline.num_negatives:
+        raise InputError(
+            "Expected reports that rank among as many items. Received: "
+            f"{model.num_negatives or 'all'} and {baseline.num_negatives or 'all'}. Evaluate both in one way."
+        )
     if metric in model.resamples:
         draws = model.resamples[metric] - baseline.resamples[metric]
         tail = (1 - config.confidence) / 2

@@ -1,4 +1,4 @@
-"""Full-catalogue ranking: every candidate is scored, none is sampled.
+"""Full-catalogue ranking: every candidate is scored, and none is sampled unless that is asked for.
 
 Sampled candidates can reverse the order of two recommenders: Krichene and Rendle, "On Sampled Metrics for Item
 Recommendation", KDD 2020.
@@ -40,10 +40,12 @@ class Ranking:
     Attributes:
         ranks: The rank of each target among the items that may be recommended, from 1; rows as in the cases' targets.
         recommended: Item codes, best first, int32 [num_cases, top_k]; -1 where fewer may be recommended.
+        with_seen: The same where items of the case's own history are not left out; None: not asked for.
     """
 
     ranks: Ragged
     recommended: np.ndarray
+    with_seen: np.ndarray | None = None
 
 
 def rank(
@@ -55,6 +57,9 @@ def rank(
     candidates: np.ndarray | None = None,
     top_k: int,
     batch_size: int | None = None,
+    with_seen: bool = False,
+    num_negatives: int | None = None,
+    seed: int = 0,
 ) -> Ranking:
     """Ranks the targets of each case among all items that may be recommended.
 
@@ -70,16 +75,21 @@ def rank(
         candidates: The item codes that may be recommended, int [num_candidates]; None: the whole catalogue.
         top_k: How many recommended items to keep.
         batch_size: Cases scored at once. None: 128, and fewer where that would be over 2**24 scores.
+        with_seen: Keep the lists that would be made if seen items were not excluded, too.
+        num_negatives: Rank a case's targets among themselves and so many others, drawn evenly without replacement from
+            what may be recommended to it; all, where there are no more. None: among all.
+        seed: Draws these, for every recommender the same.
 
     Raises:
         InputError: The scores have the wrong shape or hold NaN; a case has no target, a target twice, or a target
-            that may not be recommended.
+            that may not be recommended; or a code is of no item.
 
     Example:
         >>> ranking = rank(Popularity(split.train, 1682), split.test, 1682, exclude_seen=True, top_k=10)
         >>> recall(ranking.ranks, 10).mean()
     """
     targets = _rows(cases.targets, 0, len(cases))
+    _check_codes(cases, candidates, num_items)
     _check_targets(targets, num_items)
     if batch_size is None:
         batch_size = max(1, min(BATCH_SIZE, SCORES_AT_ONCE // num_items))
@@ -91,12 +101,17 @@ def rank(
     barred = None if candidates is None else np.setdiff1d(np.arange(num_items), candidates)
     ranks = np.empty(len(targets.values), np.int32)
     recommended = np.empty((len(cases), top_k), np.int32)
+    unfiltered = np.empty((len(cases), top_k), np.int32) if with_seen else None
 
     def place(costs: np.ndarray, histories: Ragged, start: int, stop: int) -> None:
-        if exclude_seen:
-            costs.reshape(-1)[histories.rows * width + histories.values] = np.nan
         if barred is not None:
             costs[:, barred] = np.nan
+        if unfiltered is not None:
+            unfiltered[start:stop] = _lowest(costs, top_k, num_groups)
+        if exclude_seen:
+            costs.reshape(-1)[histories.rows * width + histories.values] = np.nan
+        if num_negatives is not None:
+            _keep_sample(costs, _rows(targets, start, stop), num_negatives, (seed, start))
         ranks[targets.offsets[start] : targets.offsets[stop]] = _ranks(costs, _rows(targets, start, stop))
         recommended[start:stop] = _lowest(costs, top_k, num_groups)
 
@@ -109,11 +124,12 @@ def rank(
             if placed is not None:
                 placed.result()
             costs = buffer[: stop - start]
-            np.negative(scores, out=costs[:, :num_items])
+            # The type too: counts without a sign would turn round.
+            np.negative(scores, out=costs[:, :num_items], dtype=np.float32, casting="unsafe")
             placed = beside.submit(place, costs, histories, start, stop)
         if placed is not None:
             placed.result()
-    return Ranking(Ragged(ranks, targets.offsets), recommended)
+    return Ranking(Ragged(ranks, targets.offsets), recommended, unfiltered)
 
 
 def name_of(recommender: Recommender) -> str:
@@ -126,6 +142,17 @@ def _rows(ragged: Ragged, start: int, stop: int) -> Ragged:
     taken = slice(offsets[0], offsets[-1])
     context = {name: array[taken] for name, array in ragged.context.items()}
     return Ragged(ragged.values[taken], offsets - offsets[0], context)
+
+
+def _check_codes(cases: EvaluationSet, candidates: np.ndarray | None, num_items: int) -> None:
+    of_candidates = np.zeros(0, int) if candidates is None else candidates
+    named = {"histories": cases.histories.values, "targets": cases.targets.values, "candidates": of_candidates}
+    for name, codes in named.items():
+        if len(codes) and not 0 <= codes.min() <= codes.max() < num_items:
+            raise InputError(
+                f"Expected item codes from 0 to {num_items - 1} in the {name}. Received: {codes.min()} to "
+                f"{codes.max()}. Evaluate on the catalogue that was split."
+            )
 
 
 def _check_targets(targets: Ragged, num_items: int) -> None:
@@ -149,6 +176,15 @@ def _checked_scores(recommender: Recommender, users: np.ndarray, histories: Ragg
             "If it was trained, the training diverged: lower training.learning_rate."
         )
     return scores
+
+
+def _keep_sample(costs: np.ndarray, targets: Ragged, num_negatives: int, seed: tuple[int, int]) -> None:
+    """Bars what is neither a target nor drawn. seed: That of all cases, and the number of the first of these."""
+    first, start = seed
+    for row, allowed in enumerate(~np.isnan(costs)):
+        allowed[targets[row]] = False
+        others = np.random.default_rng([first, start + row]).permutation(np.flatnonzero(allowed))
+        costs[row, others[num_negatives:]] = np.nan
 
 
 def _ranks(costs: np.ndarray, targets: Ragged) -> np.ndarray:

@@ -14,13 +14,19 @@ from tfrec.config import EvaluationConfig
 from tfrec.datasets.dataset import EvaluationSet, Ragged
 from tfrec.errors import InputError
 from tfrec.evaluation.background import Background
-from tfrec.evaluation.beyond_accuracy import beyond_accuracy
+from tfrec.evaluation.beyond_accuracy import beyond_accuracy, seen
 from tfrec.evaluation.bootstrap import bootstrap_interval
 from tfrec.evaluation.cohorts import cohorts
 from tfrec.evaluation.metrics import METRICS, coverage
 from tfrec.evaluation.protocol import Recommender, name_of, rank
 
 LOWER_IS_BETTER = ("log_loss", "normalised_entropy", "ece", "rmse", "calibration_error")
+
+
+SAMPLED_WARNING = (
+    "warning: targets are ranked among a sample (evaluation.num_negatives), which can put models in the wrong order "
+    "(Krichene and Rendle, KDD 2020). Set it beside no figure of the whole catalogue."
+)
 
 
 class Estimate(NamedTuple):
@@ -50,7 +56,9 @@ class Report:
         drawn: What the bootstrap draws.
         resamples: Metric -> its value in each bootstrap resample, where it is no mean over cases; not saved.
         beyond: What lists are like apart from the right answers: measure -> estimate, as in `novelty@10`.
+        beyond_cases: Measure -> how many cases its mean is over: not all have a value.
         cohorts: Group of cases -> their own report's `num_cases` and `metrics`.
+        num_negatives: How many sampled items the targets of a case were ranked among; None: the whole catalogue.
     """
 
     name: str
@@ -62,16 +70,28 @@ class Report:
     drawn: str = "cases"
     resamples: Mapping[str, np.ndarray] = field(default_factory=dict, compare=False, repr=False)
     beyond: Mapping[str, Estimate] = field(default_factory=dict)
+    beyond_cases: Mapping[str, int] = field(default_factory=dict)
     cohorts: Mapping[str, "Report"] = field(default_factory=dict)
+    num_negatives: int | None = None
+
+    @property
+    def sampled(self) -> str:
+        """What a table's title has to add: nothing, or that the figures are of a sample."""
+        return "" if self.num_negatives is None else f", SAMPLED: among {self.num_negatives:,} drawn items a case"
 
     def to_dict(self) -> dict[str, Any]:
         """What JSON can hold: everything but the values per case."""
+        beyond = {
+            measure: {**estimate._asdict(), "num_cases": self.beyond_cases.get(measure, self.num_cases)}
+            for measure, estimate in self.beyond.items()
+        }
         return {
             "name": self.name,
             "num_cases": self.num_cases,
             "confidence": self.confidence,
-            "metrics": _saved(self.metrics),
-            **({"beyond_accuracy": _saved(self.beyond)} if self.beyond else {}),
+            **({} if self.num_negatives is None else {"sampled_negatives": self.num_negatives}),
+            "metrics": {metric: estimate._asdict() for metric, estimate in self.metrics.items()},
+            **({"beyond_accuracy": beyond} if beyond else {}),
             **({"cohorts": {name: each.to_dict() for name, each in self.cohorts.items()}} if self.cohorts else {}),
         }
 
@@ -83,18 +103,25 @@ class Report:
             InputError: A key is missing or unknown.
         """
         try:
-            metrics, beyond = (
-                {metric: Estimate(**estimate) for metric, estimate in part.items()}
-                for part in (saved["metrics"], saved.get("beyond_accuracy", {}))
+            metrics = {metric: Estimate(**estimate) for metric, estimate in saved["metrics"].items()}
+            num_cases: int = saved["num_cases"]
+            beyond, beyond_cases = dict[str, Estimate](), dict[str, int]()
+            for measure, estimate in saved.get("beyond_accuracy", {}).items():
+                # Reports of an earlier tfrec don't say how many.
+                beyond_cases[measure] = estimate.get("num_cases", num_cases)
+                beyond[measure] = Estimate(**{key: value for key, value in estimate.items() if key != "num_cases"})
+            return cls(
+                saved["name"],
+                num_cases,
+                saved["confidence"],
+                metrics,
+                beyond=beyond,
+                beyond_cases=beyond_cases,
+                cohorts={name: cls.from_dict(each) for name, each in saved.get("cohorts", {}).items()},
+                num_negatives=saved.get("sampled_negatives"),
             )
-            groups = {name: cls.from_dict(each) for name, each in saved.get("cohorts", {}).items()}
-            return cls(saved["name"], saved["num_cases"], saved["confidence"], metrics, beyond=beyond, cohorts=groups)
         except (KeyError, TypeError, AttributeError) as error:
             raise InputError(f"Expected a saved evaluation report. Received: {saved!r}. Evaluate again.") from error
-
-
-def _saved(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
-    return {metric: estimate._asdict() for metric, estimate in estimates.items()}
 
 
 def evaluate(
@@ -108,13 +135,16 @@ def evaluate(
 ) -> Report:
     """Ranks the whole catalogue for each case and measures where the targets are.
 
+    With config.num_negatives it ranks a sample, says so in the report, and measures nothing of lists: there is no
+    coverage and no `beyond`.
+
     Args:
         recommender: What to evaluate.
         cases: The questions and the right answers.
         num_items: Size of the catalogue.
         config: Cutoffs, whether seen items are excluded, and the intervals.
         candidates: The item codes that may be recommended, int [num_candidates]; None: the whole catalogue.
-        seed: Draws the bootstrap resamples. The same seed pairs the resamples of two reports.
+        seed: Draws the bootstrap resamples, and negatives. The same seed pairs those of two reports.
         background: What training knew of items and users, for `beyond` and `cohorts`; None: they stay empty. The lists
             of `beyond` are cut at the first of config.cutoffs.
 
@@ -134,25 +164,32 @@ def evaluate(
         exclude_seen=True,
         candidates=candidates,
         top_k=max(config.cutoffs),
+        with_seen=background is not None,
+        num_negatives=config.num_negatives,
+        seed=seed,
     )
     report = _measure(name_of(recommender), ranking.ranks, config, seed)
     num_candidates = num_items if candidates is None else len(np.unique(candidates))
     shares = {f"coverage@{k}": Estimate(coverage(ranking.recommended, num_candidates, k)) for k in config.cutoffs}
-    report = replace(report, metrics={**report.metrics, **shares})
+    if config.num_negatives is None:
+        report = replace(report, metrics={**report.metrics, **shares})
     if background is None:
         return report
-    k = config.cutoffs[0]
-    values = beyond_accuracy(ranking.recommended[:, :k], cases.histories, cases.targets, background, candidates)
-    beyond = {
-        f"{name}@{k}": _estimate(each[~np.isnan(each)], config, seed)
-        for name, each in values.items()
-        if not np.isnan(each).all()
-    }
+    beyond, beyond_cases = dict[str, Estimate](), dict[str, int]()
+    if config.num_negatives is None:
+        k = config.cutoffs[0]
+        values = beyond_accuracy(ranking.recommended[:, :k], cases.histories, cases.targets, background, candidates)
+        if ranking.with_seen is not None:
+            values["seen"] = seen(ranking.with_seen[:, :k], cases.histories)
+        for measure, each in values.items():
+            known = each[~np.isnan(each)]
+            if len(known):
+                beyond[f"{measure}@{k}"], beyond_cases[f"{measure}@{k}"] = _estimate(known, config, seed), len(known)
     groups = {
         name: _measure(report.name, _of_group(ranking.ranks, group), config, seed)
         for name, group in cohorts(cases.users, cases.histories, cases.targets, background).items()
     }
-    return replace(report, beyond=beyond, cohorts=groups)
+    return replace(report, beyond=beyond, beyond_cases=beyond_cases, cohorts=groups)
 
 
 def _measure(name: str, ranks: Ragged, config: EvaluationConfig, seed: int) -> Report:
@@ -162,7 +199,7 @@ def _measure(name: str, ranks: Ragged, config: EvaluationConfig, seed: int) -> R
     low, high = bootstrap_interval(values, confidence=config.confidence, samples=config.bootstrap_samples, seed=seed)
     columns = zip(values.mean(axis=0).tolist(), low.tolist(), high.tolist(), strict=True)
     metrics = {name: Estimate(*column) for name, column in zip(per_case, columns, strict=True)}
-    return Report(name, len(ranks), config.confidence, metrics, per_case)
+    return Report(name, len(ranks), config.confidence, metrics, per_case, num_negatives=config.num_negatives)
 
 
 def _estimate(values: np.ndarray, config: EvaluationConfig, seed: int) -> Estimate:
@@ -184,19 +221,18 @@ def format_table(reports: Sequence[Report]) -> Table:
     Coverage is never in bold: more of it is not better by itself.
 
     Raises:
-        InputError: There are no reports, or they differ in the number of cases, in confidence or in the metrics.
+        InputError: There are no reports, or they differ in the number of cases, in confidence, in the metrics or in
+            how many negatives were sampled.
     """
-    if len({(report.num_cases, report.confidence, tuple(report.metrics)) for report in reports}) != 1:
+    kinds = {(report.num_cases, report.confidence, tuple(report.metrics), report.num_negatives) for report in reports}
+    if len(kinds) != 1:
         raise InputError(
-            "Expected reports on the same cases, with the same metrics and confidence. Received: "
-            f"{[(report.name, report.num_cases, report.confidence, list(report.metrics)) for report in reports]}."
+            "Expected reports on the same cases, with the same metrics, confidence and sample. Received: "
+            f"{[(each.name, each.num_cases, each.confidence, list(each.metrics), each.sampled) for each in reports]}."
         )
     first = reports[0]
-    table = Table(
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        title=f"{first.num_cases:,} {first.unit}, {first.confidence:.0%} bootstrap intervals over {first.drawn}",
-    )
+    title = f"{first.num_cases:,} {first.unit}, {first.confidence:.0%} bootstrap intervals over {first.drawn}"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title + first.sampled)
     table.add_column("metric")
     for report in reports:
         table.add_column(Text(report.name), justify="right")
@@ -212,20 +248,27 @@ def format_table(reports: Sequence[Report]) -> Table:
 
 
 def format_beyond(reports: Sequence[Report]) -> Table:
-    """What lists are like apart from the right answers; nothing in bold, for more is not better by itself."""
+    """What lists are like apart from the right answers; nothing in bold, for more is not better by itself. Where not
+    all cases have a value it says how many have."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title="beyond accuracy")
     table.add_column("measure")
     for report in reports:
         table.add_column(Text(report.name), justify="right")
-    for measure in reports[0].beyond:
-        means = [report.beyond.get(measure) for report in reports]
-        table.add_row(measure, *("" if each is None else f"{each.mean:.4g}" for each in means))
+    for measure in dict.fromkeys(measure for report in reports for measure in report.beyond):
+        table.add_row(measure, *(_told(report, measure) for report in reports))
     return table
+
+
+def _told(report: Report, measure: str) -> str:
+    if measure not in report.beyond:
+        return ""
+    num_cases = report.beyond_cases.get(measure, report.num_cases)
+    return f"{report.beyond[measure].mean:.4g}" + (f" ({num_cases:,} cases)" if num_cases < report.num_cases else "")
 
 
 def format_cohorts(reports: Sequence[Report], metric: str) -> Table:
     """A row for each group, with its cases, a column for each model: means, whose intervals the reports hold."""
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{metric} by cohort")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=f"{metric} by cohort{reports[0].sampled}")
     table.add_column("cohort", no_wrap=True)
     table.add_column("cases", justify="right")
     for report in reports:

@@ -1,12 +1,13 @@
 """Tunes, measures and remembers."""
 
+import hashlib
 import json
-import re
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
@@ -33,7 +34,7 @@ class Leaderboard:
 
     Args:
         folder: Where results are kept.
-        settings: What they depend on; a folder with others is refused.
+        settings: What they depend on; a folder with others, or of another tfrec, is refused.
         split: The division.
         num_items: Size of the catalogue.
         config: How is measured.
@@ -44,7 +45,7 @@ class Leaderboard:
         results: By name; those that were in the folder are there already.
 
     Raises:
-        InputError: The folder holds results with other settings.
+        InputError: The folder holds results with other settings, or something else.
     """
 
     def __init__(
@@ -64,14 +65,17 @@ class Leaderboard:
         self.is_tuned = is_tuned
         self.seed = seed
         path = folder / "settings.json"
-        settings = json.loads(json.dumps({**settings, "is_tuned": is_tuned}))
-        if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != settings:
-            raise InputError(
-                f"Expected an empty folder, or results with the same data, split and evaluation, in {folder}. "
-                "Received: other settings. Pass another --output, or remove it."
-            )
-        (folder / "results").mkdir(parents=True, exist_ok=True)
+        settings = json.loads(json.dumps({**settings, "is_tuned": is_tuned, "code": _code_digest()}))
+        if path.is_file():
+            old = json.loads(path.read_text(encoding="utf-8"))
+            others = sorted(name for name in {*old, *settings} if old.get(name) != settings.get(name))
+            if others:
+                _refuse(folder, f"results with other {', '.join(others)}")
+        elif folder.is_dir() and any(each.name != "settings.json.tmp" for each in folder.iterdir()):
+            _refuse(folder, "other files")
+        folder.mkdir(parents=True, exist_ok=True)
         write_json(path, settings)
+        (folder / "results").mkdir(exist_ok=True)
         self.results = read_results(folder)
 
     def add(self, entry: Entry) -> Recommender | None:
@@ -117,18 +121,30 @@ class Leaderboard:
         num_tried: int = 1,
         validation: float | None = None,
         fit_seconds: float | None = None,
+        digest: str | None = None,
     ) -> None:
-        """Measures it on the cases, with intervals, and writes that down under the name."""
+        """Measures it on the cases, with intervals, and writes that down under the name.
+
+        What was made of something with the name but another digest is forgotten first.
+        """
+        known = self.results.get(name)
+        if known is not None and known.digest != digest:
+            for other in [each for each, result in self.results.items() if name in result.parameters.get("parts", ())]:
+                console.say(f"{other}: {name} was trained again since, so that it is made again")
+                self._file(other).unlink(missing_ok=True)
+                del self.results[other]
         background = Background(
             np.bincount(self.split.train.values, minlength=self.num_items), self.split.train.lengths
         )
         report = evaluate(recommender, cases, self.num_items, self.config, self.split.candidates, self.seed, background)
         size = size_of(recommender) or None
-        result = Result(replace(report, name=name), parameters or {}, num_tried, validation, fit_seconds, size)
+        result = Result(replace(report, name=name), parameters or {}, num_tried, validation, fit_seconds, size, digest)
         self.results[name] = result
-        file = re.sub(r"[^A-Za-z0-9_-]+", "-", name)
-        write_json(self.folder / "results" / f"{file}.json", result.to_saved(self.config.monitor))
+        write_json(self._file(name), result.to_saved(self.config.monitor))
         console.say(f"{name}: {self.config.monitor} {report.metrics[self.config.monitor].mean:.4f} {result.chosen}")
+
+    def _file(self, name: str) -> Path:
+        return self.folder / "results" / f"{quote(name, safe=' ()')}.json"
 
     def best(self, names: Sequence[str]) -> str | None:
         """The one of these that is best on the validation cases; None: none was measured."""
@@ -151,6 +167,22 @@ class Leaderboard:
             top_k=int(cutoff),
         )
         return float(METRICS[metric](ranking.ranks, int(cutoff)).mean())
+
+
+def _refuse(folder: Path, received: str) -> None:
+    raise InputError(
+        "Expected an empty folder, or results with the same data, split and evaluation, of the same tfrec, in "
+        f"{folder}. Received: {received}. Pass another --output, or remove it."
+    )
+
+
+def _code_digest() -> str:
+    """A hash of tfrec's source: what another one measured may be something else."""
+    root = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
 
 
 def _some(cases: EvaluationSet, most: int, seed: int) -> EvaluationSet:

@@ -1,5 +1,7 @@
 """From a configuration to what baselines are fitted to."""
 
+import hashlib
+import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +12,7 @@ from tfrec import console
 from tfrec.baselines import InteractionMatrix
 from tfrec.config import HYBRID_NAMES, Config
 from tfrec.datasets import load_dataset, split_dataset
-from tfrec.datasets.dataset import Dataset, Split
+from tfrec.datasets.dataset import Dataset, Ragged, Split
 from tfrec.datasets.splits import all_interactions
 from tfrec.errors import InputError
 from tfrec.features.text import render_texts
@@ -38,6 +40,28 @@ class Material:
     text_vectors: np.ndarray | None = None
     seed: int = 0
     dataset: Dataset | None = None
+
+    def digest(self) -> str:
+        """A hash of the split and the texts: files may change and keep their names."""
+        digest = hashlib.sha256()
+
+        def add(name: str, array: np.ndarray | None) -> None:
+            if array is not None:
+                digest.update(f"{name} {array.dtype} {array.shape}\n".encode())
+                digest.update(np.ascontiguousarray(array).data)
+
+        def add_rows(name: str, rows: Ragged) -> None:
+            for key, array in {"values": rows.values, "offsets": rows.offsets, **rows.context}.items():
+                add(f"{name} {key}", array)
+
+        add_rows("train", self.split.train)
+        for name, cases in (("validation", self.split.validation), ("test", self.split.test)):
+            add(f"{name} users", cases.users)
+            add_rows(f"{name} histories", cases.histories)
+            add_rows(f"{name} targets", cases.targets)
+        add("candidates", self.split.candidates)
+        digest.update(json.dumps([self.num_items, list(self.texts or [])]).encode())
+        return digest.hexdigest()
 
 
 def gather(config: Config, data_root: Path, names: Collection[str], everything: bool = False) -> Material:

@@ -22,7 +22,7 @@ def play(board: Leaderboard, material: Material, names: Sequence[str], models: S
         models: Trained; the learned blend is made of them too.
     """
     for model in models:
-        board.test(model.name, model, material.split.test)
+        board.test(model.name, model, material.split.test, digest=model.digest)
     entries = {entry.name: entry for entry in baseline_entries(material)}
     fitted: dict[str, Recommender] = {}
     for name, entry in entries.items():
@@ -73,16 +73,25 @@ def comparisons(results: Sequence[Result], models: Sequence[TrainedModel], board
 
 def verdicts(board: Leaderboard, names: Sequence[str], models: Sequence[TrainedModel]) -> list[str]:
     """How each model stands against the best that is not made of it, and what is made of it against the model, by the
-    paired bootstrap; without models, how the best stands against the second."""
+    paired bootstrap; then against each that is not made of it, by the randomisation test, with Holm's correction for
+    their number. Without models, how the best stands against the second, which the same cases chose."""
+
+    def against(first: Result, second: Result) -> Comparison:
+        return compare(first.report, second.report, board.config.monitor, board.config, board.seed)
+
     ordered = board.ordered(names)
-    pairs = []
+    if not models:
+        return [str(against(*ordered[:2]))] if len(ordered) > 1 else []
+    told = []
     for model in models:
-        for is_of_it in (False, True):
-            others = [each for each in ordered if (model.name in each.parameters.get("parts", ())) == is_of_it]
-            pairs += [(board.results[model.name], each) for each in others[:1]]
-    if not models and len(ordered) > 1:
-        pairs = [(ordered[0], ordered[1])]
-    return [
-        str(compare(first.report, second.report, board.config.monitor, board.config, board.seed))
-        for first, second in pairs
-    ]
+        of_it = [each for each in ordered if model.name in each.parameters.get("parts", ())]
+        others = [each for each in ordered if each.report.name not in {made.report.name for made in of_it}]
+        told += [str(against(board.results[model.name], each)) for each in (*others[:1], *of_it[:1])]
+        if others:
+            comparisons = corrected([against(board.results[model.name], each) for each in others])
+            p_values = ", ".join(f"{each.baseline} {each.p_value:.4f}" for each in comparisons)
+            told.append(
+                f"p-values of the differences from {model.name} in {board.config.monitor} (sign flips, Holm's "
+                f"correction): {p_values}"
+            )
+    return told

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 from rich import box
+from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 from scipy import sparse
@@ -26,6 +27,7 @@ class Result:
         validation: The monitored metric of these on the validation cases; None: nothing was chosen.
         fit_seconds: How long it took to fit with these; None: trained elsewhere.
         size: Bytes of what scores; None: unknown.
+        digest: Of the weights, of what was trained elsewhere.
     """
 
     report: Report
@@ -34,6 +36,7 @@ class Result:
     validation: float | None
     fit_seconds: float | None
     size: int | None
+    digest: str | None = None
 
     @property
     def chosen(self) -> str:
@@ -78,23 +81,27 @@ def size_of(thing: object) -> int:
     return sum(map(size_of, vars(thing).values())) if type(thing).__module__.startswith("tfrec.") else 0
 
 
-def format_leaderboard(results: Sequence[Result], monitor: str, cutoff: int) -> Table:
-    """A row for each, in this order; recall and coverage are at the cutoff."""
+def format_leaderboard(results: Sequence[Result], monitor: str, cutoff: int) -> Group:
+    """A row for each, in this order; recall and coverage are at the cutoff. The title says of what is sampled that it
+    is. Below stands what was chosen, which is too long for a terminal's 80 columns."""
     first = results[0].report
     table = Table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
-        title=f"{first.num_cases:,} test cases, {first.confidence:.0%} bootstrap intervals",
+        title=f"{first.num_cases:,} test cases, {first.confidence:.0%} bootstrap intervals{first.sampled}",
     )
-    columns = dict.fromkeys([monitor, f"recall@{cutoff}", f"coverage@{cutoff}"])
-    table.add_column("", no_wrap=True)
+    columns = [
+        name
+        for name in dict.fromkeys([monitor, f"recall@{cutoff}", f"coverage@{cutoff}"])
+        if name in first.metrics  # There is no coverage of a sample.
+    ]
+    table.add_column("", overflow="fold")
     for name in (*columns, "fit", "size"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("chosen", overflow="fold")
     for result in results:
         metrics = [result.report.metrics[name] for name in columns]
-        cells = [str(metrics[0]), *(f"{metric.mean:.4f}" for metric in metrics[1:])]
+        cells = [str(metrics[0]).replace(" ", "\n", 1), *(f"{metric.mean:.4f}" for metric in metrics[1:])]
         fit = "" if result.fit_seconds is None else f"{result.fit_seconds:,.1f} s"
         size = "" if result.size is None else f"{result.size / 2**20:,.1f} MiB"
-        table.add_row(*map(Text, (result.report.name, *cells, fit, size, result.chosen)))
-    return table
+        table.add_row(*map(Text, (result.report.name, *cells, fit, size)))
+    return Group(table, *(Text(f"{each.report.name}: {each.chosen}") for each in results if each.chosen))

@@ -1,5 +1,6 @@
 """Trained runs among the baselines."""
 
+import hashlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,12 +24,14 @@ class TrainedModel:
     Attributes:
         name: The model's, and the run's folder.
         split: The run's own.
+        digest: A hash of the weights.
     """
 
     def __init__(self, run: Run, data_root: Path) -> None:
         prepared = Prepared.load(run.prepared)
         self.name = f"{run.config.model.name} ({run.folder})"
         self.split = prepared.split
+        self.digest = hashlib.sha256(run.best.read_bytes()).hexdigest() if run.best.is_file() else None
         self.recommender = RetrievalRecommender(load_model(run, prepared, data_root))
 
     def score(self, users: np.ndarray, histories: Ragged) -> np.ndarray:

@@ -242,7 +242,8 @@ class RetrievalModel(BatchModel):
             RetrievalRecommender(self),
             prepared.split.validation,
             self.num_items,
-            config.evaluation.model_copy(update={"bootstrap_samples": 1}),  # No interval is shown.
+            # No interval is shown, and what is sampled chooses nothing.
+            config.evaluation.model_copy(update={"bootstrap_samples": 1, "num_negatives": None}),
             candidates=prepared.split.candidates,
         )
         return {name: metric.mean for name, metric in report.metrics.items()}

@@ -98,7 +98,7 @@ def comparison_page(
         "comparison.html",
         title=title,
         monitor=monitor,
-        unit=unit,
+        unit=f"{unit}{reports[0].sampled}",
         num_cases=reports[0].num_cases,
         confidence=reports[0].confidence,
         decision=decision,
@@ -135,7 +135,8 @@ def compare_runs(folders: Sequence[Path], page: Path) -> str:
         page: Where it will lie, from where it links to the runs' own pages.
 
     Raises:
-        InputError: A run was not evaluated, or some predict the click and others recommend.
+        InputError: A run was not evaluated, some predict the click and others recommend, or targets were ranked among
+            other numbers of sampled items.
     """
     runs = [Run.open(folder) for folder in folders]
     if len({run.config.ranks for run in runs}) > 1:
@@ -156,6 +157,11 @@ def compare_runs(folders: Sequence[Path], page: Path) -> str:
                 f"{', '.join(report.metrics)}. Name another run first, or evaluate with the same evaluation.cutoffs."
             )
         competitors.append(of_run(run, replace(report, name=name), page.parent))
+        if report.num_negatives != competitors[0].report.num_negatives:
+            raise InputError(
+                f"Expected runs tested with the same evaluation.num_negatives. Received: {run.folder} with another than "
+                f"{runs[0].folder}. Evaluate them alike."
+            )
     alike = [place for place, table in enumerate(tables) if table and tables[0] and table.cases == tables[0].cases]
     notes = [
         f"{names[place]} was tested on other cases than {names[0]}, or it is not known on which: they are not compared."

@@ -83,7 +83,7 @@ def run_page(run: Run) -> str:
         split=run.config.split.kind,
         monitor=monitor,
         cutoff=run.config.evaluation.cutoffs[0],
-        unit=unit,
+        unit=f"{unit}{first.sampled}",
         confidence=first.confidence,
         num_cases=first.num_cases,
         parts=parts,
