@@ -57,8 +57,9 @@ def test_what_cannot_stand_on_one_page(tmp_path: Path) -> None:
         compare_runs([first.folder, other.folder], tmp_path / "page.html")
     sampled = Report("a", 1, 0.95, {"ndcg@10": Estimate(0.1)}, num_negatives=100)
     other.metrics.write_text(json.dumps([sampled.to_dict()]))
-    with pytest.raises(InputError, match="the same evaluation.num_negatives"):
+    with pytest.raises(InputError, match=r"the same evaluation\.num_negatives"):
         compare_runs([first.folder, other.folder], tmp_path / "page.html")
+    other.findings.unlink()
     assert "SAMPLED: among 100 drawn items a case" in compare_runs([other.folder], tmp_path / "page.html")
 
 

@@ -159,8 +159,8 @@ def compare_runs(folders: Sequence[Path], page: Path) -> str:
         competitors.append(of_run(run, replace(report, name=name), page.parent))
         if report.num_negatives != competitors[0].report.num_negatives:
             raise InputError(
-                f"Expected runs tested with the same evaluation.num_negatives. Received: {run.folder} with another than "
-                f"{runs[0].folder}. Evaluate them alike."
+                "Expected runs tested with the same evaluation.num_negatives. Received: "
+                f"{run.folder} with another than {runs[0].folder}. Evaluate them alike."
             )
     alike = [place for place, table in enumerate(tables) if table and tables[0] and table.cases == tables[0].cases]
     notes = [
