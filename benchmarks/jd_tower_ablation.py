@@ -52,6 +52,22 @@ VARIANTS: dict[str, dict[str, list[str]]] = {
         "trained by LoRA": [*SAMPLED, "backbone.tuning=lora"],
         "trained in full": [*SAMPLED, "backbone.tuning=full"],
     },
+    "sequences are": {
+        "as they are": [],
+        "cropped": ['features.augmentation.sequences=["crop"]'],
+        "masked": ['features.augmentation.sequences=["mask"]'],
+        "reordered": ['features.augmentation.sequences=["reorder"]'],
+        "with similar items inserted": ['features.augmentation.sequences=["insert"]'],
+        "with similar items substituted": ['features.augmentation.sequences=["substitute"]'],
+        "with items of similar texts substituted": [
+            'features.augmentation.sequences=["substitute"]',
+            "features.augmentation.similarity=text",
+        ],
+    },
+    "texts are": {
+        "as they are": [],
+        "varied, 4 variants": ["features.augmentation.text_variants=4"],
+    },
 }
 METRICS = ("hit_rate@10", "ndcg@10")
 

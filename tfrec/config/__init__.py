@@ -2,7 +2,7 @@
 
 from tfrec.config.baselines import BASELINE_NAMES, COLLABORATIVE_NAMES, CONTENT_NAMES, HYBRID_NAMES
 from tfrec.config.config import Config
-from tfrec.config.data import DataConfig, FeaturesConfig, SplitConfig, TableConfig
+from tfrec.config.data import AugmentationConfig, DataConfig, FeaturesConfig, SplitConfig, TableConfig
 from tfrec.config.export import DEFAULT_STAGES, INDEX_RECALL, ExportConfig, IndexKind
 from tfrec.config.models import (
     RANK_CANDIDATES,
@@ -24,6 +24,7 @@ __all__ = [
     "HYBRID_NAMES",
     "INDEX_RECALL",
     "RANK_CANDIDATES",
+    "AugmentationConfig",
     "BackboneConfig",
     "Config",
     "DataConfig",
