@@ -13,6 +13,7 @@ from tfrec.baselines.pure_svd import PureSVD
 from tfrec.baselines.random import Random
 from tfrec.baselines.recent_popularity import RecentPopularity
 from tfrec.baselines.slim import SLIM
+from tfrec.baselines.soft_impute import SoftImpute
 from tfrec.baselines.svd_plus_plus import SVDPlusPlus
 from tfrec.baselines.tf_idf_texts import TFIDFTexts
 from tfrec.baselines.user_knn import UserKNN
@@ -31,6 +32,7 @@ __all__ = [
     "Random",
     "RecentPopularity",
     "SVDPlusPlus",
+    "SoftImpute",
     "SwitchingHybrid",
     "TFIDFTexts",
     "UserKNN",

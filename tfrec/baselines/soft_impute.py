@@ -66,7 +66,7 @@ class SoftImpute:
         unobserved_weight: float = 0.3,
         regularization: float = 0.1,
         factors: int = 100,
-        iterations: int = 50,
+        iterations: int = 30,
         tolerance: float = 1e-3,
         seed: int = 0,
     ) -> None:
