@@ -158,14 +158,13 @@ class SplitConfig(Section):
 
 
 class AugmentationConfig(Section):
-    """Histories and texts that training varies, for sparse data; validation, test and requests see the true ones.
-
-    Off, unless sequences or text_variants say otherwise."""
+    """For sparse data: histories and texts that training varies. Evaluation and requests see the true ones."""
 
     sequences: tuple[Literal["crop", "mask", "reorder", "insert", "substitute"], ...] = ()
     """jd_tower: what becomes of a history that is varied; of several, one each time, all equally likely. crop: only a
     stretch of it. mask: some items unknown. reorder: a stretch of it in another order. insert: similar items after
-    some. substitute: similar items in place of some. What is asked for is always what truly came next."""
+    some. substitute: similar items in place of some. What is asked for is always what truly came next. Empty: none is
+    varied."""
 
     share: Share = 0.5
     """Share of the histories that are varied, drawn anew in every epoch."""
