@@ -59,7 +59,7 @@ def histories(windows: SequenceWindows, epochs: int = 5) -> list[tuple[list[int]
     share=st.sampled_from([0.5, 1.0]),
     history_length=st.integers(2, 9),
 )
-@settings(max_examples=40)
+@settings(max_examples=25)
 def test_what_is_asked_came_next_and_was_not_read(
     lengths: list[int], names: list[str], rate: float, share: float, history_length: int
 ) -> None:
