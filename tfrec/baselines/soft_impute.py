@@ -33,7 +33,7 @@ class SoftImpute:
 
     What S_λ is taken of is a matrix of low rank and a sparse one, and is never formed. Its leading directions are
     followed from step to step by one step of subspace iteration each, as softImpute-ALS does it (Hastie et al., "Matrix
-    Completion and Low-Rank SVD via Fast Alternating Least Squares", JMLR 16, 2015, section 4).
+    Completion and Low-Rank SVD via Fast Alternating Least Squares", JMLR 16, 2015).
 
     A history is folded in by the A that belongs to it, B being kept, `(w BᵀB + (1 - w) B_IᵀB_I + λ I)⁻¹ B_Iᵀ 1`: for
     a row of training that is its row of Z. An empty one scores everything 0.
