@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tfrec.cli import parse_settings
 from tfrec.config import Config
 
@@ -22,8 +24,9 @@ def record_run(folder: Path, recipe: str, settings: Sequence[str], data_root: Pa
         data_root: Where the data are.
 
     Returns:
-        `run`, `recipe`, `model`, `settings`, `epochs`, `best_epoch`, `seconds_an_epoch` (the median; validation
-        counts), and `metrics`: recommender -> metric -> mean.
+        `run`, `recipe`, `model`, `settings`, `epochs`, `best_epoch`, `validation` (the monitored metric then),
+        `seconds_an_epoch` (the median; validation counts), `metrics`: recommender -> metric -> mean, and `intervals`:
+        recommender -> metric -> low and high.
     """
     config = Config.load(recipe, parse_settings(list(settings))).model_dump(mode="json")
     saved, metrics = folder / "config.json", folder / "metrics.json"
@@ -34,6 +37,7 @@ def record_run(folder: Path, recipe: str, settings: Sequence[str], data_root: Pa
         _command_line("evaluate", folder, "--data-root", data_root)
     from tfrec.training.checkpoint import read_state  # TensorFlow is started late: --help needs none.
 
+    reports = json.loads(metrics.read_text())
     state = read_state(folder / "checkpoints" / "latest.npz")
     return {
         "run": folder.name,
@@ -42,12 +46,40 @@ def record_run(folder: Path, recipe: str, settings: Sequence[str], data_root: Pa
         "settings": list(settings),
         "epochs": state["epoch"],
         "best_epoch": state["best_epoch"],
+        "validation": state["best_value"],
         "seconds_an_epoch": _seconds_an_epoch(folder / "tensorboard" / "train"),
         "metrics": {
             report["name"]: {name: estimate["mean"] for name, estimate in report["metrics"].items()}
-            for report in json.loads(metrics.read_text())
+            for report in reports
+        },
+        "intervals": {
+            report["name"]: {
+                name: [estimate["low"], estimate["high"]]
+                for name, estimate in report["metrics"].items()
+                if "low" in estimate
+            }
+            for report in reports
         },
     }
+
+
+def test_values(folder: Path, metric: str, data_root: Path) -> np.ndarray:
+    """The metric of each test case by what a run retrieves: float64 [num_cases]."""
+    from tfrec.cli import start_tensorflow
+
+    start_tensorflow()
+    from tfrec.evaluation import evaluate
+    from tfrec.features.prepared import Prepared
+    from tfrec.models.retrieval_model import RetrievalRecommender
+    from tfrec.training.run import Run
+    from tfrec.training.trainer import load_model
+
+    run = Run.open(folder)
+    prepared = Prepared.load(run.prepared)
+    recommender = RetrievalRecommender(load_model(run, prepared, data_root))
+    split, settings = prepared.split, run.config.evaluation
+    report = evaluate(recommender, split.test, len(prepared.counts), settings, split.candidates)
+    return report.per_case[metric]
 
 
 def folder_name(recipe: str) -> str:

@@ -199,6 +199,27 @@ def test_a_mean_has_no_gpt(settings: dict[str, object]) -> None:
     assert next(iter(settings)) in message("amazon-beauty/jd_tower", {"model.user_tower": "mean", **overrides})
 
 
+@pytest.mark.parametrize(
+    ("recipe", "settings", "expected"),
+    [
+        ("movielens-100k/two_tower", {"sequences": ["crop"]}, "sequences is for model.name 'jd_tower'"),
+        ("amazon-beauty/jd_tower", {"sequences": ["flip"]}, "Received: 'flip'"),
+        ("amazon-beauty/jd_tower", {"share": 0}, "'features.augmentation.share'"),
+        ("amazon-beauty/jd_tower", {"sequences": ["insert"], "similarity": "text"}, "vectors of a frozen backbone"),
+        ("amazon-beauty/jd_tower", {"text_variants": 2}, "read texts. Received: model.name 'jd_tower' with use_text F"),
+        ("amazon-beauty/jd_tower", {"text_variant": 2}, "Did you mean 'features.augmentation.text_variants'?"),
+    ],
+)
+def test_augmentation_needs_what_it_varies(recipe: str, settings: dict[str, object], expected: str) -> None:
+    overrides = {f"features.augmentation.{key}": value for key, value in settings.items()}
+    assert expected in message(recipe, overrides | {"model.use_text": False})
+
+
+def test_augmentation_is_off_by_default() -> None:
+    chosen = Config.load("amazon-beauty/jd_tower").features.augmentation
+    assert (chosen.sequences, chosen.text_variants) == ((), 0)
+
+
 def test_heads_share_the_embedding_where_there_are_any() -> None:
     overrides = {"model.embedding_size": 15}
     assert "num_heads divides embedding_size" in message("amazon-beauty/jd_tower", overrides)

@@ -207,8 +207,8 @@ def test_all_play_beside_a_trained_model(material: Material, trained: Trained, t
     # There are no vectors of texts.
     assert set(board.results) == {*names, model.name} - {"similar_texts"}
     blend = board.results["learned_blend"].parameters
-    assert blend["parts"] == [board.best(("item_knn", "user_knn", "pure_svd", "ials", "ease")), "popularity",
-                              "tf_idf_texts", model.name]  # fmt: skip
+    collaborative = board.best(("item_knn", "user_knn", "pure_svd", "soft_impute", "ials", "ease"))
+    assert blend["parts"] == [collaborative, "popularity", "tf_idf_texts", model.name]
     assert len(blend["weights"]) == 4
     means = {name: result.report.metrics["ndcg@5"].mean for name, result in board.results.items()}
     # Users have tastes, and no item is liked by all.

@@ -14,6 +14,7 @@ from tfrec.baselines.random import Random
 from tfrec.baselines.recent_history import RecentHistory
 from tfrec.baselines.recent_popularity import RecentPopularity
 from tfrec.baselines.slim import SLIM
+from tfrec.baselines.soft_impute import SoftImpute
 from tfrec.baselines.svd_plus_plus import SVDPlusPlus
 from tfrec.baselines.tf_idf_texts import TFIDFTexts
 from tfrec.baselines.user_knn import UserKNN
@@ -33,6 +34,7 @@ __all__ = [
     "RecentHistory",
     "RecentPopularity",
     "SVDPlusPlus",
+    "SoftImpute",
     "SwitchingHybrid",
     "TFIDFTexts",
     "UserKNN",

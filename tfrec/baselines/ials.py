@@ -4,9 +4,8 @@ import numpy as np
 from scipy import sparse
 
 from tfrec.baselines.interaction_matrix import InteractionMatrix
+from tfrec.baselines.least_squares import solve_rows
 from tfrec.datasets.dataset import Ragged
-
-ENTRIES_AT_ONCE = 2**22
 
 
 class IALS:
@@ -69,27 +68,6 @@ class IALS:
 
     def _solve(self, rows: sparse.csr_array, others: np.ndarray) -> np.ndarray:
         """The vectors of these rows, those of the columns being `others`: float32 [num_rows, factors]."""
-        lengths = np.diff(rows.indptr)
-        factors = others.shape[1]
-        solved = np.zeros((len(lengths), factors), np.float32)
         everywhere = self.unobserved_weight * (others.T @ others)
-        penalties = self.regularization * ((lengths + self.unobserved_weight * len(others)) ** self.frequency_exponent)
-        padded = np.concatenate([others, np.zeros((1, factors), np.float32)])
-        order = np.argsort(lengths, kind="stable")
-        order = order[lengths[order] > 0]
-        start = 0
-        while start < len(order):
-            # Rows of like length, padded to the longest with a vector of zeros.
-            stop = min(start + 256, len(order))
-            while stop > start + 1 and (stop - start) * lengths[order[stop - 1]] * factors > ENTRIES_AT_ONCE:
-                stop = start + (stop - start) // 2
-            batch = order[start:stop]
-            places = rows.indptr[batch][:, None] + np.arange(lengths[batch[-1]])
-            is_there = places < rows.indptr[batch + 1][:, None]
-            columns = np.where(is_there, rows.indices.take(places, mode="clip"), len(others))
-            vectors = padded[columns]  # [batch, longest, factors]
-            left = vectors.transpose(0, 2, 1) @ vectors + everywhere
-            left[:, np.arange(factors), np.arange(factors)] += penalties[batch][:, None].astype(np.float32)
-            solved[batch] = np.linalg.solve(left, vectors.sum(axis=1)[:, :, None])[:, :, 0]
-            start = stop
-        return solved
+        sizes = np.diff(rows.indptr) + self.unobserved_weight * len(others)
+        return solve_rows(rows, others, everywhere, self.regularization * sizes**self.frequency_exponent)

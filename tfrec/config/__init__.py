@@ -2,7 +2,7 @@
 
 from tfrec.config.baselines import BASELINE_NAMES, COLLABORATIVE_NAMES, CONTENT_NAMES, HYBRID_NAMES, NOT_SERVED
 from tfrec.config.config import Config
-from tfrec.config.data import DataConfig, FeaturesConfig, SplitConfig, TableConfig
+from tfrec.config.data import AugmentationConfig, DataConfig, FeaturesConfig, SplitConfig, TableConfig
 from tfrec.config.export import DEFAULT_STAGES, INDEX_RECALL, ExportConfig, IndexKind
 from tfrec.config.models import (
     RANK_CANDIDATES,
@@ -25,6 +25,7 @@ __all__ = [
     "INDEX_RECALL",
     "NOT_SERVED",
     "RANK_CANDIDATES",
+    "AugmentationConfig",
     "BackboneConfig",
     "Config",
     "DataConfig",

@@ -155,6 +155,27 @@ class Config(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _augmentation_fits_the_model(self) -> Self:
+        chosen = self.features.augmentation
+        if chosen.sequences and not isinstance(self.model, JDTowerConfig):
+            raise ValueError(
+                "features.augmentation.sequences is for model.name 'jd_tower', which asks every place of a history. "
+                f"Received: {self.model.name!r}. Leave it out"
+            )
+        keeps_vectors = self.model.use_text and not self.backbone.is_trained
+        if {"insert", "substitute"} & set(chosen.sequences) and chosen.similarity == "text" and not keeps_vectors:
+            raise ValueError(
+                "features.augmentation.similarity 'text' needs the vectors of a frozen backbone. Set it to "
+                "interactions, or model.use_text to true, backbone.tuning to frozen and backbone.pooling to mean or cls"
+            )
+        if chosen.text_variants and (self.ranks or not self.model.use_text):
+            raise ValueError(
+                "features.augmentation.text_variants is for models that recommend and read texts. Received: model.name "
+                f"{self.model.name!r} with use_text {self.model.use_text}. Leave it out"
+            )
+        return self
+
     @classmethod
     def load(cls, recipe: str | Path | None, overrides: dict[str, Any] | None = None) -> Self:
         """Reads a recipe and applies overrides.

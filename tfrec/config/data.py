@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tfrec.config.section import Fraction, PositiveInt, Section
+from tfrec.config.section import Fraction, PositiveInt, Section, Share
 
 
 class TableConfig(Section):
@@ -157,6 +157,51 @@ class SplitConfig(Section):
         return self
 
 
+class AugmentationConfig(Section):
+    """For sparse data: histories and texts that training varies. Evaluation and requests see the true ones."""
+
+    sequences: tuple[Literal["crop", "mask", "reorder", "insert", "substitute"], ...] = ()
+    """jd_tower: what becomes of a history that is varied; of several, one each time, all equally likely. crop: only a
+    stretch of it. mask: some items unknown. reorder: a stretch of it in another order. insert: similar items after
+    some. substitute: similar items in place of some. What is asked for is always what truly came next. Empty: none is
+    varied."""
+
+    share: Share = 0.5
+    """Share of the histories that are varied, drawn anew in every epoch."""
+
+    crop: Share = 0.6
+    """Share of the history that is left."""
+
+    mask: Share = 0.2
+    """Share of the items that are hidden."""
+
+    reorder: Share = 0.2
+    """Share of the history that changes its order; at least two items."""
+
+    insert: Share = 0.2
+    """Share of the items after which a similar one comes."""
+
+    substitute: Share = 0.2
+    """Share of the items that a similar one stands for."""
+
+    similarity: Literal["interactions", "text"] = "interactions"
+    """insert, substitute: what makes items similar, the cosine of the users who did something with them in training, or
+    of the vectors of their texts."""
+
+    similar_items: PositiveInt = 5
+    """insert, substitute: from how many of the most similar items one is drawn."""
+
+    text_variants: Annotated[int, Field(ge=0)] = 0
+    """Variants of each item's text that are encoded, or with a trained backbone made into tokens, beside the true one;
+    each training step draws one of all for each item. 0: the true text alone."""
+
+    word_dropout: Fraction = 0.2
+    """Share of the words that a variant leaves out."""
+
+    column_dropout: Fraction = 0.2
+    """Share of the text columns that a variant leaves out, never all."""
+
+
 class FeaturesConfig(Section):
     """From tables to tensors."""
 
@@ -202,3 +247,5 @@ class FeaturesConfig(Section):
 
     history_time_gaps: bool = False
     """The user tower sees how long after the one before each interaction of the history came. Requests bring times."""
+
+    augmentation: AugmentationConfig = AugmentationConfig()

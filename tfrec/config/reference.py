@@ -6,7 +6,7 @@ from typing import Literal, get_args, get_origin
 from pydantic import BaseModel
 
 from tfrec.config.config import Config
-from tfrec.config.data import TableConfig
+from tfrec.config.data import AugmentationConfig, TableConfig
 from tfrec.config.section import sections
 
 
@@ -20,6 +20,7 @@ def reference() -> str:
     named: list[tuple[str, type[BaseModel]]] = [
         (name, each) for name, field in Config.model_fields.items() for each in sections(field.annotation)
     ]
+    named.append(("features.augmentation", AugmentationConfig))
     named.append(("data.interactions, data.items, data.users", TableConfig))
     for name, section in named:
         lines += [f"## {name}", "", str(section.__doc__), "", "| key | default | meaning |", "|---|---|---|"]

@@ -26,6 +26,10 @@ class EpochBatches(ABC):
     def batch(self, numbers: tf.Tensor) -> dict[str, tf.Tensor]:
         """The examples with these numbers, int64 [batch_size]."""
 
+    def varied(self, batch: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What training makes of a batch, by a seed, int32 [2]; as it is, unless a subclass varies it."""
+        return batch
+
     def num_batches(self, batch_size: int) -> int:
         """Batches in an epoch. All are full: the last is filled up from the epoch's beginning."""
         return -(-len(self) // batch_size)
@@ -37,8 +41,8 @@ class EpochBatches(ABC):
     def dataset(self, batch_size: int, seed: int, first_epoch: int, num_epochs: int) -> tf.data.Dataset:
         """The batches of epochs `first_epoch` … `num_epochs - 1`, end to end.
 
-        The order of an epoch is a function of the seed and the epoch alone, so a resumed run sees what an
-        undisturbed one sees.
+        The order of an epoch, and how its batches are varied, are a function of the seed and the epoch alone, so a
+        resumed run sees what an undisturbed one sees.
         """
         shuffle = tf.random.experimental.stateless_shuffle
         places = tf.range(self.num_batches(batch_size) * batch_size, dtype=tf.int64) % len(self)
@@ -51,7 +55,11 @@ class EpochBatches(ABC):
             batches = tf.reshape(tf.gather(tf.gather(self.numbers, order), places), [-1, batch_size])
             if self._widths is not None:
                 batches = shuffle(batches, seed=tf.stack([epoch, seed]))
-            return tf.data.Dataset.from_tensor_slices(batches)
+            seeds = tf.stack([tf.fill([len(batches)], epoch), tf.range(len(batches), dtype=tf.int64)], axis=1)
+            return tf.data.Dataset.from_tensor_slices((batches, seeds))
+
+        def make(numbers: tf.Tensor, place: tf.Tensor) -> dict[str, tf.Tensor]:
+            return self.varied(self.batch(numbers), tf.random.fold_in(place, seed))
 
         epochs = tf.data.Dataset.range(first_epoch, num_epochs)
-        return epochs.flat_map(epoch_batches).map(self.batch, num_parallel_calls=tf.data.AUTOTUNE).prefetch(4)
+        return epochs.flat_map(epoch_batches).map(make, num_parallel_calls=tf.data.AUTOTUNE).prefetch(4)

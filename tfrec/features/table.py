@@ -24,7 +24,8 @@ class FeatureTable:
         columns: The attributes, one array each.
         arrays: Name -> array of NUM_SPECIAL + num_ids rows. Beside the columns, `id` (items only): the row of the
             id embedding, UNKNOWN for an item that training never saw; and of the text (items only) either `text`,
-            its vector, or `text_tokens`, its tokens, for a text encoder that is trained.
+            its vector, or `text_tokens`, its tokens, for a text encoder that is trained. `text_variants` are those of
+            the text and its variants, if training varies it: [num_rows, 1 + num_variants, …].
     """
 
     ids: np.ndarray
@@ -62,7 +63,7 @@ def attribute_names(roles: Roles, chosen: tuple[str, ...] | None, table: str) ->
     return names
 
 
-ITEM_NAMES = ("id", "id_vector", "text", "text_tokens", "words")
+ITEM_NAMES = ("id", "id_vector", "text", "text_tokens", "text_variants", "words")
 RESERVED = (
     "self",
     "user_id",

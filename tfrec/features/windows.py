@@ -6,6 +6,7 @@ import tensorflow as tf
 from tfrec.datasets.dataset import Ragged
 from tfrec.errors import InputError
 from tfrec.features.epochs import EpochBatches
+from tfrec.features.sequence_augmentation import SequenceAugmentation
 from tfrec.features.vocabulary import NUM_SPECIAL, PADDING
 
 
@@ -19,6 +20,7 @@ class SequenceWindows(EpochBatches):
     Args:
         sequences: Each user's training interactions, oldest first; row u is user code u.
         history_length: Places of a window.
+        augmentation: Varies the windows of an epoch; None: they are as they are.
 
     Attributes:
         num_targets: Of all windows together.
@@ -27,7 +29,9 @@ class SequenceWindows(EpochBatches):
         InputError: No user has two interactions.
     """
 
-    def __init__(self, sequences: Ragged, history_length: int) -> None:
+    def __init__(
+        self, sequences: Ragged, history_length: int, augmentation: SequenceAugmentation | None = None
+    ) -> None:
         lengths = np.diff(sequences.offsets)
         stride = max(history_length // 2, 1)
         # Targets 1 … history_length are the first window's; each further one takes `stride` more.
@@ -46,6 +50,7 @@ class SequenceWindows(EpochBatches):
         widths = np.minimum(ends - 1, history_length)
         super().__init__(np.arange(len(users)), widths)
         self.history_length = history_length
+        self.augmentation = augmentation
         self.num_targets = int(lengths[lengths > 1].sum() - (lengths > 1).sum())
         offsets = sequences.offsets[:-1][users]
         self._starts = tf.constant(offsets + np.maximum(ends - 1 - history_length, 0), tf.int64)
@@ -54,6 +59,10 @@ class SequenceWindows(EpochBatches):
         self._users = tf.constant(users + NUM_SPECIAL, tf.int32)
         self._items = tf.constant(sequences.values + NUM_SPECIAL, tf.int32)
         self._context = {name: tf.constant(array) for name, array in sequences.context.items()}
+
+    def varied(self, batch: dict[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The batch, some of its windows augmented, if there is an augmentation."""
+        return batch if self.augmentation is None else self.augmentation(batch, seed)
 
     def batch(self, windows: tf.Tensor) -> dict[str, tf.Tensor]:
         """Some of the windows.

@@ -20,6 +20,7 @@ from tfrec.baselines import (
     Random,
     RecentHistory,
     RecentPopularity,
+    SoftImpute,
     SVDPlusPlus,
     SwitchingHybrid,
     TFIDFTexts,
@@ -91,6 +92,11 @@ def baseline_entries(material: Material) -> list[Entry]:
         Entry("item_knn", fitted(ItemKNN), _grid(similarity=similarities, neighbours=(100, 20), shrinkage=(0.0, 20.0))),
         Entry("user_knn", fitted(UserKNN), _grid(similarity=("cosine", "tf_idf", "bm25"), neighbours=(100, 50))),
         Entry("pure_svd", fitted(PureSVD, seed=seed), _grid(factors=(50, 20, 100, 200))),
+        Entry(
+            "soft_impute",
+            fitted(SoftImpute, seed=seed),
+            _grid(factors=(100, 400), unobserved_weight=(0.3, 0.1), regularization=(0.1, 0.03)),
+        ),
         Entry("svd_plus_plus", fitted(SVDPlusPlus, seed=seed), _grid(learning_rate=(0.1, 0.05), factors=(64, 32))),
         Entry(
             "ials",

@@ -8,10 +8,12 @@ import tensorflow as tf
 
 from tfrec.backbones.gpt import load_gpt
 from tfrec.backbones.text_encoder import TextEncoder
+from tfrec.baselines.similar_items import similar_items
 from tfrec.config import Config, FeaturesConfig, JDTowerConfig
 from tfrec.errors import InputError
 from tfrec.features.prepared import Prepared
-from tfrec.features.vocabulary import NUM_SPECIAL
+from tfrec.features.sequence_augmentation import SequenceAugmentation
+from tfrec.features.vocabulary import NUM_SPECIAL, PADDING
 from tfrec.features.windows import SequenceWindows
 from tfrec.heads import LinearHead, MLPHead, RankingHead, TransformerHead
 from tfrec.layers.gpt_blocks import new_gpt
@@ -88,7 +90,7 @@ class JDTower(RetrievalModel):
         self.seed_generator = keras.random.SeedGenerator()
         # The sum over a batch is divided by the mean number of targets, and not by its own: batches are made of
         # histories of like length, and a target of a short history must not weigh more for it.
-        windows = self.examples(features, prepared)
+        windows = SequenceWindows(prepared.split.train, features.history_length)
         self._targets_per_window = windows.num_targets / len(windows)
         self._in_batch = RetrievalTask(settings.temperature)
         self._ranking = RankingTask()
@@ -105,7 +107,7 @@ class JDTower(RetrievalModel):
     @staticmethod
     def examples(features: FeaturesConfig, prepared: Prepared) -> SequenceWindows:
         """What it trains on."""
-        return SequenceWindows(prepared.split.train, features.history_length)
+        return SequenceWindows(prepared.split.train, features.history_length, _build_augmentation(features, prepared))
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
         history, asked = inputs["history"], inputs["target"] >= NUM_SPECIAL
@@ -201,6 +203,18 @@ class JDTower(RetrievalModel):
 
     def _global_batch_size(self, rows: tf.Tensor) -> tf.Tensor:
         return tf.cast(tf.shape(rows)[0], tf.float32) * num_devices()
+
+
+def _build_augmentation(features: FeaturesConfig, prepared: Prepared) -> SequenceAugmentation | None:
+    settings, similar = features.augmentation, None
+    if not settings.sequences:
+        return None
+    if {"insert", "substitute"} & set(settings.sequences):
+        vectors = prepared.items.arrays["text"][NUM_SPECIAL:] if settings.similarity == "text" else None
+        items = similar_items(prepared.split.train, len(prepared.counts), settings.similar_items, vectors)
+        similar = np.pad(items + NUM_SPECIAL, [(NUM_SPECIAL, 0), (0, 0)])
+        similar[similar < NUM_SPECIAL] = PADDING
+    return SequenceAugmentation(settings, features.history_length, similar)
 
 
 def build_head(settings: JDTowerConfig) -> RankingHead | None:

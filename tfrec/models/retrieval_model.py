@@ -34,7 +34,8 @@ class RetrievalModel(BatchModel):
     can read in a history. What the towers gather their features from are constants and not weights: they are derived
     from the data and would only swell every checkpoint.
 
-    Where the texts' encoder is trained, the tables hold tokens, and the encoder is a part of the model.
+    Where the texts' encoder is trained, the tables hold tokens, and the encoder is a part of the model. Where they hold
+    variants of the texts, training draws among them; nothing else reads them.
 
     A subclass says how a batch becomes vectors (`call`) and a loss (`batch_loss`).
 
@@ -86,6 +87,9 @@ class RetrievalModel(BatchModel):
         self.num_items = len(prepared.counts)
         features = {name: tf.constant(array) for name, array in prepared.items.arrays.items()}
         self._text_tokens = features.pop("text_tokens", None)
+        self._text_variants = features.pop("text_variants", None)
+        if self._text_variants is not None:
+            self.variant_generator = keras.random.SeedGenerator()
         self._text = features.pop("text", tf.zeros([prepared.items.num_rows, 0]))
         if self._text.shape[1]:
             self.start_from_texts()
@@ -117,12 +121,19 @@ class RetrievalModel(BatchModel):
 
     def encode_items(self, indices: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Item indices, int32 [rows], to vectors [rows, embedding_size]."""
+        text = self._read_texts(indices, training)
         if self.text_encoder is not None:
-            tokens = tf.gather(self._text_tokens, indices)
-            text = self.text_encoder.encode_by_length(tokens, training=training)
-        else:
-            text = tf.gather(self._text, indices)
+            text = self.text_encoder.encode_by_length(text, training=training)
         return self._items_with_text(indices, text, training=training)
+
+    def _read_texts(self, indices: tf.Tensor, training: bool) -> tf.Tensor:
+        """The texts' vectors, or their tokens; where texts have variants, training draws one for each item."""
+        if training and self._text_variants is not None:
+            drawn = keras.random.randint(
+                tf.shape(indices), 0, self._text_variants.shape[1], seed=self.variant_generator
+            )
+            return tf.gather_nd(self._text_variants, tf.stack([indices, drawn], axis=1))
+        return tf.gather(self._text if self.text_encoder is None else self._text_tokens, indices)
 
     def _items_with_text(self, indices: tf.Tensor, text: tf.Tensor, training: bool = False) -> tf.Tensor:
         features = {name: tf.gather(array, indices) for name, array in self._item_features.items()}

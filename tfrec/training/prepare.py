@@ -1,6 +1,7 @@
 """From a configuration to what training needs: the slow, frozen part, done once."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from tfrec.features.context import encode_context
 from tfrec.features.prepared import Prepared
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.features.table import FeatureTable, attribute_names, build_attributes, fit_columns, id_rows
+from tfrec.features.text_variants import text_variants
 from tfrec.features.vocabulary import NUM_SPECIAL, UNKNOWN
 
 TEXTS_AT_ONCE = 8192
@@ -64,7 +66,11 @@ def prepare(dataset: Dataset, split: Split, texts: list[str] | None, config: Con
         item_arrays["id"] = id_rows(counts)
     key = None
     if texts is not None:
-        arrays, key = encode_texts(texts, config, data_root)
+        chosen = config.features
+        variants = text_variants(
+            dataset.items, dataset.item_roles.text, chosen.text_template, chosen.augmentation, config.training.seed
+        )
+        arrays, key = encode_texts(texts, config, data_root, variants)
         item_arrays |= arrays
     if not item_arrays.keys() - {"words"}:
         raise InputError(
@@ -178,9 +184,17 @@ def _require_distinct(names: dict[str, tuple[str, ...]]) -> None:
         )
 
 
-def encode_texts(texts: list[str], config: Config, data_root: Path) -> tuple[dict[str, np.ndarray], str | None]:
+def encode_texts(
+    texts: list[str], config: Config, data_root: Path, variants: Sequence[list[str]] = ()
+) -> tuple[dict[str, np.ndarray], str | None]:
     """What the towers read of the items' texts: arrays of the items' FeatureTable; and the text encoder's key, if there
     is one.
+
+    Args:
+        texts: [num_items].
+        config: The run's configuration.
+        data_root: Where backbones and the vectors of texts are kept.
+        variants: Of the texts, for training to draw from: lists of [num_items].
 
     Raises:
         InputError: The backbone can't be had.
@@ -191,10 +205,17 @@ def encode_texts(texts: list[str], config: Config, data_root: Path) -> tuple[dic
     if config.model.use_text:
         encoder = load_text_encoder(config.backbone, data_root)
         key = encoder.key()
+        together = [*texts, *(text for variant in variants for text in variant)]
         if config.backbone.is_trained:
-            arrays["text_tokens"] = _text_tokens(texts, encoder)
+            rows, name = _text_tokens(together, encoder), "text_tokens"
         else:
-            arrays["text"] = _text_vectors(texts, encoder, config.backbone, data_root)
+            rows, name = _text_vectors(together, encoder, config.backbone, data_root), "text"
+        arrays[name] = rows[: NUM_SPECIAL + len(texts)]
+        if variants:
+            # [(1 + num_variants) * num_items, width] -> [num_items, 1 + num_variants, width]
+            of_items = rows[NUM_SPECIAL:].reshape(1 + len(variants), len(texts), -1).transpose(1, 0, 2)
+            special = np.repeat(rows[:NUM_SPECIAL, np.newaxis], 1 + len(variants), axis=1)
+            arrays["text_variants"] = np.concatenate([special, of_items])
     return arrays, key
 
 
