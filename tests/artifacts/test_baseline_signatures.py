@@ -26,6 +26,7 @@ from tfrec.baselines import (
     Random,
     RecentHistory,
     RecentPopularity,
+    SoftImpute,
     SVDPlusPlus,
     SwitchingHybrid,
     TFIDFTexts,
@@ -109,6 +110,13 @@ class TestPureSVD(OfFactors):
     @classmethod
     def recommender(cls) -> PureSVD:
         return PureSVD(TRAIN, NUM_ITEMS, 5)
+
+
+class TestSoftImpute(OfFactors):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def recommender(cls) -> SoftImpute:
+        return SoftImpute(TRAIN, NUM_ITEMS, factors=5)
 
 
 class TestIALS(OfFactors):

@@ -14,6 +14,7 @@ from tfrec.baselines import (
     PureSVD,
     RecentHistory,
     RecentPopularity,
+    SoftImpute,
     SVDPlusPlus,
     SwitchingHybrid,
     TFIDFTexts,
@@ -216,7 +217,7 @@ class ImplicitScorer(FactorScorer):
 
 
 class LeastSquaresScorer(FactorScorer):
-    """The w of least squared error, from the normal equations `(sum of h hᵀ + E + λ I) w = sum of h`.
+    """The w of least squared error, from the normal equations `(c sum of h hᵀ + E + λ I) w = sum of h`.
 
     Args:
         item_factors: H, float32 [num_items, factors].
@@ -226,6 +227,7 @@ class LeastSquaresScorer(FactorScorer):
         item_biases: float32 [num_items], or None.
         user_factors: Of those whom training knew and who are not solved for, float32 [num_users, factors]; or None.
         is_known: Who these are, bool [num_users]; or None.
+        weight: c.
     """
 
     def __init__(
@@ -238,8 +240,10 @@ class LeastSquaresScorer(FactorScorer):
         item_biases: np.ndarray | None = None,
         user_factors: np.ndarray | None = None,
         is_known: np.ndarray | None = None,
+        weight: float = 1.0,
     ) -> None:
         super().__init__(item_factors, item_biases)
+        self.weight = weight
         self.everywhere = _variable(everywhere, "everywhere")
         self.regularization = regularization
         self.offset = offset
@@ -258,7 +262,7 @@ class LeastSquaresScorer(FactorScorer):
         penalties = self.regularization * (counts + self.offset) ** self.exponent
         # Without a history there is nothing to solve, and without a penalty no solution, which would fail the batch.
         penalties = tf.where(counts > 0, penalties, 1.0)
-        left = tf.matmul(vectors, vectors, transpose_a=True) + self.everywhere
+        left = self.weight * tf.matmul(vectors, vectors, transpose_a=True) + self.everywhere
         left += penalties[:, tf.newaxis, tf.newaxis] * tf.eye(int(self.everywhere.shape[0]))
         right = tf.reduce_sum(vectors, axis=1)
         solved = tf.linalg.solve(left, right[..., tf.newaxis])[..., 0]
@@ -363,6 +367,10 @@ def build_scorer(recommender: Recommender) -> Scorer:
             everywhere = weight * (factors.T @ factors)
             scale = recommender.regularization, weight * len(factors), recommender.frequency_exponent
             return LeastSquaresScorer(factors, everywhere, *scale)
+        case SoftImpute():
+            factors, weight = recommender.item_factors, recommender.unobserved_weight
+            everywhere = weight * (factors.T @ factors)
+            return LeastSquaresScorer(factors, everywhere, recommender.penalty, weight=1 - weight)
         case BPR():
             factors = recommender.item_factors
             users = recommender.item_biases, recommender.user_factors, recommender.is_known
