@@ -15,8 +15,8 @@ from tfrec.indices.inverted_lists import CELL, InvertedLists, divide
 
 MANY_ITEMS = 200_000
 """From so many on, lists are faster by far."""
-FIRST_PROBES = 32
-FEWEST_CELLS = 16
+FIRST_PROBES = 16
+FEWEST_CELLS = 256
 """Lists that must look at more than one in so many cells are no faster."""
 QUERIES_AT_ONCE = 32
 
@@ -71,10 +71,11 @@ def build_index(
         return BuiltIndex(rounded, {"kind": kind, f"recall@{top_k}": _recall(rounded, *asked_for, expected)})
     cells = divide(vectors.numpy())
     lists = InvertedLists(vectors, cells, max(FIRST_PROBES, -(-(2 * top_k + excluded.shape[1]) // CELL)))
-    while (found := _recall(lists, *asked_for, expected)) < recall and lists.num_probes < len(cells):
-        lists.num_probes = min(2 * lists.num_probes, len(cells))
-    if asked == "auto" and lists.num_probes > len(cells) / FEWEST_CELLS:
-        console.say(f"index: exact, for lists would look at {lists.num_probes:,} of {len(cells):,} cells")
+    most = len(cells) if asked == "lists" else len(cells) // FEWEST_CELLS
+    while (found := _recall(lists, *asked_for, expected)) < recall and lists.num_probes < most:
+        lists.num_probes = min(lists.num_probes * 3 // 2, most)
+    if asked == "auto" and (found < recall or lists.num_probes > most):
+        console.say(f"index: exact, for {lists.num_probes:,} of {len(cells):,} cells find {found:.3f} of it")
         return BuiltIndex(exact, {"kind": "exact"})
     console.say(f"index: {lists.num_probes} of {len(cells):,} cells are looked at; recall@{top_k} {found:.3f}")
     probes = {"num_cells": len(cells), "num_probes": lists.num_probes}
