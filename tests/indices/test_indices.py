@@ -27,7 +27,7 @@ def lists_of_all(vectors: tf.Variable) -> InvertedLists:
     """Every cell is looked at: as slow as it is exact."""
     cells = np.arange(len(vectors.numpy()), dtype=np.int32)[2:]
     cells = np.pad(cells, [0, -len(cells) % CELL]).reshape(-1, CELL)
-    return InvertedLists(vectors, cells, len(cells))
+    return InvertedLists(vectors, cells, len(cells), len(cells))
 
 
 MAKERS: dict[str, Callable[[tf.Variable], Index]] = {
@@ -176,11 +176,10 @@ class TestLists:
         assert within < 0.06
 
     @pytest.mark.parametrize("few_cells", [8, 100, 2_000])
-    def test_cells_of_cells_find_what_lies_near(self, monkeypatch: pytest.MonkeyPatch, few_cells: int) -> None:
+    def test_cells_of_cells_find_what_lies_near(self, few_cells: int) -> None:
         # Of points spread evenly on a sphere those nearest to one lie around it, in cells that are near.
-        monkeypatch.setattr("tfrec.indices.inverted_lists.FEW_CELLS", few_cells)
         vectors, queries = tf.Variable(draw(10_003, 3)), draw(40, 3, seed=1)
-        lists = InvertedLists(vectors, divide(vectors.numpy()), 20)
+        lists = InvertedLists(vectors, divide(vectors.numpy()), 20, few_cells)
         held = sum(int(np.prod(each.shape)) for each in lists.variables if each.dtype == tf.float32)
         # Every mean of 16 or fewer, of these means, and so on; the items are there once.
         assert vectors.shape[0] * 3 < held < vectors.shape[0] * 3 * 1.2

@@ -19,7 +19,7 @@ CLUSTER, SUBCLUSTER = 8192, 2 * CELL
 SAMPLED = 256
 """Items that the place of a cluster is learned from, on average."""
 FEW_CELLS = 2**13
-"""Up to so many cells, the means of all are looked at."""
+"""Of so many the means are all looked at, in no time."""
 WIDER = 2
 """Of the cells of cells so many times as many are looked at: what is missed there is missed for good."""
 COMPONENTS_AT_ONCE = 2**26
@@ -31,9 +31,9 @@ class InvertedLists(tf.Module):
 
     An inverted file (Jégou, Douze and Schmid 2011, "Product Quantization for Nearest Neighbor Search", section IV): the
     means of cells are the coarse quantiser. Cells hold few items each, with room for the same number, so that what is
-    looked at has one shape. There are many of them: their means are divided into cells in turn, and theirs, until
-    few are left. A query goes down from there, at each level to the best of what lies in the best cells of the one
-    above. The items' own vectors are read: nothing is rounded, and nothing held twice.
+    looked at has one shape. There are many of them, and an ExactIndex finds the nearest. Where more than `few_cells`
+    are, they are in cells in turn, by their means, until few are left: a query goes down from these, to the best of
+    what lies in the best cells of the level above. The items' own vectors are read: nothing is rounded or held twice.
 
     Excluded items are masked before the last top-k, as in ExactIndex. Where so much is excluded that the cells hold too
     little else, the whole catalogue is looked at.
@@ -42,23 +42,24 @@ class InvertedLists(tf.Module):
         vectors: float32 [num_rows, dimensions], a row for each row of the item table.
         cells: Their item indices, int32 [num_cells, CELL], as of `divide`; 0 fills up.
         num_probes: How many cells of items are looked at.
+        few_cells: Of so many the means are all looked at.
 
     Call arguments, returns:
         As of ExactIndex.
     """
 
-    def __init__(self, vectors: tf.Variable, cells: np.ndarray, num_probes: int) -> None:
+    def __init__(self, vectors: tf.Variable, cells: np.ndarray, num_probes: int, few_cells: int) -> None:
         super().__init__(name="inverted_lists")
         self.num_probes = num_probes
         self._exact = ExactIndex(vectors)
         tables, members = [_table(cells)], [vectors]
         means = _means(cells, vectors.numpy())
-        while len(means) > FEW_CELLS:
+        while len(cells) > few_cells:
             members.append(tf.Variable(means, trainable=False, name="means"))
             cells = divide(means)
             tables.append(_table(cells))
             means = _means(cells, means)
-        self._top = tf.Variable(means[NUM_SPECIAL:], trainable=False, name="means_at_the_top")
+        self._top = ExactIndex(tf.Variable(means, trainable=False, name="means"))
         # From the top down: cells, and the vectors of what is in them.
         self._cells, self._members = tables[::-1], members[::-1]
 
@@ -67,7 +68,7 @@ class InvertedLists(tf.Module):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         if allowed is not None:
             return self._exact(queries, excluded, top_k, allowed)
-        num_components = WIDER * self.num_probes * CELL * int(self._top.shape[1])
+        num_components = WIDER * self.num_probes * CELL * int(self._top.vectors.shape[1])
         found = in_turn(self._among_cells, COMPONENTS_AT_ONCE // num_components, top_k, queries, excluded)
         return tf.cond(
             tf.reduce_all(found[1][:, -1] != PADDING),
@@ -78,9 +79,7 @@ class InvertedLists(tf.Module):
     def _among_cells(self, top_k: int, queries: tf.Tensor, excluded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         num_probes = [WIDER * self.num_probes] * (len(self._cells) - 1) + [self.num_probes]
         numbers = [*num_probes[1:], tf.shape(excluded)[1] + top_k]
-        products = tf.matmul(queries, self._top, transpose_b=True)  # [num_queries, cells at the top]
-        _, places = tf.math.top_k(products, min(num_probes[0], int(self._top.shape[0])))
-        nearest = NUM_SPECIAL + places
+        _, nearest = self._top(queries, tf.zeros([tf.shape(queries)[0], 0], tf.int32), num_probes[0])
         for cells, vectors, number in zip(self._cells, self._members, numbers, strict=True):
             inside = tf.gather(cells.value(), nearest)  # [num_queries, num_nearest, CELL]
             inside = tf.reshape(inside, [tf.shape(queries)[0], CELL * tf.shape(nearest)[1]])
