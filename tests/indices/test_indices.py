@@ -195,6 +195,23 @@ class TestLists:
         cells = divide(np.ones((1_000, 4), np.float32))
         assert sorted(cells[cells != 0].tolist()) == list(range(2, 1_000))
 
+    def test_k_means_is_never_of_many_that_are_nearly_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # As of a model of ids alone, most of which it never saw: its cost is the square of what is in a cluster.
+        monkeypatch.setattr(inverted_lists, "CLUSTER", 500)
+        vectors = np.ones((6_002, 4), np.float32) + 1e-3 * draw(6_002, 4)
+        vectors[::100] = 100 * draw(61, 4)
+        cluster, sizes = inverted_lists._cluster, []
+
+        def counted(vectors: np.ndarray, items: np.ndarray, size: int, generator: np.random.Generator) -> list:
+            sizes.append((size, len(items)))
+            return cluster(vectors, items, size, generator)
+
+        monkeypatch.setattr(inverted_lists, "_cluster", counted)
+        cells = divide(vectors)
+        assert sorted(cells[cells != 0].tolist()) == list(range(2, 6_002))
+        assert sizes[0] == (500, 6_000) and len(sizes) > 5
+        assert all(number <= 1_000 for size, number in sizes[1:])
+
     def test_as_many_probes_as_the_recall_takes(self) -> None:
         vectors, queries = tf.Variable(draw(10_000, DIMENSIONS)), draw(64, DIMENSIONS, seed=1)
         few = build_index(vectors, queries, nothing(64), TOP_K, "lists", recall=0.3)

@@ -122,9 +122,11 @@ def divide(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
     cells: list[np.ndarray] = []
     clusters = _cluster(vectors, items, CLUSTER, generator)
     with console.progress("cells of the index", len(items)) as advance:
-        for cluster in clusters:
+        # Where most items are nearly the same, as those that training never saw, nearly all are in one cluster, and
+        # k-means in it would take the square of their number.
+        for cluster in (part for each in clusters for part in _halve(vectors, each, 2 * CLUSTER)):
             for subcluster in _cluster(vectors, cluster, SUBCLUSTER, generator):
-                cells += _halve(vectors, subcluster)
+                cells += _halve(vectors, subcluster, CELL)
             advance(len(cluster))
     table = np.full((len(cells), CELL), PADDING, np.int32)
     for row, cell in zip(table, cells, strict=True):
@@ -147,14 +149,15 @@ def _cluster(vectors: np.ndarray, items: np.ndarray, size: int, generator: np.ra
     return [part for part in np.split(items[order], ends[:-1]) if len(part)]
 
 
-def _halve(vectors: np.ndarray, items: np.ndarray) -> list[np.ndarray]:
-    if len(items) <= CELL:
+def _halve(vectors: np.ndarray, items: np.ndarray, size: int) -> list[np.ndarray]:
+    """Halves of halves, until none has more items than `size`."""
+    if len(items) <= size:
         return [items]
     centred = vectors[items] - vectors[items].mean(axis=0)
-    direction = centred[np.argmax((centred**2).sum(axis=1))]
+    direction = centred[np.argmax(np.einsum("id,id->i", centred, centred))]
     for _ in range(3):  # Power iteration.
         direction = centred.T @ (centred @ direction)
         direction /= max(float(np.linalg.norm(direction)), 1e-12)
     order = items[np.argsort(centred @ direction, kind="stable")]
-    half = -(-len(items) // CELL) // 2 * CELL
-    return [*_halve(vectors, order[:half]), *_halve(vectors, order[half:])]
+    half = -(-len(items) // size) // 2 * size
+    return [*_halve(vectors, order[:half], size), *_halve(vectors, order[half:], size)]
