@@ -1,12 +1,13 @@
 """Finding the nearest of a million items: tfrec's indices beside TFRS's BruteForce, and beside faiss and ScaNN.
 
     python benchmarks/index.py [--items 1000000] [--dimensions 64] [--runs RUN ...] [--peers faiss=PYTHON scann=PYTHON]
-        [--growth] [--batches 1 32] [--rounds 5]
+        [--growth FILE.svg] [--batches 1 32] [--rounds 5]
 
 Without --runs the vectors are random, of length 1, and so are the queries: the worst case, in which nothing is like
-anything. With --runs they are the items of trained runs, such as runs/movielens-1m/jd_tower, and the queries their
-tested users. They are made more by interpolation (SMOTE; Chawla et al. 2002): a new item lies somewhere between one of
-the run's and one of its ten nearest. --growth times each way from 10 thousand to 5 million items.
+anything, and lists are of no use. With --runs they are the items of trained runs, such as runs/movielens-1m/jd_tower,
+and the queries their tested users. They are made more by interpolation (SMOTE; Chawla et al. 2002): a new item lies
+somewhere between one of the run's and one of its ten nearest. --growth times each way from 10 thousand to 5 million
+items, and draws the curves; of 128 dimensions it takes up to 12 GB of memory.
 
 Ways take turns, some calls in a row each; a ratio is of the same round. --peers are Pythons of other environments, in
 which `pip install faiss-cpu` or `pip install scann` was run: they do not go with TensorFlow here. Each is given the
@@ -25,11 +26,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from curves import draw
 from recorded_runs import markdown_row
 
 TOP_K = 100
 NUM_QUERIES = 256
 NEIGHBOURS = 10
+SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 5_000_000)
 PEERS = Path(__file__).parent / "index_peers.py"
 
 
@@ -40,29 +43,36 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, nargs="*", default=[])
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument("--peers", nargs="*", default=[], metavar="NAME=PYTHON")
-    parser.add_argument("--growth", action="store_true")
+    parser.add_argument("--growth", type=Path, metavar="FILE.svg", help="of one run, or of random vectors")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 32])
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
+    if arguments.growth and len(arguments.runs) > 1:
+        parser.error(f"--growth draws the curves of one run. Received: {len(arguments.runs)} runs. Pass one at a time.")
+    if arguments.peers and not arguments.runs:
+        parser.error("--peers are asked for the recall of tfrec's lists. Pass --runs too.")
+    most = SIZES[-1] if arguments.growth else arguments.items
     sets: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     if not arguments.runs:
-        vectors = _unit(np.random.default_rng(0).normal(size=(arguments.items, arguments.dimensions)))
+        vectors = _unit(np.random.default_rng(0).normal(size=(most, arguments.dimensions)))
         sets["random"] = vectors, _unit(np.random.default_rng(1).normal(size=(NUM_QUERIES, arguments.dimensions)))
     for run in arguments.runs:
         vectors, queries = _of_run(run, arguments.data_root)
-        most = 5_000_000 if arguments.growth else arguments.items
         sets[str(run)] = _grow(vectors, most), queries
     for name, (vectors, queries) in sets.items():
-        if not arguments.growth:
-            print(f"\n{name}: {len(vectors):,} items, {vectors.shape[1]} dimensions\n")
-            _compare(vectors, queries, arguments)
-            continue
-        for number in (10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 5_000_000):
-            print(f"\n{name}: {number:,} items, {vectors.shape[1]} dimensions\n")
-            _compare(vectors[:number], queries, arguments)
+        panels: dict[str, dict[str, list[tuple[float, float]]]] = {f"batch of {size}": {} for size in arguments.batches}
+        for number in SIZES if arguments.growth else (len(vectors),):
+            print(f"\n{name}: {number:,} items, {vectors.shape[1]} dimensions\n", flush=True)
+            timed = _compare(vectors[:number], queries, arguments)
+            for size, curves in zip(arguments.batches, panels.values(), strict=True):
+                for way, milliseconds in timed[size].items():
+                    curves.setdefault(way, []).append((number, milliseconds))
+            if arguments.growth:
+                draw(arguments.growth, panels, f"items, {vectors.shape[1]} dimensions", "milliseconds")
 
 
-def _compare(vectors: np.ndarray, queries: np.ndarray, arguments: argparse.Namespace) -> None:
+def _compare(vectors: np.ndarray, queries: np.ndarray, arguments: argparse.Namespace) -> dict[int, dict[str, float]]:
+    """Prints a table; milliseconds a call, by batch size and way."""
     import tensorflow as tf
     import tensorflow_recommenders as tfrs
 
@@ -73,7 +83,7 @@ def _compare(vectors: np.ndarray, queries: np.ndarray, arguments: argparse.Names
     brute_force.index(table[2:])
     ways: dict[str, Callable[[tf.Tensor], Any]] = {"TFRS BruteForce": tf.function(lambda asked: brute_force(asked)[1])}
     facts: dict[str, list[str]] = {"TFRS BruteForce": ["1", "", f"{vectors.nbytes / 1e6:.0f}"]}
-    for kind in ("exact", "rounded", "lists"):
+    for kind in ("exact", "rounded", "lists") if arguments.runs else ("exact", "rounded"):
         started = time.perf_counter()
         built = build_index(table, queries, np.zeros([len(queries), 0], np.int32), TOP_K, kind)  # type: ignore[arg-type]
         seconds = time.perf_counter() - started
@@ -90,8 +100,9 @@ def _compare(vectors: np.ndarray, queries: np.ndarray, arguments: argparse.Names
     print(markdown_row("way", f"recall@{TOP_K}", "build s", "MB", *columns))
     print(markdown_row("---", *["--:"] * (3 + 2 * len(arguments.batches))))
     timed = {size: _time(ways, tf.constant(queries[:size]), arguments.rounds) for size in arguments.batches}
+    medians = {size: {name: 1000 * statistics.median(timed[size][name]) for name in ways} for size in timed}
     for name in ways:
-        cells = [f"{1000 * statistics.median(timed[size][name]):.2f}" for size in arguments.batches]
+        cells = [f"{medians[size][name]:.2f}" for size in arguments.batches]
         for size in arguments.batches:
             rounds = zip(timed[size]["TFRS BruteForce"], timed[size][name], strict=True)
             ratios = [theirs / ours for theirs, ours in rounds]
@@ -102,10 +113,11 @@ def _compare(vectors: np.ndarray, queries: np.ndarray, arguments: argparse.Names
         told = _ask_peer(name, python, vectors, queries, float(facts["lists"][0]), arguments)
         cells = [f"{told['ms'][str(size)]:.2f}" for size in arguments.batches]
         for size in arguments.batches:
-            cells.append(f"{1000 * statistics.median(timed[size]['TFRS BruteForce']) / told['ms'][str(size)]:.1f}")
+            cells.append(f"{medians[size]['TFRS BruteForce'] / told['ms'][str(size)]:.1f}")
         print(
             markdown_row(told["name"], f"{told['recall']:.4f}", f"{told['build_s']:.1f}", f"{told['mb']:.0f}", *cells)
         )
+    return medians
 
 
 def _time(ways: dict[str, Callable[[Any], Any]], asked: Any, rounds: int) -> dict[str, list[float]]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfrec.indices import Index, build_index, exact
+from tfrec.indices import Index, build_index, exact, inverted_lists
 from tfrec.indices.exact import SMALL, ExactIndex
 from tfrec.indices.inverted_lists import CELL, InvertedLists, divide
 
@@ -27,7 +27,7 @@ def lists_of_all(vectors: tf.Variable) -> InvertedLists:
     """Every cell is looked at: as slow as it is exact."""
     cells = np.arange(len(vectors.numpy()), dtype=np.int32)[2:]
     cells = np.pad(cells, [0, -len(cells) % CELL]).reshape(-1, CELL)
-    return InvertedLists(vectors, cells, len(cells))
+    return InvertedLists(vectors, cells, len(cells), len(cells))
 
 
 MAKERS: dict[str, Callable[[tf.Variable], Index]] = {
@@ -140,12 +140,13 @@ def test_inside_a_graph_with_any_batch(index: Index) -> None:
         np.testing.assert_array_equal(alone, together[:number])
 
 
-def test_many_queries_are_answered_in_turn(vectors: tf.Variable, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_queries_are_answered_in_turn(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
     queries = tf.constant(draw(11, DIMENSIONS, seed=3))
     excluded = tf.constant(np.arange(33).reshape(11, 3), tf.int32)
-    expected = ExactIndex(vectors)(queries, excluded, TOP_K)
+    expected = index(queries, excluded, TOP_K)
     monkeypatch.setattr(exact, "SCORES_AT_ONCE", 4 * NUM_ROWS)
-    for first, second in zip(expected, ExactIndex(vectors)(queries, excluded, TOP_K), strict=True):
+    monkeypatch.setattr(inverted_lists, "COMPONENTS_AT_ONCE", 0)
+    for first, second in zip(expected, index(queries, excluded, TOP_K), strict=True):
         np.testing.assert_allclose(first, second, rtol=1e-5)
 
 
@@ -174,9 +175,42 @@ class TestLists:
         # 16 of 20,000 points spread evenly on a sphere share a cap of the angle 2 * asin(sqrt(16 / 20000)) = .057.
         assert within < 0.06
 
+    @pytest.mark.parametrize("few_cells", [8, 100, 2_000])
+    def test_cells_of_cells_find_what_lies_near(self, few_cells: int) -> None:
+        # Of points spread evenly on a sphere those nearest to one lie around it, in cells that are near.
+        vectors, queries = tf.Variable(draw(10_003, 3)), draw(40, 3, seed=1)
+        lists = InvertedLists(vectors, divide(vectors.numpy()), 20, few_cells)
+        held = sum(int(np.prod(each.shape)) for each in lists.variables if each.dtype == tf.float32)
+        # Every mean of 16 or fewer, of these means, and so on; the items are there once.
+        assert vectors.shape[0] * 3 < held < vectors.shape[0] * 3 * 1.2
+        excluded = np.argsort(-(queries @ vectors.numpy().T), axis=1)[:, :5]
+        _, order = best(queries @ vectors.numpy().T, excluded)
+        scores, found = lists(tf.constant(queries), tf.constant(excluded, tf.int32), TOP_K)
+        assert np.mean([np.isin(row, others).mean() for row, others in zip(order, found.numpy(), strict=True)]) > 0.95
+        np.testing.assert_allclose(
+            scores, np.take_along_axis(queries @ vectors.numpy().T, found.numpy(), axis=1), rtol=1e-5
+        )
+
     def test_equal_items_are_divided_too(self) -> None:
         cells = divide(np.ones((1_000, 4), np.float32))
         assert sorted(cells[cells != 0].tolist()) == list(range(2, 1_000))
+
+    def test_k_means_is_never_of_many_that_are_nearly_the_same(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # As of a model of ids alone, most of which it never saw: its cost is the square of what is in a cluster.
+        monkeypatch.setattr(inverted_lists, "CLUSTER", 500)
+        vectors = np.ones((6_002, 4), np.float32) + 1e-3 * draw(6_002, 4)
+        vectors[::100] = 100 * draw(61, 4)
+        cluster, sizes = inverted_lists._cluster, []
+
+        def counted(vectors: np.ndarray, items: np.ndarray, size: int, generator: np.random.Generator) -> list:
+            sizes.append((size, len(items)))
+            return cluster(vectors, items, size, generator)
+
+        monkeypatch.setattr(inverted_lists, "_cluster", counted)
+        cells = divide(vectors)
+        assert sorted(cells[cells != 0].tolist()) == list(range(2, 6_002))
+        assert sizes[0] == (500, 6_000) and len(sizes) > 5
+        assert all(number <= 1_000 for size, number in sizes[1:])
 
     def test_as_many_probes_as_the_recall_takes(self) -> None:
         vectors, queries = tf.Variable(draw(10_000, DIMENSIONS)), draw(64, DIMENSIONS, seed=1)
@@ -198,6 +232,7 @@ def test_the_size_of_the_catalogue_chooses(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("tfrec.indices.MANY_ITEMS", 1_000)
     # A hundred items, each many times, are found in few cells; items of random directions are not.
     alike = tf.Variable(np.repeat(draw(100, DIMENSIONS), 100, axis=0))
+    monkeypatch.setattr("tfrec.indices.FEWEST_CELLS", 16)
     assert build_index(alike, queries, nothing(8), TOP_K, recall=0.1).facts["kind"] == "lists"
     assert build_index(vectors, queries, nothing(8), TOP_K).facts["kind"] == "exact"
     rounded = build_index(vectors, queries, nothing(8), TOP_K, "rounded").facts

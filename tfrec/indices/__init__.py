@@ -11,13 +11,13 @@ from tfrec import console
 from tfrec.config import INDEX_RECALL, IndexKind
 from tfrec.features.vocabulary import NUM_SPECIAL
 from tfrec.indices.exact import ExactIndex
-from tfrec.indices.inverted_lists import CELL, InvertedLists, divide
+from tfrec.indices.inverted_lists import CELL, FEW_CELLS, InvertedLists, divide
 
 MANY_ITEMS = 200_000
 """From so many on, lists are faster by far."""
-FIRST_PROBES = 32
-FEWEST_CELLS = 16
-"""Lists that must look at more than one in so many cells are no faster."""
+FIRST_PROBES = 16
+FEWEST_CELLS, FEWEST_DEEP = 256, 1024
+"""Lists that must look at more than one in so many cells are no faster; with cells of cells, no faster than without."""
 QUERIES_AT_ONCE = 32
 
 
@@ -70,12 +70,18 @@ def build_index(
         rounded = ExactIndex(vectors, "bfloat16")
         return BuiltIndex(rounded, {"kind": kind, f"recall@{top_k}": _recall(rounded, *asked_for, expected)})
     cells = divide(vectors.numpy())
-    lists = InvertedLists(vectors, cells, max(FIRST_PROBES, -(-(2 * top_k + excluded.shape[1]) // CELL)))
-    while (found := _recall(lists, *asked_for, expected)) < recall and lists.num_probes < len(cells):
-        lists.num_probes = min(2 * lists.num_probes, len(cells))
-    if asked == "auto" and lists.num_probes > len(cells) / FEWEST_CELLS:
-        console.say(f"index: exact, for lists would look at {lists.num_probes:,} of {len(cells):,} cells")
-        return BuiltIndex(exact, {"kind": "exact"})
+    first = max(FIRST_PROBES, -(-(2 * top_k + excluded.shape[1]) // CELL))
+    most = len(cells) if asked == "lists" else len(cells) // FEWEST_CELLS
+    for few_cells, fewest in ((FEW_CELLS, len(cells) // FEWEST_DEEP), (len(cells), most)):
+        lists = InvertedLists(vectors, cells, first, few_cells)
+        while (found := _recall(lists, *asked_for, expected)) < recall and lists.num_probes < fewest:
+            lists.num_probes = min(lists.num_probes * 3 // 2, fewest)
+        if found >= recall and lists.num_probes <= fewest:
+            break
+    else:
+        if asked == "auto":
+            console.say(f"index: exact, for {lists.num_probes:,} of {len(cells):,} cells find {found:.3f} of it")
+            return BuiltIndex(exact, {"kind": "exact"})
     console.say(f"index: {lists.num_probes} of {len(cells):,} cells are looked at; recall@{top_k} {found:.3f}")
     probes = {"num_cells": len(cells), "num_probes": lists.num_probes}
     return BuiltIndex(lists, {"kind": kind, f"recall@{top_k}": found, **probes})

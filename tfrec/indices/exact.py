@@ -1,5 +1,6 @@
 """Exact top-k over the whole catalogue."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import tensorflow as tf
@@ -61,33 +62,8 @@ class ExactIndex(tf.Module):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         if self.num_rows <= SMALL or top_k * 2 * BLOCK**2 > self.num_rows:
             return top_items(tf.matmul(queries, self.vectors, transpose_b=True), excluded, top_k, allowed)
-        num_parts = -(-tf.shape(queries)[0] // max(SCORES_AT_ONCE // self.num_rows, 1))
         rows = (queries, excluded) if allowed is None else (queries, excluded, allowed)
-        return tf.cond(
-            num_parts <= 1, lambda: self._in_blocks(top_k, *rows), lambda: self._in_turn(top_k, num_parts, *rows)
-        )
-
-    def _in_turn(self, top_k: int, num_parts: tf.Tensor, *rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        batch_size = tf.shape(rows[0])[0]
-        size = -(-batch_size // num_parts)
-        missing = num_parts * size - batch_size
-
-        def parts(rows: tf.Tensor) -> tf.Tensor:
-            padded = tf.pad(rows, [[0, missing], [0, 0]])
-            return tf.ensure_shape(
-                tf.reshape(padded, [num_parts, size, tf.shape(rows)[1]]), [None, None, rows.shape[1]]
-            )
-
-        scores, indices = tf.map_fn(
-            lambda part: self._in_blocks(top_k, *part),
-            tuple(map(parts, rows)),
-            fn_output_signature=(
-                tf.TensorSpec([None, top_k], tf.float32),
-                tf.TensorSpec([None, top_k], tf.int32),
-            ),
-            parallel_iterations=1,
-        )
-        return tuple(tf.reshape(each, [-1, top_k])[:batch_size] for each in (scores, indices))  # type: ignore[return-value]
+        return in_turn(self._in_blocks, SCORES_AT_ONCE // self.num_rows, top_k, *rows)
 
     def _in_blocks(
         self, top_k: int, queries: tf.Tensor, excluded: tf.Tensor, allowed: tf.Tensor | None = None
@@ -103,13 +79,11 @@ class ExactIndex(tf.Module):
         num_barred = tf.shape(excluded)[1] + NUM_SPECIAL
         num_taken = num_barred + (num_rescored(top_k) if self.is_rounded else top_k)
         scores = tf.transpose(tf.cast(levels.pop(), tf.float32))  # [num_queries, num_blocks]
-        members = tf.tile(tf.range(num_blocks)[tf.newaxis], [tf.shape(queries)[0], 1])
+        _, members = tf.math.top_k(scores, tf.minimum(num_taken, num_blocks))
         while levels:
-            taken, _ = _best(scores, members, num_taken)
             values = levels.pop()
-            members = _members(taken, tf.shape(values)[0])
-            scores = _of_columns(values, members)
-        members, scores = _best(scores, members, num_taken)
+            members = _members(members, tf.shape(values)[0])
+            members, scores = best(_of_columns(values, members), members, num_taken)
         if allowed is not None:
             members = tf.where(scores > tf.cast(products.dtype.min, tf.float32), members, PADDING)
         if self.is_rounded:
@@ -139,6 +113,33 @@ class ExactIndex(tf.Module):
             return tf.reshape(convolved, [self.num_rows, num_queries])
 
         return tf.cond(num_queries <= FEW_ROUNDED, of_few, of_many)
+
+
+def in_turn(
+    find: Callable[..., tuple[tf.Tensor, tf.Tensor]], at_once: int, top_k: int, *rows: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """What `find(top_k, *rows)` answers, of at most so many rows at once; at least one."""
+    batch_size = tf.shape(rows[0])[0]
+    num_parts = -(-batch_size // max(at_once, 1))
+
+    def all_parts() -> tuple[tf.Tensor, ...]:
+        size = -(-batch_size // num_parts)
+        missing = num_parts * size - batch_size
+
+        def parts(rows: tf.Tensor) -> tf.Tensor:
+            padded = tf.pad(rows, [[0, missing], [0, 0]])
+            shape = [num_parts, size, tf.shape(rows)[1]]
+            return tf.ensure_shape(tf.reshape(padded, shape), [None, None, rows.shape[1]])
+
+        answers = tf.map_fn(
+            lambda part: find(top_k, *part),
+            tuple(map(parts, rows)),
+            fn_output_signature=(tf.TensorSpec([None, top_k], tf.float32), tf.TensorSpec([None, top_k], tf.int32)),
+            parallel_iterations=1,
+        )
+        return tuple(tf.reshape(each, [-1, top_k])[:batch_size] for each in answers)
+
+    return tf.cond(num_parts <= 1, lambda: find(top_k, *rows), all_parts)  # type: ignore[no-any-return]
 
 
 def _maxima(values: tf.Tensor) -> tf.Tensor:
@@ -171,7 +172,7 @@ def _of_columns(values: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.gather(tf.reshape(values, [-1]), places), tf.float32)
 
 
-def _best(scores: tf.Tensor, members: tf.Tensor, number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def best(scores: tf.Tensor, members: tf.Tensor, number: tf.Tensor | int) -> tuple[tf.Tensor, tf.Tensor]:
     """So many members with the best scores, if there are, and their scores."""
     scores, places = tf.math.top_k(scores, tf.minimum(number, tf.shape(members)[1]))
     return tf.gather(members, places, batch_dims=1), scores

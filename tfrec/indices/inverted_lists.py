@@ -4,12 +4,13 @@ import warnings
 
 import numpy as np
 import tensorflow as tf
+from scipy.sparse import csr_matrix
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 
 from tfrec import console
 from tfrec.features.vocabulary import NUM_SPECIAL, PADDING
-from tfrec.indices.exact import ExactIndex, best_allowed, num_rescored
+from tfrec.indices.exact import ExactIndex, best, best_allowed, in_turn
 
 CELL = 16
 """Items of a cell at most."""
@@ -17,15 +18,22 @@ CLUSTER, SUBCLUSTER = 8192, 2 * CELL
 """Items of a cluster of the first and of the second level, on average."""
 SAMPLED = 256
 """Items that the place of a cluster is learned from, on average."""
+FEW_CELLS = 2**13
+"""Of so many the means are all looked at, in no time."""
+WIDER = 2
+"""Of the cells of cells so many times as many are looked at: what is missed there is missed for good."""
+COMPONENTS_AT_ONCE = 2**26
+"""Of the vectors that are looked at; more queries are answered in turn."""
 
 
 class InvertedLists(tf.Module):
     """The items with the largest dot products, among those of the cells whose means are nearest.
 
     An inverted file (Jégou, Douze and Schmid 2011, "Product Quantization for Nearest Neighbor Search", section IV): the
-    means of cells are the coarse quantiser, and the cells hold the vectors in bfloat16; the exact products of the best
-    decide. Cells hold few items each, of the same number, so that what is looked at has one shape; there are
-    many of them, and an ExactIndex finds the nearest.
+    means of cells are the coarse quantiser. Cells hold few items each, with room for the same number, so that what is
+    looked at has one shape. There are many of them, and an ExactIndex finds the nearest. Where more than `few_cells`
+    are, they are in cells in turn, by their means, until few are left: a query goes down from these, to the best of
+    what lies in the best cells of the level above. The items' own vectors are read: nothing is rounded or held twice.
 
     Excluded items are masked before the last top-k, as in ExactIndex. Where so much is excluded that the cells hold too
     little else, the whole catalogue is looked at.
@@ -33,47 +41,67 @@ class InvertedLists(tf.Module):
     Args:
         vectors: float32 [num_rows, dimensions], a row for each row of the item table.
         cells: Their item indices, int32 [num_cells, CELL], as of `divide`; 0 fills up.
-        num_probes: How many cells are looked at.
+        num_probes: How many cells of items are looked at.
+        few_cells: Of so many the means are all looked at.
 
     Call arguments, returns:
         As of ExactIndex.
     """
 
-    def __init__(self, vectors: tf.Variable, cells: np.ndarray, num_probes: int) -> None:
+    def __init__(self, vectors: tf.Variable, cells: np.ndarray, num_probes: int, few_cells: int) -> None:
         super().__init__(name="inverted_lists")
-        self.vectors = vectors
-        self.num_probes = min(num_probes, len(cells))
+        self.num_probes = num_probes
         self._exact = ExactIndex(vectors)
-        self._cells = tf.Variable(cells, trainable=False, name="cells")
-        codes = tf.gather(vectors.value(), cells)  # [num_cells, CELL, dimensions]
-        filled = tf.cast(cells != PADDING, tf.float32)[:, :, tf.newaxis]
-        means = tf.reduce_sum(codes * filled, axis=1) / tf.reduce_sum(filled, axis=1)
-        self._codes = tf.Variable(tf.cast(codes, tf.bfloat16), trainable=False, name="codes")
-        means = tf.pad(means, [[NUM_SPECIAL, 0], [0, 0]])
-        self._nearest = ExactIndex(tf.Variable(means, trainable=False, name="means"), "bfloat16")
+        tables, members = [_table(cells)], [vectors]
+        means = _means(cells, vectors.numpy())
+        while len(cells) > few_cells:
+            members.append(tf.Variable(means, trainable=False, name="means"))
+            cells = divide(means)
+            tables.append(_table(cells))
+            means = _means(cells, means)
+        self._top = ExactIndex(tf.Variable(means, trainable=False, name="means"))
+        # From the top down: cells, and the vectors of what is in them.
+        self._cells, self._members = tables[::-1], members[::-1]
 
     def __call__(
         self, queries: tf.Tensor, excluded: tf.Tensor, top_k: int, allowed: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         if allowed is not None:
             return self._exact(queries, excluded, top_k, allowed)
-        num_queries, num_members = tf.shape(queries)[0], self.num_probes * CELL
-        _, nearest = self._nearest(queries, tf.zeros([num_queries, 0], tf.int32), self.num_probes)
-        nearest = tf.maximum(nearest - NUM_SPECIAL, 0)  # A query that is no number finds none.
-        members = tf.reshape(tf.gather(self._cells.value(), nearest), [num_queries, num_members])
-        codes = tf.reshape(tf.gather(self._codes.value(), nearest), [num_queries, num_members, self._codes.shape[2]])
-        scores = tf.squeeze(tf.matmul(codes, tf.cast(queries, tf.bfloat16)[:, :, tf.newaxis]), axis=2)
-        scores = tf.where(members == PADDING, tf.float32.min, tf.cast(scores, tf.float32))
-        num_taken = tf.minimum(tf.shape(excluded)[1] + num_rescored(top_k), num_members)
-        _, places = tf.math.top_k(scores, num_taken)
-        members = tf.gather(members, places, batch_dims=1)
-        scores = tf.einsum("qd,qcd->qc", queries, tf.gather(self.vectors.value(), members))
-        found = best_allowed(scores, members, excluded, top_k)
+        num_components = WIDER * self.num_probes * CELL * int(self._top.vectors.shape[1])
+        found = in_turn(self._among_cells, COMPONENTS_AT_ONCE // num_components, top_k, queries, excluded)
         return tf.cond(
             tf.reduce_all(found[1][:, -1] != PADDING),
             lambda: found,
             lambda: self._exact(queries, excluded, top_k),
         )
+
+    def _among_cells(self, top_k: int, queries: tf.Tensor, excluded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        num_probes = [WIDER * self.num_probes] * (len(self._cells) - 1) + [self.num_probes]
+        numbers = [*num_probes[1:], tf.shape(excluded)[1] + top_k]
+        _, nearest = self._top(queries, tf.zeros([tf.shape(queries)[0], 0], tf.int32), num_probes[0])
+        for cells, vectors, number in zip(self._cells, self._members, numbers, strict=True):
+            inside = tf.gather(cells.value(), nearest)  # [num_queries, num_nearest, CELL]
+            inside = tf.reshape(inside, [tf.shape(queries)[0], CELL * tf.shape(nearest)[1]])
+            scores = tf.einsum("qd,qcd->qc", queries, tf.gather(vectors.value(), inside))
+            scores = tf.where(inside == PADDING, scores.dtype.min, scores)
+            nearest, scores = best(scores, inside, number)
+        return best_allowed(scores, nearest, excluded, top_k)
+
+
+def _table(cells: np.ndarray) -> tf.Variable:
+    """With a row for padding and unknown, as items have: a cell of cells is found like an item."""
+    return tf.Variable(np.pad(cells, [[NUM_SPECIAL, 0], [0, 0]]), trainable=False, name="cells")
+
+
+def _means(cells: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """Of what is in each cell, float32 [NUM_SPECIAL + num_cells, dimensions]."""
+    is_filled = cells != PADDING
+    numbers = is_filled.sum(axis=1)
+    ends = np.concatenate([[0], np.cumsum(numbers)])
+    shares = np.repeat(1 / numbers, numbers).astype(np.float32)
+    means = csr_matrix((shares, cells[is_filled], ends), shape=(len(cells), len(vectors))) @ vectors
+    return np.pad(means, [[NUM_SPECIAL, 0], [0, 0]])
 
 
 def divide(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
@@ -94,9 +122,11 @@ def divide(vectors: np.ndarray, seed: int = 0) -> np.ndarray:
     cells: list[np.ndarray] = []
     clusters = _cluster(vectors, items, CLUSTER, generator)
     with console.progress("cells of the index", len(items)) as advance:
-        for cluster in clusters:
+        # Where most items are nearly the same, as those that training never saw, nearly all are in one cluster, and
+        # k-means in it would take the square of their number.
+        for cluster in (part for each in clusters for part in _halve(vectors, each, 2 * CLUSTER)):
             for subcluster in _cluster(vectors, cluster, SUBCLUSTER, generator):
-                cells += _halve(vectors, subcluster)
+                cells += _halve(vectors, subcluster, CELL)
             advance(len(cluster))
     table = np.full((len(cells), CELL), PADDING, np.int32)
     for row, cell in zip(table, cells, strict=True):
@@ -119,14 +149,15 @@ def _cluster(vectors: np.ndarray, items: np.ndarray, size: int, generator: np.ra
     return [part for part in np.split(items[order], ends[:-1]) if len(part)]
 
 
-def _halve(vectors: np.ndarray, items: np.ndarray) -> list[np.ndarray]:
-    if len(items) <= CELL:
+def _halve(vectors: np.ndarray, items: np.ndarray, size: int) -> list[np.ndarray]:
+    """Halves of halves, until none has more items than `size`."""
+    if len(items) <= size:
         return [items]
     centred = vectors[items] - vectors[items].mean(axis=0)
-    direction = centred[np.argmax((centred**2).sum(axis=1))]
+    direction = centred[np.argmax(np.einsum("id,id->i", centred, centred))]
     for _ in range(3):  # Power iteration.
         direction = centred.T @ (centred @ direction)
         direction /= max(float(np.linalg.norm(direction)), 1e-12)
     order = items[np.argsort(centred @ direction, kind="stable")]
-    half = -(-len(items) // CELL) // 2 * CELL
-    return [*_halve(vectors, order[:half]), *_halve(vectors, order[half:])]
+    half = -(-len(items) // size) // 2 * size
+    return [*_halve(vectors, order[:half], size), *_halve(vectors, order[half:], size)]
