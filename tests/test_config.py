@@ -235,6 +235,14 @@ def test_own_tables_need_interactions() -> None:
     assert "--interactions" in message(None, {"data.source": "tables"})
 
 
+def test_a_known_data_set_takes_no_other_tables() -> None:
+    others = {"data.interactions.path": "orders.csv", "data.items.path": "products.csv"}
+    with pytest.raises(InputError, match=r"'movielens-100k' brings its own tables.*interactions, items: leave"):
+        Config.load("movielens-100k/two_tower", others)
+    config = Config.load("movielens-100k/two_tower", {**others, "data.source": "tables"})
+    assert (config.data.source, config.features.user_columns) == ("tables", ())
+
+
 def test_an_unknown_recipe_gets_the_list_of_recipes() -> None:
     text = message("movielens-100k/three_tower")
     assert "movielens-100k/two_tower" in text

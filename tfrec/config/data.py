@@ -110,6 +110,11 @@ class DataConfig(Section):
             raise ValueError(
                 "source 'tables' needs an interactions table: pass --interactions FILE or set [data.interactions] path"
             )
+        if self.source != "tables" and (tables := self.tables()):
+            raise ValueError(
+                f"source '{self.source}' brings its own tables. Received others, of {', '.join(tables)}: leave the recipe "
+                "out, or pass --set data.source=tables, which takes the recipe's other settings"
+            )
         return self
 
 
