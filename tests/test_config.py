@@ -269,7 +269,7 @@ def test_a_configuration_is_frozen() -> None:
 
 
 def test_a_configuration_survives_json() -> None:
-    config = Config.load("movielens-100k/two_tower", {"model.hidden_sizes": [8], "data.items.path": "items.csv"})
+    config = Config.load(None, {**INTERACTIONS, "model.hidden_sizes": [8], "data.items.path": "items.csv"})
     assert Config.model_validate_json(config.model_dump_json()) == config
 
 

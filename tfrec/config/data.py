@@ -112,8 +112,8 @@ class DataConfig(Section):
             )
         if self.source != "tables" and (tables := self.tables()):
             raise ValueError(
-                f"source '{self.source}' brings its own tables. Received others, of {', '.join(tables)}: leave the recipe "
-                "out, or pass --set data.source=tables, which takes the recipe's other settings"
+                f"source '{self.source}' brings its own tables. Received others, of {', '.join(tables)}: leave the "
+                "recipe out, or pass --set data.source=tables, which takes the recipe's other settings"
             )
         return self
 
