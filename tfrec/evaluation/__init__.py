@@ -5,6 +5,7 @@ from tfrec.evaluation.calibration import Calibration, fit_calibration
 from tfrec.evaluation.clicks import evaluate_clicks
 from tfrec.evaluation.comparison import Comparison, compare, corrected
 from tfrec.evaluation.protocol import Ranking, Recommender, rank
+from tfrec.evaluation.recorded_lists import RecordedLists
 from tfrec.evaluation.report import Estimate, Report, evaluate, format_beyond, format_cohorts, format_table
 from tfrec.evaluation.values import evaluate_values
 
@@ -15,6 +16,7 @@ __all__ = [
     "Estimate",
     "Ranking",
     "Recommender",
+    "RecordedLists",
     "Report",
     "compare",
     "corrected",
