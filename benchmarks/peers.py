@@ -120,6 +120,19 @@ def _begin(folder: Path, config: Config) -> None:
     saved.write_text(json.dumps(told), encoding="utf-8")
 
 
+def _fewer_epochs(recipe: str, overrides: Mapping[str, Any], most: int | None) -> dict[str, int]:
+    epochs = Config.load(recipe, dict(overrides)).training.epochs
+    return {} if most is None or epochs <= most else {"training.epochs": most}
+
+
+def _write_once(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Whole or not at all, and not again: another process may be reading it."""
+    if not path.is_file():
+        temporary = path.with_suffix(f".{os.getpid()}.npz")
+        np.savez(temporary, **arrays)
+        temporary.rename(path)
+
+
 def _is_named(contender: Contender, names: Sequence[str] | None) -> bool:
     return names is None or contender.name in names or contender.library in names
 
@@ -207,7 +220,7 @@ class Lists:
         }
         for name, (users, rows) in parts.items():
             arrays |= {f"{name}_users": users, f"{name}_values": rows.values, f"{name}_offsets": rows.offsets}
-        np.savez(folder / "split.npz", **arrays)
+        _write_once(folder / "split.npz", arrays)
 
     def contenders(self) -> list[Contender]:
         from tfrec.leaderboard import baseline_entries
@@ -228,15 +241,16 @@ class Lists:
 
     def _training(self, recipe: str) -> dict[str, Any]:
         overrides = dict(self.overrides) | {"data.source": self.config.data.source}
-        if self.epochs is not None:
-            overrides |= {"training.epochs": self.epochs}
+        overrides |= _fewer_epochs(recipe, overrides, self.epochs)
         return {"kind": "recommender", "recipe": recipe, "overrides": overrides, "data_root": str(self.data_root)}
 
     def _peers(self) -> list[Contender]:
         def by_epochs(epochs: int, patience: int, **settings: Any) -> list[dict[str, Any]]:
             return [{**settings, "epochs": min(epochs, self.epochs or epochs), "patience": patience}]
 
-        sasrec_64 = {"n_factors": 64, "n_blocks": 2, "n_heads": 2, "session_max_len": 200, "batch_size": 128}
+        # 128, as they have it, or fewer: of few users an epoch would be a handful of steps, and hundreds were needed.
+        fewer = {"batch_size": min(128, 2 ** int(np.log2(max(len(self.material.split.train) / 40, 1))))}
+        sasrec_64 = {"n_factors": 64, "n_blocks": 2, "n_heads": 2, "session_max_len": 200}
         return [
             Contender(
                 "implicit/item_knn",
@@ -264,10 +278,10 @@ class Lists:
                     for regularization in (0.01, 0.001)
                 ],
             ),
-            Contender("rectools/sasrec_64", by_epochs(200, 10, **sasrec_64)),
-            Contender("rectools/sasrec", by_epochs(200, 10)),
-            Contender("tfrs/tutorial", by_epochs(200, 10)),
-            Contender("keras_rs/sasrec", by_epochs(500, 20)),
+            Contender("rectools/sasrec_64", by_epochs(100, 5, **sasrec_64, **fewer)),
+            Contender("rectools/sasrec", by_epochs(100, 5, **fewer)),
+            Contender("tfrs/tutorial", by_epochs(30, 3)),
+            Contender("keras_rs/sasrec", by_epochs(100, 5, **fewer)),
         ]
 
     def value(self, arrays: Mapping[str, np.ndarray]) -> float:
@@ -300,15 +314,14 @@ class Clicks:
         self.recipe, self.overrides, self.data_root, self.epochs = recipe, overrides, data_root, epochs
         dataset = load_dataset(config.data, data_root)
         self.impressions = load_impressions(dataset, config)
-        np.savez(folder / "impressions.npz", **_features(dataset, self.impressions))
+        _write_once(folder / "impressions.npz", _features(dataset, self.impressions))
 
     def contenders(self) -> list[Contender]:
         def training(model: str) -> dict[str, Any]:
             overrides = dict(self.overrides)
             if model != self.config.model.name:
                 overrides |= {"model.name": model}
-            if self.epochs is not None:
-                overrides |= {"training.epochs": self.epochs}
+            overrides |= _fewer_epochs(self.recipe, overrides, self.epochs)
             return {"kind": "ranker", "recipe": self.recipe, "overrides": overrides, "data_root": str(self.data_root)}
 
         names = dict.fromkeys([self.config.model.name, *OWN_RANKERS])

@@ -1,7 +1,7 @@
 """Keras-RS: SASRec as its example builds it, of KerasHub's decoder blocks on JAX, with Keras-RS' retrieval on top.
 
 As there: 2 blocks, 1 head, 50 dimensions, 200 positions, dropout .2, binary cross-entropy with one negative a place,
-Adam at .001 with beta_2 .98, 128 histories a batch. Not as there: the latest 200 of a history are kept and not the
+Adam at .001 with beta_2 .98, at most 128 histories a batch. Not as there: the latest 200 of a history are kept and not the
 first, the vector of the last place that is filled asks, negatives are drawn anew each epoch, and validation picks the
 epoch, where the example trains 10.
 """
@@ -56,7 +56,8 @@ class SASRec(keras.Model):
 
 def main() -> None:
     task = Task.of_command_line()
-    split = Split.load(task.folder)
+    split, settings = Split.load(task.folder), dict(task.settings)
+    batch_size = settings.pop("batch_size")
     keras.utils.set_random_seed(task.seed)
     generator = np.random.default_rng(task.seed)
     model = SASRec(split.num_items)
@@ -71,9 +72,13 @@ def main() -> None:
 
     def train() -> None:
         negatives = generator.integers(split.num_items, size=asked.shape)
-        while (hits := np.isin(users[:, np.newaxis].astype(np.int64) * split.num_items + negatives, seen)).any():
-            negatives[hits] = generator.integers(split.num_items, size=hits.sum())
-        model.fit(given, np.stack([asked, negatives + 1], axis=-1), batch_size=128, epochs=1, verbose=0)
+        owners = np.broadcast_to(users[:, np.newaxis].astype(np.int64), asked.shape)
+        wrong = np.nonzero(asked)  # Only these are looked at, and then those that were drawn from the own history.
+        while len(wrong[0]):
+            hits = np.isin(owners[wrong] * split.num_items + negatives[wrong], seen)
+            wrong = wrong[0][hits], wrong[1][hits]
+            negatives[wrong] = generator.integers(split.num_items, size=len(wrong[0]))
+        model.fit(given, np.stack([asked, negatives + 1], axis=-1), batch_size=batch_size, epochs=1, verbose=0)
 
     def recommend(cases: Cases) -> Lists:
         items = np.asarray(model.items.embeddings)[1:]
@@ -90,7 +95,7 @@ def main() -> None:
 
         return in_batches(score, cases)
 
-    arrays, seconds, facts = by_epochs(train, recommend, split, **task.settings)
+    arrays, seconds, facts = by_epochs(train, recommend, split, **settings)
     task.finish(arrays, seconds, **facts)
 
 
