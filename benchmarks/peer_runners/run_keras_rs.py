@@ -1,9 +1,9 @@
 """Keras-RS: SASRec as its example builds it, of KerasHub's decoder blocks on JAX, with Keras-RS' retrieval on top.
 
 As there: 2 blocks, 1 head, 50 dimensions, 200 positions, dropout .2, binary cross-entropy with one negative a place,
-Adam at .001 with beta_2 .98, at most 128 histories a batch. Not as there: the latest 200 of a history are kept and not the
-first, the vector of the last place that is filled asks, negatives are drawn anew each epoch, and validation picks the
-epoch, where the example trains 10.
+Adam at .001 with beta_2 .98, at most 128 histories a batch. Not as there: the latest 200 of a history are kept and not
+the first, the vector of the last place that is filled asks, negatives are drawn anew each epoch, and validation picks
+the epoch, where the example trains 10.
 """
 
 import os
