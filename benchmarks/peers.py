@@ -445,11 +445,11 @@ def _show(rows: Sequence[Row], comparison: Lists | Clicks, folder: Path) -> None
         differences = corrected(differences)
     against = {row.name: each for row, each in zip(others, differences, strict=True)}
     own_best = f"less {best.name}" if best else "less tfrec's best"
-    print(markdown_row("", *comparison.metrics, "seeds", own_best, "p", "fit s", "epochs", "peak MB"))
-    print(markdown_row("---", *["--:"] * (len(comparison.metrics) + 6)))
+    print(markdown_row("", *comparison.metrics, "seeds", own_best, "p", "fit s", "CPU s", "epochs", "peak MB"))
+    print(markdown_row("---", *["--:"] * (len(comparison.metrics) + 7)))
     for row in finished:
         difference = against.get(row.name)
-        seconds = [facts["seconds"] for facts in row.facts]
+        seconds, cpu_seconds = (np.median([facts[name] for facts in row.facts]) for name in ("seconds", "cpu_seconds"))
         epochs = [f"{facts['best_epoch']}/{facts['epochs']}" for facts in row.facts if "epochs" in facts]
         print(
             markdown_row(
@@ -458,14 +458,15 @@ def _show(rows: Sequence[Row], comparison: Lists | Clicks, folder: Path) -> None
                 with_spread(row.by_seed) if len(row.by_seed) > 1 else "1",
                 "" if difference is None else "{:+.4f} [{:+.4f}, {:+.4f}]".format(*difference.difference),
                 "" if difference is None or difference.p_value is None else f"{difference.p_value:.4f}",
-                f"{np.median(seconds):.1f}" + (f" × {row.num_tried}" if row.num_tried > 1 else ""),
+                f"{seconds:.1f}" + (f" × {row.num_tried}" if row.num_tried > 1 else ""),
+                f"{cpu_seconds:.1f}",
                 ", ".join(epochs),
                 f"{max(facts['peak_mb'] for facts in row.facts):,.0f}",
             )
         )
     for row in rows:
         if row.failure:
-            print(markdown_row(row.name, f"failed: {row.failure}", *[""] * (len(comparison.metrics) + 5)))
+            print(markdown_row(row.name, f"failed: {row.failure}", *[""] * (len(comparison.metrics) + 6)))
     records = [
         {
             "name": row.name,

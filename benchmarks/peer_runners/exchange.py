@@ -31,10 +31,10 @@ class Task:
         folder, output, settings, seed = sys.argv[1:]
         return cls(Path(folder), Path(output), json.loads(settings), int(seed))
 
-    def finish(self, arrays: dict, seconds: float, **facts: object) -> None:
+    def finish(self, arrays: dict, took: np.ndarray, **facts: object) -> None:
         """Writes what was found, and how long the fit took; last of all, so that what is there is whole."""
         np.savez(self.output.with_suffix(".npz"), **arrays)
-        facts = {"seconds": seconds, "peak_mb": peak_megabytes(), **facts}
+        facts = {"seconds": took[0], "cpu_seconds": took[1], "peak_mb": peak_megabytes(), **facts}
         self.output.with_suffix(".facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
@@ -118,29 +118,34 @@ def as_arrays(validation: Lists, test: Lists) -> dict:
 
 def by_epochs(
     train: Callable[[], None], recommend: Callable[[Cases], Lists], split: Split, epochs: int, patience: int
-) -> tuple[dict, float, dict]:
+) -> tuple[dict, np.ndarray, dict]:
     """Trains until validation is no better for so many epochs, as tfrec does, and keeps the lists of the best.
 
     Returns:
-        The lists; the seconds, validation included and the test's lists not; facts.
+        The lists; what it took, validation included and the test's lists not; facts.
     """
-    found, value, best_epoch, trained, tested = None, -1.0, 0, 0.0, 0.0
-    started = time.perf_counter()
+    found, value, best_epoch = None, -1.0, 0
+    trained, tested, started = np.zeros(2), np.zeros(2), now()
     for epoch in range(1, epochs + 1):
-        begun = time.perf_counter()
+        begun = now()
         train()
-        trained += time.perf_counter() - begun
+        trained += now() - begun
         validation = recommend(split.validation)
         reached = ndcg(validation, split.validation_targets)
-        print(f"epoch {epoch}: validation ndcg@10 {reached:.4f}, {trained / epoch:.1f} s / epoch", flush=True)
+        print(f"epoch {epoch}: validation ndcg@10 {reached:.4f}, {trained[0] / epoch:.1f} s / epoch", flush=True)
         if reached > value:
-            begun = time.perf_counter()
+            begun = now()
             found, value, best_epoch = as_arrays(validation, recommend(split.test)), reached, epoch
-            tested += time.perf_counter() - begun
+            tested += now() - begun
         if epoch - best_epoch >= patience:
             break
-    facts = {"epochs": epoch, "best_epoch": best_epoch, "seconds_an_epoch": trained / epoch}
-    return found, time.perf_counter() - started - tested, facts
+    per_epoch = dict(zip(("seconds_an_epoch", "cpu_seconds_an_epoch"), trained / epoch, strict=True))
+    return found, now() - started - tested, {"epochs": epoch, "best_epoch": best_epoch, **per_epoch}
+
+
+def now() -> np.ndarray:
+    """Seconds of the clock, and of all cores together that this process was given: float64 [2]."""
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 def peak_megabytes() -> float:

@@ -95,8 +95,8 @@ def main() -> None:
 
         return in_batches(score, cases)
 
-    arrays, seconds, facts = by_epochs(train, recommend, split, **settings)
-    task.finish(arrays, seconds, **facts)
+    arrays, took, facts = by_epochs(train, recommend, split, **settings)
+    task.finish(arrays, took, **facts)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,9 @@
 """LightGBM by itself: ids and attributes as categories and numbers, and of the history how long it is and how much of
 it was liked."""
 
-import time
-
 import lightgbm
 import numpy as np
-from exchange import Task
+from exchange import Task, now
 
 ROUNDS, PATIENCE = 3000, 50
 TRAINING, VALIDATION, TEST = 0, 1, 2
@@ -20,7 +18,7 @@ def main() -> None:
     features = np.concatenate([codes, numbers], axis=1).astype(np.float64)
     settings = {"learning_rate": 0.05, "verbosity": -1, "seed": task.seed, "bagging_freq": 1, **task.settings}
     settings |= {"bagging_fraction": 0.8, "feature_fraction": 0.8}
-    started = time.perf_counter()
+    started = now()
     given: dict[int, lightgbm.Dataset] = {}
     for part in (TRAINING, VALIDATION):
         inside = parts == part
@@ -41,12 +39,12 @@ def main() -> None:
         [given[VALIDATION]],
         callbacks=[lightgbm.early_stopping(PATIENCE, verbose=False)],
     )
-    seconds = time.perf_counter() - started
+    took = now() - started
     arrays = {
         f"{name}_logits": trees.predict(features[parts == part], raw_score=True)
         for name, part in (("validation", VALIDATION), ("test", TEST))
     }
-    task.finish(arrays, seconds, epochs=trees.current_iteration(), best_epoch=trees.best_iteration)
+    task.finish(arrays, took, epochs=trees.current_iteration(), best_epoch=trees.best_iteration)
 
 
 if __name__ == "__main__":

@@ -39,10 +39,10 @@ def main() -> None:
         items[places], scores[places] = told[Columns.Item].to_numpy(), told[Columns.Score].to_numpy()
         return items, scores
 
-    arrays, seconds, facts = by_epochs(
+    arrays, took, facts = by_epochs(
         lambda: model.fit_partial(train, min_epochs=1, max_epochs=1), recommend, split, epochs, patience
     )
-    task.finish(arrays, seconds, **facts)
+    task.finish(arrays, took, **facts)
 
 
 def _dataset(cases: Cases) -> Dataset:

@@ -1,11 +1,10 @@
 """tfrec itself, in a process of its own as the peers are, so that its memory is measured alike."""
 
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from exchange import Cases, Lists, Split, Task, as_arrays, in_batches
+from exchange import Cases, Lists, Split, Task, as_arrays, in_batches, now
 
 from tfrec.config import Config
 from tfrec.datasets.dataset import EvaluationSet, Ragged
@@ -35,10 +34,10 @@ def _baseline(task: Task) -> None:
     entry = next(entry for entry in entries if entry.name == name)
     if entry.unfit:
         raise SystemExit(entry.unfit)
-    started = time.perf_counter()
+    started = now()
     recommender = entry.fit(**settings)
-    seconds = time.perf_counter() - started
-    task.finish(as_arrays(*(_lists(recommender, each) for each in (given.validation, given.test))), seconds)
+    took = now() - started
+    task.finish(as_arrays(*(_lists(recommender, each) for each in (given.validation, given.test))), took)
 
 
 def _recommender(task: Task) -> None:
@@ -47,14 +46,14 @@ def _recommender(task: Task) -> None:
     from tfrec.training.trainer import load_model
 
     given = Split.load(task.folder)
-    run, seconds, facts = _train(task)
+    run, took, facts = _train(task)
     prepared = Prepared.load(run.prepared)
     for ours, theirs in ((prepared.split.validation, given.validation), (prepared.split.test, given.test)):
         if not np.array_equal(ours.histories.values, theirs.values) or not np.array_equal(ours.users, theirs.users):
             raise SystemExit("the run has another split than the peers")
     recommender = RetrievalRecommender(load_model(run, prepared))
     lists = (_lists(recommender, each) for each in (given.validation, given.test))
-    task.finish(as_arrays(*lists), seconds, **facts)
+    task.finish(as_arrays(*lists), took, **facts)
 
 
 def _ranker(task: Task) -> None:
@@ -62,7 +61,7 @@ def _ranker(task: Task) -> None:
     from tfrec.features.prepared_impressions import PreparedImpressions
     from tfrec.training.trainer import load_ranker
 
-    run, seconds, facts = _train(task)
+    run, took, facts = _train(task)
     prepared = PreparedImpressions.load(run.prepared)
     model = load_ranker(run, prepared)
     arrays = {}
@@ -70,11 +69,11 @@ def _ranker(task: Task) -> None:
         rows = model.rows(prepared, part)
         order = np.argsort(rows.numbers.numpy())
         arrays[f"{name}_logits"] = model.predict_logits(rows).reshape(-1)[order]
-    task.finish(arrays, seconds, **facts)
+    task.finish(arrays, took, **facts)
 
 
-def _train(task: Task) -> tuple[Any, float, dict[str, Any]]:
-    """Trains a run beside the output, anew. The seconds hold validation, and not the data and the texts."""
+def _train(task: Task) -> tuple[Any, np.ndarray, dict[str, Any]]:
+    """Trains a run beside the output, anew. What it took holds validation, and not the data and the texts."""
     from tfrec.datasets import history_context, load_dataset, load_impressions, split_dataset
     from tfrec.features.prepared import Prepared
     from tfrec.features.prepared_impressions import PreparedImpressions
@@ -87,7 +86,7 @@ def _train(task: Task) -> tuple[Any, float, dict[str, Any]]:
     config = Config.load(settings["recipe"], {**settings["overrides"], "training.seed": task.seed})
     run = Run.create(task.output.with_suffix(".run"), config, fresh=True)
     strategy = set_up_devices(config)
-    started = time.perf_counter()
+    started = now()
     dataset = load_dataset(config.data, data_root)
     texts = item_texts(dataset, config.features.text_template) if config.model.use_text else None
     if config.ranks:
@@ -97,11 +96,11 @@ def _train(task: Task) -> tuple[Any, float, dict[str, Any]]:
         split = split_dataset(dataset, config.split, history_context(dataset, config.features))
         prepare(dataset, split, texts, config, data_root).save(run.prepared)
     prepared = (PreparedImpressions if config.ranks else Prepared).load(run.prepared)
-    prepared_at = time.perf_counter()
+    prepared_at = now()
     state = train(run, prepared, strategy, data_root)
-    seconds = time.perf_counter() - prepared_at
-    facts = {"epochs": state.epoch, "best_epoch": state.best_epoch, "prepare_seconds": prepared_at - started}
-    return run, seconds, facts
+    took = now() - prepared_at
+    facts = {"epochs": state.epoch, "best_epoch": state.best_epoch, "prepare_seconds": (prepared_at - started)[0]}
+    return run, took, facts
 
 
 def _lists(recommender: Any, cases: Cases) -> Lists:

@@ -40,10 +40,8 @@ def main() -> None:
         users, items = (np.asarray(layer.embeddings) for layer in (model.users, model.items))
         return in_batches(lambda rows: users[cases.users[rows]] @ items.T, cases)
 
-    arrays, seconds, facts = by_epochs(
-        lambda: model.fit(examples, epochs=1, verbose=0), recommend, split, **task.settings
-    )
-    task.finish(arrays, seconds, **facts)
+    arrays, took, facts = by_epochs(lambda: model.fit(examples, epochs=1, verbose=0), recommend, split, **task.settings)
+    task.finish(arrays, took, **facts)
 
 
 if __name__ == "__main__":

@@ -74,10 +74,9 @@ class RecordedLists:
                 f"Expected a list for every user from '{self.name}'. Received: none for user code "
                 f"{users[rows < 0][0]}. One of -1 alone says that nothing was recommended."
             )
-        items = self._items[rows]
+        # One column more, the last, for the places that are empty.
         scores = np.full((len(users), self.num_items + 1), -np.inf, np.float32)
-        # The last column takes the places that are empty.
-        np.put_along_axis(scores, np.where(items < 0, self.num_items, items), self._scores[rows], axis=1)
+        np.put_along_axis(scores, self._items[rows], self._scores[rows], axis=1)
         seen = np.isfinite(scores[histories.rows, histories.values])
         if seen.any():
             raise InputError(
