@@ -89,7 +89,12 @@ def main() -> None:
     parser.add_argument("--peers", nargs="+", metavar="NAME", help="as in the table; all if not given")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED")
     parser.add_argument("--epochs", type=int, help="at most, of what learns in epochs")
-    parser.add_argument("--minutes", type=float, default=240, help="that one fit may take")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=240,
+        help="after which what learns in epochs stops with the best so far, and others fail at twice that",
+    )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument("--folder", type=Path, help="of the results; runs/benchmarks/peers/RECIPE if not given")
@@ -164,7 +169,7 @@ class Runs:
             print(f"{contender.name} {told} seed {seed}", file=sys.stderr, flush=True)
             runner = RUNNERS / f"run_{contender.library}.py"
             log = output.with_suffix(".log")
-            command = [self._python(contender), runner, self.folder, output, told, seed]
+            command = [self._python(contender), runner, self.folder, output, told, seed, self.minutes]
             environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
             with log.open("w", encoding="utf-8") as told_by_it:
                 try:
@@ -173,11 +178,11 @@ class Runs:
                         check=True,
                         stdout=told_by_it,
                         stderr=subprocess.STDOUT,
-                        timeout=60 * self.minutes,
+                        timeout=120 * self.minutes,
                         env=dict(os.environ) if contender.library == OWN else environment,
                     )
                 except subprocess.TimeoutExpired as error:
-                    raise PeerError(f"took more than {self.minutes:g} minutes") from error
+                    raise PeerError(f"took more than {2 * self.minutes:g} minutes") from error
                 except subprocess.CalledProcessError as error:
                     lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
                     last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
@@ -450,7 +455,11 @@ def _show(rows: Sequence[Row], comparison: Lists | Clicks, folder: Path) -> None
     for row in finished:
         difference = against.get(row.name)
         seconds, cpu_seconds = (np.median([facts[name] for facts in row.facts]) for name in ("seconds", "cpu_seconds"))
-        epochs = [f"{facts['best_epoch']}/{facts['epochs']}" for facts in row.facts if "epochs" in facts]
+        epochs = [
+            f"{facts['best_epoch']}/{facts['epochs']}{' (cut)' if facts.get('is_cut') else ''}"
+            for facts in row.facts
+            if "epochs" in facts
+        ]
         print(
             markdown_row(
                 row.name,

@@ -1,6 +1,6 @@
 """What a runner is given and what it gives back. NumPy alone: runners run in environments of their own.
 
-    PYTHON benchmarks/peer_runners/run_NAME.py FOLDER OUTPUT '{"kind": "…", …}' SEED
+    PYTHON benchmarks/peer_runners/run_NAME.py FOLDER OUTPUT '{"kind": "…", …}' SEED MINUTES
 
 FOLDER holds what `peers.py` wrote: `split.npz`, or `impressions.npz` of the ranking half, without what is tested.
 """
@@ -25,11 +25,12 @@ class Task:
     output: Path
     settings: dict
     seed: int
+    minutes: float
 
     @classmethod
     def of_command_line(cls) -> "Task":
-        folder, output, settings, seed = sys.argv[1:]
-        return cls(Path(folder), Path(output), json.loads(settings), int(seed))
+        folder, output, settings, seed, minutes = sys.argv[1:]
+        return cls(Path(folder), Path(output), json.loads(settings), int(seed), float(minutes))
 
     def finish(self, arrays: dict, took: np.ndarray, **facts: object) -> None:
         """Writes what was found, and how long the fit took; last of all, so that what is there is whole."""
@@ -117,9 +118,14 @@ def as_arrays(validation: Lists, test: Lists) -> dict:
 
 
 def by_epochs(
-    train: Callable[[], None], recommend: Callable[[Cases], Lists], split: Split, epochs: int, patience: int
+    train: Callable[[], None],
+    recommend: Callable[[Cases], Lists],
+    split: Split,
+    minutes: float,
+    epochs: int,
+    patience: int,
 ) -> tuple[dict, np.ndarray, dict]:
-    """Trains until validation is no better for so many epochs, as tfrec does, and keeps the lists of the best.
+    """Trains until validation is no better for so many epochs, as tfrec does, or the time is over; keeps the best.
 
     Returns:
         The lists; what it took, validation included and the test's lists not; facts.
@@ -137,10 +143,12 @@ def by_epochs(
             begun = now()
             found, value, best_epoch = as_arrays(validation, recommend(split.test)), reached, epoch
             tested += now() - begun
-        if epoch - best_epoch >= patience:
+        is_over = (now() - started)[0] > 60 * minutes
+        if is_over or epoch - best_epoch >= patience:
             break
     per_epoch = dict(zip(("seconds_an_epoch", "cpu_seconds_an_epoch"), trained / epoch, strict=True))
-    return found, now() - started - tested, {"epochs": epoch, "best_epoch": best_epoch, **per_epoch}
+    facts = {"epochs": epoch, "best_epoch": best_epoch, "is_cut": is_over, **per_epoch}
+    return found, now() - started - tested, facts
 
 
 def now() -> np.ndarray:

@@ -95,7 +95,7 @@ def main() -> None:
 
         return in_batches(score, cases)
 
-    arrays, took, facts = by_epochs(train, recommend, split, **settings)
+    arrays, took, facts = by_epochs(train, recommend, split, task.minutes, **settings)
     task.finish(arrays, took, **facts)
 
 

@@ -40,7 +40,7 @@ def main() -> None:
         return items, scores
 
     arrays, took, facts = by_epochs(
-        lambda: model.fit_partial(train, min_epochs=1, max_epochs=1), recommend, split, epochs, patience
+        lambda: model.fit_partial(train, min_epochs=1, max_epochs=1), recommend, split, task.minutes, epochs, patience
     )
     task.finish(arrays, took, **facts)
 

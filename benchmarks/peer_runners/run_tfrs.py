@@ -40,7 +40,9 @@ def main() -> None:
         users, items = (np.asarray(layer.embeddings) for layer in (model.users, model.items))
         return in_batches(lambda rows: users[cases.users[rows]] @ items.T, cases)
 
-    arrays, took, facts = by_epochs(lambda: model.fit(examples, epochs=1, verbose=0), recommend, split, **task.settings)
+    arrays, took, facts = by_epochs(
+        lambda: model.fit(examples, epochs=1, verbose=0), recommend, split, task.minutes, **task.settings
+    )
     task.finish(arrays, took, **facts)
 
 
