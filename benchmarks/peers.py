@@ -93,7 +93,7 @@ def main() -> None:
         "--minutes",
         type=float,
         default=240,
-        help="after which what learns in epochs stops with the best so far, and others fail at twice that",
+        help="after so many a peer that learns in epochs stops; who takes twice as long fails",
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
