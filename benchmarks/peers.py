@@ -51,6 +51,34 @@ CLICK_METRICS = ("auc", "grouped_auc", "log_loss", "ece")
 
 
 @dataclass(frozen=True)
+class Asked:
+    """What the command line asks for.
+
+    Attributes:
+        config: Of the recipe.
+        recipe: Its name or file.
+        overrides: What --set changes of it.
+        data_root: Where the data are.
+        folder: Of the results.
+        epochs: The most; None: each contender's own.
+    """
+
+    config: Config
+    recipe: str
+    overrides: Mapping[str, Any]
+    data_root: Path
+    folder: Path
+    epochs: int | None
+
+    def training(self, kind: str, recipe: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings of a run of tfrec's."""
+        overrides = {**self.overrides, **overrides}
+        if self.epochs is not None and Config.load(recipe, overrides).training.epochs > self.epochs:
+            overrides["training.epochs"] = self.epochs
+        return {"kind": kind, "recipe": recipe, "overrides": overrides, "data_root": str(self.data_root)}
+
+
+@dataclass(frozen=True)
 class Contender:
     """One row of the table.
 
@@ -106,8 +134,8 @@ def main() -> None:
     config = Config.load(arguments.recipe, overrides)
     folder = arguments.folder or Path("runs/benchmarks/peers") / folder_name(arguments.recipe)
     _begin(folder, config)
-    half = Clicks if config.ranks else Lists
-    comparison = half(config, arguments.recipe, overrides, arguments.data_root, folder, arguments.epochs)
+    asked = Asked(config, arguments.recipe, overrides, arguments.data_root, folder, arguments.epochs)
+    comparison = Clicks(asked) if config.ranks else Lists(asked)
     chosen = [each for each in comparison.contenders() if _is_named(each, arguments.peers)]
     if not chosen:
         parser.error(f"expected --peers among {', '.join(each.name for each in comparison.contenders())}")
@@ -123,11 +151,6 @@ def _begin(folder: Path, config: Config) -> None:
         sys.exit(f"{folder} holds results with other settings. Pass another --folder, or remove it.")
     folder.mkdir(parents=True, exist_ok=True)
     saved.write_text(json.dumps(told), encoding="utf-8")
-
-
-def _fewer_epochs(recipe: str, overrides: Mapping[str, Any], most: int | None) -> dict[str, int]:
-    epochs = Config.load(recipe, dict(overrides)).training.epochs
-    return {} if most is None or epochs <= most else {"training.epochs": most}
 
 
 def _write_once(path: Path, arrays: Mapping[str, Any]) -> None:
@@ -205,16 +228,15 @@ class Lists:
 
     metrics = LISTS_METRICS
 
-    def __init__(self, config: Config, recipe: str, overrides: Mapping[str, Any], data_root: Path, folder: Path,
-                 epochs: int | None) -> None:  # fmt: skip
+    def __init__(self, asked: Asked) -> None:
         from tfrec.leaderboard import gather
 
-        if config.split.kind != "leave_last_out":
-            sys.exit(f"Expected split.kind leave_last_out, with one answer a user. Received: {config.split.kind}.")
-        self.config, self.monitor = config, config.evaluation.monitor
-        self.recipe, self.overrides, self.data_root, self.epochs = recipe, overrides, data_root, epochs
-        self.material = gather(config.model_copy(update={"model": config.model.model_copy(update={"use_text": False})}),
-                               data_root)  # fmt: skip
+        self.asked, self.config, self.monitor = asked, asked.config, asked.config.evaluation.monitor
+        if self.config.split.kind != "leave_last_out":
+            sys.exit(f"Expected split.kind leave_last_out, with one answer a user. Received: {self.config.split.kind}.")
+        # Nobody but tfrec's own models reads texts, and they encode them themselves.
+        without_text = self.config.model.model_copy(update={"use_text": False})
+        self.material = gather(self.config.model_copy(update={"model": without_text}), asked.data_root)
         split = self.material.split
         arrays = {"num_items": self.material.num_items, "validation_targets": split.validation.targets.values}
         everyone = np.arange(len(split.train), dtype=np.int32)
@@ -225,7 +247,7 @@ class Lists:
         }
         for name, (users, rows) in parts.items():
             arrays |= {f"{name}_users": users, f"{name}_values": rows.values, f"{name}_offsets": rows.offsets}
-        _write_once(folder / "split.npz", arrays)
+        _write_once(asked.folder / "split.npz", arrays)
 
     def contenders(self) -> list[Contender]:
         from tfrec.leaderboard import baseline_entries
@@ -240,18 +262,17 @@ class Lists:
             for name in OWN_BASELINES
         ]
         recipes = {name: recipe for name, recipe in OWN_RECOMMENDERS.items() if self.config.data.source != "tables"}
-        recipes |= {self.config.model.name: self.recipe}
-        own += [Contender(f"{OWN}/{name}", [self._training(recipe)]) for name, recipe in recipes.items()]
+        recipes |= {self.config.model.name: self.asked.recipe}
+        source = {"data.source": self.config.data.source}
+        own += [
+            Contender(f"{OWN}/{name}", [self.asked.training("recommender", recipe, source)])
+            for name, recipe in recipes.items()
+        ]
         return [*own, *self._peers()]
-
-    def _training(self, recipe: str) -> dict[str, Any]:
-        overrides = dict(self.overrides) | {"data.source": self.config.data.source}
-        overrides |= _fewer_epochs(recipe, overrides, self.epochs)
-        return {"kind": "recommender", "recipe": recipe, "overrides": overrides, "data_root": str(self.data_root)}
 
     def _peers(self) -> list[Contender]:
         def by_epochs(epochs: int, patience: int, **settings: Any) -> list[dict[str, Any]]:
-            return [{**settings, "epochs": min(epochs, self.epochs or epochs), "patience": patience}]
+            return [{**settings, "epochs": min(epochs, self.asked.epochs or epochs), "patience": patience}]
 
         # 128, as they have it, or fewer: of few users an epoch would be a handful of steps, and hundreds were needed.
         fewer = {"batch_size": min(128, 2 ** int(np.log2(max(len(self.material.split.train) / 40, 1))))}
@@ -311,28 +332,23 @@ class Clicks:
 
     metrics = CLICK_METRICS
 
-    def __init__(self, config: Config, recipe: str, overrides: Mapping[str, Any], data_root: Path, folder: Path,
-                 epochs: int | None) -> None:  # fmt: skip
+    def __init__(self, asked: Asked) -> None:
         from tfrec.datasets import load_dataset, load_impressions
 
-        self.config, self.monitor = config, config.evaluation.monitor
-        self.recipe, self.overrides, self.data_root, self.epochs = recipe, overrides, data_root, epochs
-        dataset = load_dataset(config.data, data_root)
-        self.impressions = load_impressions(dataset, config)
-        _write_once(folder / "impressions.npz", _features(dataset, self.impressions))
+        self.asked, self.config, self.monitor = asked, asked.config, asked.config.evaluation.monitor
+        dataset = load_dataset(self.config.data, asked.data_root)
+        self.impressions = load_impressions(dataset, self.config)
+        _write_once(asked.folder / "impressions.npz", _features(dataset, self.impressions))
 
     def contenders(self) -> list[Contender]:
-        def training(model: str) -> dict[str, Any]:
-            overrides = dict(self.overrides)
-            if model != self.config.model.name:
-                overrides |= {"model.name": model}
-            overrides |= _fewer_epochs(self.recipe, overrides, self.epochs)
-            return {"kind": "ranker", "recipe": self.recipe, "overrides": overrides, "data_root": str(self.data_root)}
-
-        names = dict.fromkeys([self.config.model.name, *OWN_RANKERS])
+        name = self.config.model.name
+        own = {name: {}} | {other: {"model.name": other} for other in OWN_RANKERS if other != name}
         leaves = (15, 31, 63, 255)
         return [
-            *(Contender(f"{OWN}/{name}", [training(name)]) for name in names),
+            *(
+                Contender(f"{OWN}/{name}", [self.asked.training("ranker", self.asked.recipe, overrides)])
+                for name, overrides in own.items()
+            ),
             *(
                 Contender(f"lightgbm/{objective}", [{"objective": objective, "num_leaves": each} for each in leaves])
                 for objective in ("binary", "lambdarank")
