@@ -300,7 +300,7 @@ class Lists:
                 "implicit/bpr",
                 [
                     {"kind": "bpr", "learning_rate": rate, "regularization": regularization}
-                    for rate in (0.05, 0.1)
+                    for rate in (0.05, 0.1, 0.01)
                     for regularization in (0.01, 0.001)
                 ],
             ),
@@ -466,13 +466,23 @@ def _show(rows: Sequence[Row], comparison: Lists | Clicks, folder: Path) -> None
         differences = corrected(differences)
     against = {row.name: each for row, each in zip(others, differences, strict=True)}
     own_best = f"less {best.name}" if best else "less tfrec's best"
-    print(markdown_row("", *comparison.metrics, "seeds", own_best, "p", "fit s", "CPU s", "epochs", "peak MB"))
-    print(markdown_row("---", *["--:"] * (len(comparison.metrics) + 7)))
+    print(
+        markdown_row(
+            "", *comparison.metrics, "seeds", own_best, "p", "fit s", "CPU s", "epochs", "s / epoch", "peak MB"
+        )
+    )
+    print(markdown_row("---", *["--:"] * (len(comparison.metrics) + 8)))
     for row in finished:
         difference = against.get(row.name)
         seconds, cpu_seconds = (np.median([facts[name] for facts in row.facts]) for name in ("seconds", "cpu_seconds"))
         epochs = [
             f"{facts['best_epoch']}/{facts['epochs']}{' (cut)' if facts.get('is_cut') else ''}"
+            for facts in row.facts
+            if "epochs" in facts
+        ]
+        # tfrec's hold the validation after each.
+        per_epoch = [
+            facts.get("seconds_an_epoch", facts["seconds"] / facts["epochs"])
             for facts in row.facts
             if "epochs" in facts
         ]
@@ -486,12 +496,13 @@ def _show(rows: Sequence[Row], comparison: Lists | Clicks, folder: Path) -> None
                 f"{seconds:.1f}" + (f" × {row.num_tried}" if row.num_tried > 1 else ""),
                 f"{cpu_seconds:.1f}",
                 ", ".join(epochs),
+                f"{np.median(per_epoch):.1f}" if per_epoch else "",
                 f"{max(facts['peak_mb'] for facts in row.facts):,.0f}",
             )
         )
     for row in rows:
         if row.failure:
-            print(markdown_row(row.name, f"failed: {row.failure}", *[""] * (len(comparison.metrics) + 6)))
+            print(markdown_row(row.name, f"failed: {row.failure}", *[""] * (len(comparison.metrics) + 7)))
     records = [
         {
             "name": row.name,

@@ -44,7 +44,7 @@ def main() -> None:
         f"{name}_logits": trees.predict(features[parts == part], raw_score=True)
         for name, part in (("validation", VALIDATION), ("test", TEST))
     }
-    task.finish(arrays, took, epochs=trees.current_iteration(), best_epoch=trees.best_iteration)
+    task.finish(arrays, took, trees=trees.best_iteration)
 
 
 if __name__ == "__main__":
