@@ -61,6 +61,7 @@ class Asked:
         data_root: Where the data are.
         folder: Of the results.
         epochs: The most; None: each contender's own.
+        runs: Trained before, which stand for their models.
     """
 
     config: Config
@@ -69,13 +70,20 @@ class Asked:
     data_root: Path
     folder: Path
     epochs: int | None
+    runs: Sequence[Path] = ()
 
-    def training(self, kind: str, recipe: str, overrides: Mapping[str, Any]) -> dict[str, Any]:
-        """The settings of a run of tfrec's."""
+    def trained(self, name: str, kind: str, recipe: str, overrides: Mapping[str, Any]) -> "Contender":
+        """A model of tfrec's that trains, or is trained."""
         overrides = {**self.overrides, **overrides}
-        if self.epochs is not None and Config.load(recipe, overrides).training.epochs > self.epochs:
+        config = Config.load(recipe, overrides)
+        for run in self.runs:
+            if json.loads((run / "config.json").read_text(encoding="utf-8"))["model"]["name"] == config.model.name:
+                settings = {"kind": kind, "run": str(run), "data_root": str(self.data_root)}
+                return Contender(f"{OWN}/{name}", [settings], is_random=False)
+        if self.epochs is not None and config.training.epochs > self.epochs:
             overrides["training.epochs"] = self.epochs
-        return {"kind": kind, "recipe": recipe, "overrides": overrides, "data_root": str(self.data_root)}
+        settings = {"kind": kind, "recipe": recipe, "overrides": overrides, "data_root": str(self.data_root)}
+        return Contender(f"{OWN}/{name}", [settings])
 
 
 @dataclass(frozen=True)
@@ -124,6 +132,7 @@ def main() -> None:
         help="after so many a peer that learns in epochs stops; who takes twice as long fails",
     )
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
+    parser.add_argument("--run", type=Path, nargs="+", default=[], dest="runs", help="trained on the same; not timed")
     parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument("--folder", type=Path, help="of the results; runs/benchmarks/peers/RECIPE if not given")
     parser.add_argument("--environments", type=Path, default=Path("runs/benchmarks/peers/environments"))
@@ -134,7 +143,7 @@ def main() -> None:
     config = Config.load(arguments.recipe, overrides)
     folder = arguments.folder or Path("runs/benchmarks/peers") / folder_name(arguments.recipe)
     _begin(folder, config)
-    asked = Asked(config, arguments.recipe, overrides, arguments.data_root, folder, arguments.epochs)
+    asked = Asked(config, arguments.recipe, overrides, arguments.data_root, folder, arguments.epochs, arguments.runs)
     comparison = Clicks(asked) if config.ranks else Lists(asked)
     chosen = [each for each in comparison.contenders() if _is_named(each, arguments.peers)]
     if not chosen:
@@ -264,10 +273,7 @@ class Lists:
         recipes = {name: recipe for name, recipe in OWN_RECOMMENDERS.items() if self.config.data.source != "tables"}
         recipes |= {self.config.model.name: self.asked.recipe}
         source = {"data.source": self.config.data.source}
-        own += [
-            Contender(f"{OWN}/{name}", [self.asked.training("recommender", recipe, source)])
-            for name, recipe in recipes.items()
-        ]
+        own += [self.asked.trained(name, "recommender", recipe, source) for name, recipe in recipes.items()]
         return [*own, *self._peers()]
 
     def _peers(self) -> list[Contender]:
@@ -345,10 +351,7 @@ class Clicks:
         own = {name: {}} | {other: {"model.name": other} for other in OWN_RANKERS if other != name}
         leaves = (15, 31, 63, 255)
         return [
-            *(
-                Contender(f"{OWN}/{name}", [self.asked.training("ranker", self.asked.recipe, overrides)])
-                for name, overrides in own.items()
-            ),
+            *(self.asked.trained(name, "ranker", self.asked.recipe, overrides) for name, overrides in own.items()),
             *(
                 Contender(f"lightgbm/{objective}", [{"objective": objective, "num_leaves": each} for each in leaves])
                 for objective in ("binary", "lambdarank")
@@ -475,6 +478,7 @@ def _show(rows: Sequence[Row], comparison: Lists | Clicks, folder: Path) -> None
     for row in finished:
         difference = against.get(row.name)
         seconds, cpu_seconds = (np.median([facts[name] for facts in row.facts]) for name in ("seconds", "cpu_seconds"))
+        was_timed = not any(facts.get("was_trained") for facts in row.facts)
         epochs = [
             f"{facts['best_epoch']}/{facts['epochs']}{' (cut)' if facts.get('is_cut') else ''}"
             for facts in row.facts
@@ -493,11 +497,11 @@ def _show(rows: Sequence[Row], comparison: Lists | Clicks, folder: Path) -> None
                 with_spread(row.by_seed) if len(row.by_seed) > 1 else "1",
                 "" if difference is None else "{:+.4f} [{:+.4f}, {:+.4f}]".format(*difference.difference),
                 "" if difference is None or difference.p_value is None else f"{difference.p_value:.4f}",
-                f"{seconds:.1f}" + (f" × {row.num_tried}" if row.num_tried > 1 else ""),
-                f"{cpu_seconds:.1f}",
+                (f"{seconds:.1f}" + (f" × {row.num_tried}" if row.num_tried > 1 else "")) if was_timed else "",
+                f"{cpu_seconds:.1f}" if was_timed else "",
                 ", ".join(epochs),
-                f"{np.median(per_epoch):.1f}" if per_epoch else "",
-                f"{max(facts['peak_mb'] for facts in row.facts):,.0f}",
+                f"{np.median(per_epoch):.1f}" if per_epoch and was_timed else "",
+                f"{max(facts['peak_mb'] for facts in row.facts):,.0f}" if was_timed else "",
             )
         )
     for row in rows:

@@ -73,16 +73,22 @@ def _ranker(task: Task) -> None:
 
 
 def _train(task: Task) -> tuple[Any, np.ndarray, dict[str, Any]]:
-    """Trains a run beside the output, anew. What it took holds validation, and not the data and the texts."""
+    """Trains a run beside the output, anew, or opens one. What it took: validation too, not the data and the texts."""
     from tfrec.datasets import history_context, load_dataset, load_impressions, split_dataset
     from tfrec.features.prepared import Prepared
     from tfrec.features.prepared_impressions import PreparedImpressions
     from tfrec.features.text import item_texts
+    from tfrec.training.checkpoint import read_state
     from tfrec.training.prepare import prepare, prepare_impressions
     from tfrec.training.run import Run
     from tfrec.training.trainer import set_up_devices, train
 
     settings, data_root = task.settings, Path(task.settings["data_root"])
+    if "run" in settings:
+        run = Run.open(Path(settings["run"]))
+        state = read_state(run.latest)
+        facts = {"epochs": state["epoch"], "best_epoch": state["best_epoch"], "was_trained": True}
+        return run, np.zeros(2), facts
     config = Config.load(settings["recipe"], {**settings["overrides"], "training.seed": task.seed})
     run = Run.create(task.output.with_suffix(".run"), config, fresh=True)
     strategy = set_up_devices(config)
