@@ -202,7 +202,9 @@ class Runs:
             runner = RUNNERS / f"run_{contender.library}.py"
             log = output.with_suffix(".log")
             command = [self._python(contender), runner, self.folder, output, told, seed, self.minutes]
-            environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+            # Settings of tfrec's own, such as which Keras it is, are not for others.
+            own = ("PYTHONPATH", "TF_USE_LEGACY_KERAS")
+            environment = {key: value for key, value in os.environ.items() if key not in own}
             with log.open("w", encoding="utf-8") as told_by_it:
                 try:
                     subprocess.run(

@@ -143,7 +143,7 @@ def by_epochs(
             begun = now()
             found, value, best_epoch = as_arrays(validation, recommend(split.test)), reached, epoch
             tested += now() - begun
-        is_over = (now() - started)[0] > 60 * minutes
+        is_over = bool((now() - started)[0] > 60 * minutes)
         if is_over or epoch - best_epoch >= patience:
             break
     per_epoch = dict(zip(("seconds_an_epoch", "cpu_seconds_an_epoch"), trained / epoch, strict=True))
