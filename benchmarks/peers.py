@@ -196,7 +196,7 @@ class Runs:
         key = hashlib.sha256(f"{told} {seed}".encode()).hexdigest()[:12]
         output = self.folder / "results" / contender.name / key
         arrays, facts = output.with_suffix(".npz"), output.with_suffix(".facts.json")
-        if not facts.is_file():
+        if not facts.is_file() or self._may_go_further(facts):
             output.parent.mkdir(parents=True, exist_ok=True)
             print(f"{contender.name} {told} seed {seed}", file=sys.stderr, flush=True)
             runner = RUNNERS / f"run_{contender.library}.py"
@@ -223,6 +223,11 @@ class Runs:
                     raise PeerError(f"{last[:200]} ({log})") from error
         with np.load(arrays) as loaded:
             return dict(loaded), json.loads(facts.read_text(encoding="utf-8"))
+
+    def _may_go_further(self, facts: Path) -> bool:
+        """What ran out of its minutes is run again where it is given more."""
+        told = json.loads(facts.read_text(encoding="utf-8"))
+        return bool(told.get("is_cut")) and self.minutes > told["minutes"]
 
     def _python(self, contender: Contender) -> Path:
         if contender.library == OWN:

@@ -35,7 +35,13 @@ class Task:
     def finish(self, arrays: dict, took: np.ndarray, **facts: object) -> None:
         """Writes what was found, and how long the fit took; last of all, so that what is there is whole."""
         np.savez(self.output.with_suffix(".npz"), **arrays)
-        facts = {"seconds": took[0], "cpu_seconds": took[1], "peak_mb": peak_megabytes(), **facts}
+        facts = {
+            "seconds": took[0],
+            "cpu_seconds": took[1],
+            "peak_mb": peak_megabytes(),
+            "minutes": self.minutes,
+            **facts,
+        }
         self.output.with_suffix(".facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
