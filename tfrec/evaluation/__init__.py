@@ -5,6 +5,7 @@ from tfrec.evaluation.calibration import Calibration, fit_calibration
 from tfrec.evaluation.clicks import evaluate_clicks
 from tfrec.evaluation.comparison import Comparison, compare, corrected
 from tfrec.evaluation.protocol import Ranking, Recommender, rank
+from tfrec.evaluation.recorded_lists import RecordedLists
 from tfrec.evaluation.reliability import Reliability, histogram_edges, reliability
 from tfrec.evaluation.report import (
     SAMPLED_WARNING,
@@ -25,6 +26,7 @@ __all__ = [
     "Estimate",
     "Ranking",
     "Recommender",
+    "RecordedLists",
     "Reliability",
     "Report",
     "compare",
