@@ -8,12 +8,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from tfrec.baselines import EASE
+from tfrec.baselines import EASE, RecentHistory
 from tfrec.compare import app as compare_app
 from tfrec.config import Config
 from tfrec.datasets import load_dataset, split_dataset
 from tfrec.datasets.dataset import Ragged
 from tfrec.datasets.splits import all_interactions
+from tfrec.evaluation import Recommender
 from tfrec.export import app as export_app
 from tfrec.recommend import app as recommend_app
 from tfrec.serving.config import ModelConfig
@@ -84,16 +85,18 @@ def inside(shop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(shop)
 
 
-def fitted(everything: bool = False) -> tuple[EASE, np.ndarray]:
+def fitted(everything: bool = False) -> tuple[Recommender, np.ndarray]:
     """With what was chosen, and the items' ids."""
     config = Config.load("visits.toml")
     dataset = load_dataset(config.data, Path("data"))
     train = all_interactions(dataset) if everything else split_dataset(dataset, config.split).train
     chosen = json.loads((Path(FOLDER) / "results" / "ease.json").read_text())["parameters"]
-    return EASE(train, dataset.num_items, **chosen), dataset.items["item_id"].to_numpy()
+    length = chosen.pop("history_length", None)
+    ease = EASE(train, dataset.num_items, **chosen)
+    return ease if length is None else RecentHistory(ease, length), dataset.items["item_id"].to_numpy()
 
 
-def best(ease: EASE, ids: np.ndarray, history: list[str]) -> list[tuple[str, float]]:
+def best(ease: Recommender, ids: np.ndarray, history: list[str]) -> list[tuple[str, float]]:
     codes = np.array([ids.tolist().index(id) for id in history], np.int32)
     scores = ease.score(np.array([0]), Ragged(codes, np.array([0, len(codes)])))[0]
     scores[codes] = -np.inf
@@ -127,7 +130,7 @@ def test_a_server_answers_what_ease_scores(shop: Path) -> None:
 def test_the_card_says_what_it_is(shop: Path) -> None:
     known = card(shop / "saved_models" / "shop" / "1")
     assert known["baseline"] == "ease"
-    assert known["hyperparameters"]["ease"].keys() == {"regularization"}
+    assert {"regularization"} <= known["hyperparameters"]["ease"].keys() <= {"regularization", "history_length"}
     assert known["fitted_to"] == "the training part"
     assert known["num_interactions"] == 40 * 7
     assert known["configuration"]["features"]["history_length"] == 6
