@@ -9,7 +9,7 @@ from tfrec.artifacts.item_filters import filters_and_caps
 from tfrec.artifacts.rank_signatures import USER
 from tfrec.artifacts.scorers import History, Scorer
 from tfrec.artifacts.selection import Cap, select
-from tfrec.artifacts.served import with_a_row_each
+from tfrec.artifacts.served import example_histories, with_a_row_each
 from tfrec.artifacts.signatures import EXCLUDED, HISTORY, Inputs
 from tfrec.config import DEFAULT_STAGES, ExportConfig
 from tfrec.datasets.dataset import Ragged
@@ -161,15 +161,14 @@ class BaselineSignatures(tf.Module):
         Returns:
             Signature -> inputs of len(histories) + 2 rows.
         """
-        rows = [*(list(history)[-self.history_length :] for history in histories), [], ["no such item"]]
-        last = [row[-1] if row else "" for row in rows]
+        padded, last = example_histories(histories, self.history_length)
         recommend = {
-            HISTORY: np.array([row + [""] * (self.history_length - len(row)) for row in rows], object),
+            HISTORY: padded,
             EXCLUDED: np.array([[id] for id in last], object),
-            **({} if self.filters is None else self.filters.examples(len(rows))),
+            **({} if self.filters is None else self.filters.examples(len(last))),
         }
         if self.user_vocabulary is not None:
-            recommend[USER] = np.resize(np.array([self.user_ids[0], "", "no such user"], object), len(rows))
+            recommend[USER] = np.resize(np.array([self.user_ids[0], "", "no such user"], object), len(last))
         similar = {"item_ids": np.array(last, object)}
         return {name: similar if name == "similar_items" else recommend for name in self.endpoints()}
 

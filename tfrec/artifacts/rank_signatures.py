@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfrec.artifacts.served import example_histories
 from tfrec.artifacts.signatures import CANDIDATES, HISTORY, Inputs
 from tfrec.evaluation import Calibration
 from tfrec.features.columns import Column, cross
@@ -149,19 +150,18 @@ class RankSignatures(tf.Module):
         Returns:
             Signature -> inputs of len(histories) + 2 rows.
         """
-        rows = [*(list(history)[-self.history_length :] for history in histories), [], ["no such item"]]
-        padded = np.array([row + [""] * (self.history_length - len(row)) for row in rows], object)
+        padded, _ = example_histories(histories, self.history_length)
         # Different scores for different items, even of a model that knows items by their ids alone.
-        candidates = np.array([[self.ids[0], "no such item", self.ids[-1], ""]] * len(rows), object)
+        candidates = np.array([[self.ids[0], "no such item", self.ids[-1], ""]] * len(padded), object)
         inputs: dict[str, np.ndarray] = {CANDIDATES: candidates, HISTORY: padded}
         if self.reads_labels:
             inputs[LABELS] = (np.cumsum(padded != "", axis=1) % 2).astype(np.float32)
         if self.user_vocabulary is not None:
-            inputs[USER] = np.array(["no such user"] * len(rows), object)
-        inputs |= {column.input_name: column.example(len(rows)) for column in self._columns}
+            inputs[USER] = np.array(["no such user"] * len(padded), object)
+        inputs |= {column.input_name: column.example(len(padded)) for column in self._columns}
         # So far apart that what a probability loses in the last digits changes no order.
-        bids = np.tile(np.array([4.0, 2.0, 1.0, 0.5], np.float32) ** 4, (len(rows), 1))
-        auction = {**inputs, BIDS: bids, FLOOR: np.zeros(len(rows), np.float32)}
+        bids = np.tile(np.array([4.0, 2.0, 1.0, 0.5], np.float32) ** 4, (len(padded), 1))
+        auction = {**inputs, BIDS: bids, FLOOR: np.zeros(len(padded), np.float32)}
         auctions = {_of("auction", task): auction for task in self._calibrated}
         return {"serving_default": inputs, "rank": inputs, **auctions}
 

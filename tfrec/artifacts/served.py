@@ -47,3 +47,12 @@ def with_a_row_each(
         else values
         for name, values in inputs.items()
     }
+
+
+def example_histories(histories: Sequence[Sequence[str]], length: int) -> tuple[np.ndarray, list[str]]:
+    """Histories to ask an example with, an empty one and one of unknown ids added: their last items padded with "",
+    object [len(histories) + 2, length]; and the last item of each, "" of the empty one."""
+    rows = [*(list(history)[-length:] for history in histories), [], ["no such item"]]
+    return np.array([row + [""] * (length - len(row)) for row in rows], object), [
+        row[-1] if row else "" for row in rows
+    ]

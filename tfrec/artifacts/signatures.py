@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfrec.artifacts.item_filters import filters_and_caps
 from tfrec.artifacts.selection import Cap, select
-from tfrec.artifacts.served import with_a_row_each
+from tfrec.artifacts.served import example_histories, with_a_row_each
 from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.config import DEFAULT_STAGES, ExportConfig
 from tfrec.errors import InputError
@@ -325,9 +325,8 @@ class Signatures(tf.Module):
             Signature -> inputs of len(histories) + 2 rows.
         """
         length = self.user_tower.history_length
-        rows = [*(list(history)[-length:] for history in histories), [], ["no such item"]]
-        ids = [row[-1] if row else "" for row in rows]
-        user = {HISTORY: np.array([row + [""] * (length - len(row)) for row in rows], object)}
+        padded, ids = example_histories(histories, length)
+        user = {HISTORY: padded}
         filled = user[HISTORY] != ""
         if self.event_encoder is not None:
             # One after the other, one that is unknown and none at all among them.
@@ -337,12 +336,12 @@ class Signatures(tf.Module):
             hours = np.cumsum(filled, axis=1) ** 2
             user[TIMES] = np.where(filled, 1_700_000_000 + 3600 * hours, 0).astype(np.int64)
         for encoder in self.user_encoders:
-            user[encoder.column.input_name] = encoder.column.example(len(rows))
+            user[encoder.column.input_name] = encoder.column.example(len(ids))
         recommend = {**user, EXCLUDED: np.array([[id] for id in ids], object)}
         asked, unasked = {}, {}
         if self.filters is not None:
-            asked = self.filters.examples(len(rows))
-            unasked = {name: np.repeat(row, len(rows), axis=0) for name, row in self.filters.missing().items()}
+            asked = self.filters.examples(len(ids))
+            unasked = {name: np.repeat(row, len(ids), axis=0) for name, row in self.filters.missing().items()}
         # The catalogue's first and last item, one that is unknown, and padding.
         candidates = np.array([[self.ids[0], id, "no such item", self.ids[-1], ""] for id in ids], object)
         text = {"text": np.array([f"{id} and something new" for id in ids], object)}
