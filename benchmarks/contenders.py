@@ -106,15 +106,8 @@ class Lists:
         _write_once(asked.folder / "split.npz", arrays)
 
     def contenders(self) -> list[Contender]:
-        from tfrec.leaderboard import baseline_entries
-
-        entries = {entry.name: entry for entry in baseline_entries(self.material)}
         own = [
-            Contender(
-                f"{OWN}/{name}",
-                [{"kind": "baseline", "name": name, **parameters} for parameters in entries[name].grid],
-                name in ("ials", "bpr"),
-            )
+            Contender(f"{OWN}/{name}", [{"kind": "baseline", "name": name}], name in ("ials", "bpr"))
             for name in OWN_BASELINES
         ]
         recipes = {name: recipe for name, recipe in OWN_RECOMMENDERS.items() if self.config.data.source != "tables"}

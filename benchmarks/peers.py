@@ -173,8 +173,8 @@ class Runs:
 def _measured(contender: Contender, comparison: Lists | Clicks, run: Runs, seeds: Sequence[int]) -> Row:
     """Chooses by validation with the first seed, and tests the choice with all of them."""
     try:
-        values = [comparison.value(run(contender, settings, seeds[0])[0]) for settings in contender.grid]
-        settings = contender.grid[int(np.argmax(values))]
+        tried = [run(contender, settings, seeds[0]) for settings in contender.grid]
+        settings = contender.grid[int(np.argmax([comparison.value(arrays) for arrays, _ in tried]))]
         found = [run(contender, settings, seed) for seed in (seeds if contender.is_random else seeds[:1])]
     except PeerError as failure:
         return Row(contender.name, failure=str(failure))
@@ -186,7 +186,7 @@ def _measured(contender: Contender, comparison: Lists | Clicks, run: Runs, seeds
         tuple(facts for _, facts in found),
         tuple(report.metrics[comparison.monitor].mean for report in reports),
         settings,
-        len(contender.grid),
+        sum(facts.get("num_tried", 1) for _, facts in tried),
     )
 
 

@@ -57,7 +57,9 @@ def compare(
     baseline: Annotated[
         list[str] | None, typer.Option(help="Only this baseline. Once for each.", show_default=False)
     ] = None,
-    tune: Annotated[bool, typer.Option("--tune/--no-tune", help="Try a small grid, or take the defaults.")] = True,
+    tune: Annotated[
+        bool, typer.Option("--tune/--no-tune", help="Choose hyperparameters, or take the defaults.")
+    ] = True,
     output: Annotated[
         Path | None,
         typer.Option(help="Folder of the results; runs/compare/RECIPE if not given.", show_default=False),

@@ -57,6 +57,13 @@ class Cases:
     def rows(self) -> np.ndarray:
         return np.repeat(np.arange(len(self.users)), np.diff(self.offsets))
 
+    def last(self, length: int) -> "Cases":
+        """The same with the latest so many of each."""
+        lengths = np.diff(self.offsets)
+        age = np.repeat(self.offsets[1:], lengths) - np.arange(len(self.values))
+        offsets = np.concatenate([[0], np.cumsum(np.minimum(lengths, length))])
+        return Cases(self.users, self.values[age <= length], offsets)
+
     def latest(self, length: int) -> np.ndarray:
         """Item codes from 1, at most the latest so many, then 0: int32 [num_cases, length]."""
         padded = np.zeros((len(self.users), length), np.int32)

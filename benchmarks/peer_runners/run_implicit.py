@@ -5,12 +5,13 @@ import os
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # implicit asks for it: it has threads of its own.
 
 import numpy as np
-from exchange import Cases, Split, Task, as_arrays, in_batches, now
+from exchange import Cases, Lists, Split, Task, as_arrays, in_batches, ndcg, now
 from implicit.als import AlternatingLeastSquares
 from implicit.bpr import BayesianPersonalizedRanking
 from implicit.nearest_neighbours import BM25Recommender, CosineRecommender, TFIDFRecommender
 from scipy import sparse
 
+HISTORY_LENGTHS = (None, 50, 20, 10, 5)  # As tfrec's own may choose.
 NEIGHBOURS = {"cosine": CosineRecommender, "tf_idf": TFIDFRecommender, "bm25": BM25Recommender}
 
 
@@ -29,8 +30,8 @@ def main() -> None:
     model.fit(matrix, show_progress=False)
     took = now() - started
 
-    def lists(cases: Cases) -> tuple[np.ndarray, np.ndarray]:
-        history = _matrix(cases, split.num_items)
+    def lists(cases: Cases, length: int | None) -> Lists:
+        history = _matrix(cases if length is None else cases.last(length), split.num_items)
 
         def score(rows: slice) -> np.ndarray:
             if kind == "item_knn":
@@ -42,7 +43,12 @@ def main() -> None:
 
         return in_batches(score, cases)
 
-    task.finish(as_arrays(lists(split.validation), lists(split.test)), took)
+    # Of BPR the history says nothing.
+    lengths = (None,) if kind == "bpr" else HISTORY_LENGTHS
+    validation = [lists(split.validation, length) for length in lengths]
+    best = int(np.argmax([ndcg(each, split.validation_targets) for each in validation]))
+    arrays = as_arrays(validation[best], lists(split.test, lengths[best]))
+    task.finish(arrays, took, chosen={"history_length": lengths[best]}, num_tried=len(lengths))
 
 
 def _matrix(cases: Cases, num_items: int) -> sparse.csr_matrix:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from exchange import Cases, Lists, Split, Task, as_arrays, in_batches, now
+from exchange import Cases, Lists, Split, Task, as_arrays, in_batches, ndcg, now
 
 from tfrec.config import Config
 from tfrec.datasets.dataset import EvaluationSet, Ragged
@@ -19,10 +19,9 @@ def main() -> None:
 
 def _baseline(task: Task) -> None:
     from tfrec.leaderboard import Material, baseline_entries
+    from tfrec.leaderboard.search import search
 
-    given, settings = Split.load(task.folder), dict(task.settings)
-    name = settings.pop("name")
-    del settings["kind"]
+    given, name = Split.load(task.folder), task.settings["name"]
     validation = EvaluationSet(
         given.validation.users,
         Ragged(given.validation.values, given.validation.offsets),
@@ -34,10 +33,12 @@ def _baseline(task: Task) -> None:
     entry = next(entry for entry in entries if entry.name == name)
     if entry.unfit:
         raise SystemExit(entry.unfit)
+    best = search(entry, lambda tried: ndcg(_lists(tried, given.validation), given.validation_targets))
     started = now()
-    recommender = entry.fit(**settings)
+    recommender = entry.build(**best.parameters)
     took = now() - started
-    task.finish(as_arrays(*(_lists(recommender, each) for each in (given.validation, given.test))), took)
+    lists = [_lists(recommender, each) for each in (given.validation, given.test)]
+    task.finish(as_arrays(*lists), took, chosen=best.parameters, num_tried=entry.num_trials)
 
 
 def _recommender(task: Task) -> None:

@@ -54,7 +54,7 @@ def of_either(material: Material) -> Entry:
         kind = Popularity if which == "popularity" else Random
         return kind(material.split.train, material.num_items)
 
-    return Entry("either", fit, ({"which": "random"}, {"which": "popularity"}))
+    return Entry("either", fit, {"which": ("random", "popularity")}, history_lengths=(None,))
 
 
 def test_chooses_by_validation_and_reports_the_test(material: Material, tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_chooses_how_much_of_a_history_is_read(material: Material, tmp_path: Pat
         return Distracted(popularity)
 
     board = make_board(material, tmp_path)
-    entry = Entry("distracted", fit, ({"number": 1}, {"number": 2}), history_lengths=(None, 3, 2, 1))
+    entry = Entry("distracted", fit, {"number": (1, 2)}, history_lengths=(None, 3, 2, 1))
     board.add(entry)
     result = board.results["distracted"]
     assert result.parameters == {"number": 1, "history_length": 2}
@@ -252,7 +252,8 @@ def test_hybrids_are_mostly_collaborative_and_of_texts_for_short_histories(mater
         entry.name: entry for entry in hybrid_entries(material, ("ease", collaborative), ("tf_idf_texts", content))
     }
     histories = Ragged.from_lengths(np.zeros(13, np.int32), np.array([2, 11]))
-    weighted = entries["weighted_hybrid"].fit(**entries["weighted_hybrid"].grid[0]).score(np.arange(2), histories)
+    defaults = {name: values[0] for name, values in entries["weighted_hybrid"].choices.items()}
+    weighted = entries["weighted_hybrid"].fit(**defaults).score(np.arange(2), histories)
     assert weighted.argmax(axis=1).tolist() == [3, 3]
     switching = entries["switching_hybrid"].fit(minimum_length=3).score(np.arange(2), histories)
     assert switching.argmax(axis=1).tolist() == [0, 3]

@@ -1,8 +1,7 @@
 """What competes, and the few hyperparameters that are tried of each."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import product
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,6 +37,8 @@ MOST_SLIM_ITEMS = 30_000
 
 HISTORY_LENGTHS = (None, 50, 20, 10, 5)
 """How much of a history may be read; None: all."""
+WHOLE = (None,)
+"""Of what does not depend on it, or is made of others that chose."""
 
 Named = tuple[str, Recommender]
 
@@ -49,18 +50,23 @@ class Entry:
     Attributes:
         name: In the table.
         fit: Makes it from the chosen hyperparameters.
-        grid: What is tried; the first are the defaults.
-        history_lengths: How many of a history's last items may be read; with the defaults, before the grid is tried.
+        choices: What is tried of each hyperparameter, in the order in which they are chosen; first the defaults.
+        history_lengths: How many of a history's last items may be read.
         unfit: Why it can't take part, or None.
         parts: Of what it is made: a result is that of the same parts.
     """
 
     name: str
     fit: Callable[..., Recommender]
-    grid: tuple[Mapping[str, Any], ...] = field(default=({},))
+    choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     unfit: str | None = None
     parts: tuple[str, ...] = ()
-    history_lengths: tuple[int | None, ...] = (None,)
+    history_lengths: tuple[int | None, ...] = HISTORY_LENGTHS
+
+    @property
+    def num_trials(self) -> int:
+        """Of `search`."""
+        return len(self.history_lengths) + sum(len(values) - 1 for values in self.choices.values())
 
     def build(self, history_length: int | None = None, **chosen: Any) -> Recommender:
         """Fitted with these hyperparameters; reads so many of a history's last items, or all."""
@@ -85,37 +91,54 @@ def baseline_entries(material: Material) -> list[Entry]:
     too_dense = _too_many(num_items, MOST_DENSE_ITEMS, f"{num_items**2 * 20 / 1e9:.0f} GB")
     too_slow = _too_many(num_items, MOST_SLIM_ITEMS, "a regression for each of them")
     similarities = ("cosine", "adjusted_cosine", "tf_idf", "bm25")
-    entries = [
-        Entry("random", fitted(Random, seed=seed)),
-        Entry("popularity", fitted(Popularity)),
-        Entry("recent_popularity", fitted(RecentPopularity), _grid(half_life=(0.1, 0.01, 0.03, 0.3)), no_clock),
-        Entry("item_knn", fitted(ItemKNN), _grid(similarity=similarities, neighbours=(100, 20), shrinkage=(0.0, 20.0))),
-        Entry("user_knn", fitted(UserKNN), _grid(similarity=("cosine", "tf_idf", "bm25"), neighbours=(100, 50))),
-        Entry("pure_svd", fitted(PureSVD, seed=seed), _grid(factors=(50, 20, 100, 200))),
+    return [
+        Entry("random", fitted(Random, seed=seed), history_lengths=WHOLE),
+        Entry("popularity", fitted(Popularity), history_lengths=WHOLE),
+        Entry(
+            "recent_popularity", fitted(RecentPopularity), {"half_life": (0.1, 0.01, 0.03, 0.3)}, no_clock, (), WHOLE
+        ),
+        Entry(
+            "item_knn",
+            fitted(ItemKNN),
+            {"similarity": similarities, "neighbours": (100, 20, 300), "shrinkage": (0.0, 20.0, 100.0)},
+        ),
+        Entry(
+            "user_knn",
+            fitted(UserKNN),
+            {"similarity": ("cosine", "tf_idf", "bm25"), "neighbours": (100, 50, 200, 400)},
+        ),
+        Entry("pure_svd", fitted(PureSVD, seed=seed), {"factors": (50, 10, 20, 100, 200, 400)}),
         Entry(
             "soft_impute",
             fitted(SoftImpute, seed=seed),
-            _grid(factors=(100, 400), unobserved_weight=(0.3, 0.1), regularization=(0.1, 0.03)),
+            {"factors": (100, 400), "unobserved_weight": (0.3, 0.1), "regularization": (0.1, 0.03)},
         ),
-        Entry("svd_plus_plus", fitted(SVDPlusPlus, seed=seed), _grid(learning_rate=(0.1, 0.05), factors=(64, 32))),
+        Entry(
+            "svd_plus_plus",
+            fitted(SVDPlusPlus, seed=seed),
+            {"learning_rate": (0.1, 0.05), "factors": (64, 32, 128)},
+        ),
         Entry(
             "ials",
             fitted(IALS, seed=seed),
-            _grid(unobserved_weight=(0.3, 0.1, 1.0), regularization=(0.003, 0.01, 0.001)),
+            {"unobserved_weight": (0.3, 0.1, 1.0, 3.0), "regularization": (0.003, 0.01, 0.001)},
         ),
-        Entry("bpr", fitted(BPR, seed=seed), _grid(learning_rate=(0.05, 0.1), regularization=(0.01, 0.001))),
-        Entry("ease", fitted(EASE), _grid(regularization=(250.0, 100.0, 1000.0)), too_dense),
-        Entry("slim", fitted(SLIM), _grid(l1=(1.0, 0.3), l2=(10.0, 50.0)), too_slow),
+        Entry(
+            "bpr",
+            fitted(BPR, seed=seed),
+            {"learning_rate": (0.05, 0.1), "regularization": (0.01, 0.001)},
+            history_lengths=WHOLE,
+        ),
+        Entry("ease", fitted(EASE), {"regularization": (250.0, 100.0, 1000.0, 3000.0, 10000.0)}, too_dense),
+        Entry("slim", fitted(SLIM), {"l1": (1.0, 0.3, 3.0), "l2": (10.0, 50.0, 200.0)}, too_slow),
         Entry(
             "tf_idf_texts",
             lambda **chosen: TFIDFTexts(material.texts or [], **chosen),
-            _grid(ngrams=(1, 2), sublinear=(False, True)),
+            {"ngrams": (1, 2), "sublinear": (False, True)},
             no_texts,
         ),
         Entry("similar_texts", lambda: ContentSimilarity(np.asarray(material.text_vectors)), unfit=no_vectors),
     ]
-    same_for_all = ("random", "popularity", "recent_popularity")
-    return [each if each.name in same_for_all else replace(each, history_lengths=HISTORY_LENGTHS) for each in entries]
 
 
 def hybrid_entries(
@@ -138,33 +161,31 @@ def hybrid_entries(
         Entry(
             "weighted_hybrid",
             lambda share, normalisation: WeightedHybrid([first, second], [1 - share, share], normalisation),
-            _grid(share=(0.1, 0.03, 0.3), normalisation=("z", "rank")),
+            {"share": (0.1, 0.03, 0.3, 0.5), "normalisation": ("z", "rank")},
             parts=_names(two),
+            history_lengths=WHOLE,
         ),
         Entry(
             "switching_hybrid",
             lambda minimum_length: SwitchingHybrid(second, first, minimum_length),
-            _grid(minimum_length=(3, 5, 10)),
+            {"minimum_length": (3, 5, 10)},
             parts=_names(two),
+            history_lengths=WHOLE,
         ),
         Entry(
             "learned_blend",
             lambda normalisation: LearnedBlend(
                 blended, material.split.validation, material.split.candidates, normalisation, seed=material.seed
             ),
-            _grid(normalisation=("z", "rank")),
+            {"normalisation": ("z", "rank")},
             parts=_names(all_of_them),
+            history_lengths=WHOLE,
         ),
     ]
 
 
 def _names(parts: Sequence[Named]) -> tuple[str, ...]:
     return tuple(name for name, _ in parts)
-
-
-def _grid(**choices: tuple[Any, ...]) -> tuple[dict[str, Any], ...]:
-    """Every combination; the first has the first of each."""
-    return tuple(dict(zip(choices, values, strict=True)) for values in product(*choices.values()))
 
 
 def _too_many(num_items: int, most: int, needs: str) -> str | None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +17,9 @@ from tfrec.datasets.dataset import EvaluationSet, Split
 from tfrec.errors import InputError
 from tfrec.evaluation import Background, Recommender, evaluate, rank
 from tfrec.evaluation.metrics import METRICS
-from tfrec.leaderboard.entries import Entry, reading
+from tfrec.leaderboard.entries import Entry
 from tfrec.leaderboard.result import Result, read_results, size_of
+from tfrec.leaderboard.search import search
 from tfrec.training.run import write_json
 
 TUNING_CASES = 5000
@@ -38,7 +38,7 @@ class Leaderboard:
         split: The division.
         num_items: Size of the catalogue.
         config: How is measured.
-        is_tuned: Whether the grid is tried; else its first point is taken.
+        is_tuned: Whether hyperparameters are chosen; else the defaults are taken.
         seed: Draws the validation cases and the bootstrap's.
 
     Attributes:
@@ -85,31 +85,14 @@ class Leaderboard:
         if known is not None and known.parameters.get("parts") == parts.get("parts"):
             console.say(f"{entry.name}: done before")
             return None
-        grid = entry.grid if self.is_tuned else entry.grid[:1]
-        lengths = entry.history_lengths if self.is_tuned else entry.history_lengths[:1]
-        num_tried = len(grid) + len(lengths) - 1
+        num_tried = entry.num_trials if self.is_tuned else 1
         cases = _some(self.split.validation, TUNING_CASES, self.seed)
-        best: tuple[float, float, dict[str, Any], Recommender] | None = None
         with console.progress(entry.name, num_tried) as advance:
-            for parameters in grid:
-                start = time.perf_counter()
-                fitted = entry.fit(**parameters)
-                seconds = time.perf_counter() - start
-                for length in lengths:
-                    recommender = reading(fitted, length)
-                    value = self._monitored(recommender, cases)
-                    if best is None or value > best[0]:
-                        chosen = {} if length is None else {"history_length": length}
-                        best = value, seconds, {**parameters, **chosen}, recommender
-                    advance(1)
-                if best is not None:
-                    lengths = (best[2].get("history_length"),)  # Chosen with the defaults.
-        assert best is not None
-        value, seconds, parameters, recommender = best
-        parameters |= parts
+            best = search(entry, lambda recommender: self._monitored(recommender, cases), self.is_tuned, advance)
+        recommender, parameters = best.recommender, best.parameters | parts
         if isinstance(recommender, LearnedBlend):
             parameters["weights"] = [round(weight, 3) for weight in recommender.weights]
-        self.test(entry.name, recommender, self.split.test, parameters, num_tried, value, seconds)
+        self.test(entry.name, recommender, self.split.test, parameters, num_tried, best.value, best.seconds)
         return recommender
 
     def test(
