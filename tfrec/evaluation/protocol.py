@@ -94,7 +94,7 @@ def rank(
     if batch_size is None:
         batch_size = max(1, min(BATCH_SIZE, SCORES_AT_ONCE // num_items))
     # Groups of items for the top-k search. A multiple of 8, so that a row of flags can be counted eight at a time.
-    num_groups = 8 * -(-min(4 * top_k, num_items) // 8)
+    num_groups = 8 * -(-min(8 * top_k, num_items) // 8)
     width = -(-num_items // num_groups) * num_groups
     # NaN marks what may not be recommended, the padding included: it compares as false to everything.
     buffer = np.full((min(batch_size, len(cases)), width), np.nan, np.float32)
