@@ -55,6 +55,22 @@ class TestLeaveLastOut:
         assert split.notes == ("1 users with fewer than 3 interactions are only trained on.",)
         assert split.test.users.dtype == split.train.values.dtype == np.int32
 
+    def test_of_many_users_some_are_drawn_and_stay_whole(self) -> None:
+        events = [(user, item, time) for user in range(30) for time, item in enumerate((user, 31, 30, 32))]
+        whole, drawn, again, other = (
+            divide(events, "leave_last_out", max_cases=most, seed=seed)
+            for most, seed in ((30, 0), (7, 0), (7, 0), (7, 1))
+        )
+        assert len(whole.test) == 30 and not whole.notes
+        assert lists(drawn.train) == lists(whole.train)  # What is not asked stays held out.
+        assert len(cases(drawn.test)) == len(cases(drawn.validation)) == 7
+        assert cases(drawn.test).items() <= cases(whole.test).items()
+        assert drawn.test.users.tolist() == sorted(again.test.users.tolist()) != other.test.users.tolist()
+        assert drawn.notes == (
+            "7 of 30 users in validation are drawn (split.max_cases).",
+            "7 of 30 users in test are drawn (split.max_cases).",
+        )
+
     def test_equal_times_keep_the_order_of_rows(self) -> None:
         split = divide([(0, 5, 1), (0, 2, 1), (0, 9, 1), (0, 7, 1)], "leave_last_out")
         assert cases(split.test) == {0: ([5, 2, 9], [7])}

@@ -29,7 +29,6 @@ from tfrec.leaderboard import (
     verdicts,
     with_context_of,
 )
-from tfrec.leaderboard.leaderboard import _some
 from tfrec.leaderboard.result import Result, size_of
 
 SETTINGS = {"split": "leave_last_out", "cutoffs": (5,)}
@@ -266,19 +265,6 @@ def test_a_blend_learns_from_validation_alone(material: Material, monkeypatch: p
     *_, blend = hybrid_entries(material, ("ease", Fixed(1)), None)
     blend.fit(normalisation="z")
     assert given[0][1] is material.split.validation
-
-
-def test_cases_that_are_drawn_for_tuning_stay_whole(material: Material) -> None:
-    cases = material.split.validation
-    drawn, again, other = (_some(cases, 7, seed) for seed in (0, 0, 1))
-    assert len(drawn) == len(set(drawn.users.tolist())) == 7
-    np.testing.assert_array_equal(drawn.users, again.users)
-    assert set(drawn.users.tolist()) != set(other.users.tolist())
-    for row, user in enumerate(drawn.users.tolist()):
-        [place] = np.flatnonzero(cases.users == user)
-        assert drawn.histories[row].tolist() == cases.histories[place].tolist()
-        assert drawn.targets[row].tolist() == cases.targets[place].tolist()
-    assert _some(cases, len(cases), 0) is cases
 
 
 def test_a_run_with_other_cases_is_refused(material: Material, trained: Trained, tmp_path: Path) -> None:

@@ -36,7 +36,8 @@ train(run, Prepared.load(run.prepared), strategy)
 def test_two_devices_train_as_one(prepared: Prepared, config: Config, tmp_path: Path) -> None:
     history = {}
     for count in (1, 2):
-        changes = {"num_devices": count, "device": "cpu", "epochs": 2}
+        # The items' ids are updated lazily, the attributes' tables are not.
+        changes = {"num_devices": count, "device": "cpu", "epochs": 2, "lazy_rows": 20}
         settings = config.model_copy(
             update={
                 "training": config.training.model_copy(update=changes),

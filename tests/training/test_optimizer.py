@@ -40,3 +40,38 @@ def test_without_pretrained_variables_it_is_keras_own() -> None:
             optimizer.apply([tf.constant(step[0]), tf.constant(step[1])], variables)
         ends.append(np.stack([np.asarray(variable) for variable in variables]))
     np.testing.assert_allclose(ends[0], ends[1], rtol=1e-5)
+
+
+def slices(rows: list[int], values: list[float]) -> tf.IndexedSlices:
+    return tf.IndexedSlices(tf.constant(values)[:, tf.newaxis], tf.constant(rows), tf.constant([3, 1]))
+
+
+def test_of_a_large_table_the_rows_of_the_batch_alone_change() -> None:
+    # First step: rows 0 and 1, of which the second is looked up twice, move by the learning rate.
+    table = keras.Variable([[1.0], [1.0], [1.0]])
+    optimizer = AdamW(learning_rate=0.1, weight_decay=0.5, lazy_rows=2)
+    optimizer.build([table])
+    optimizer.apply([slices([1, 0, 1], [3.0, 2.0, 4.0])], [table])
+    after = 1 - 0.1 * 0.5 * 1 - 0.1
+    np.testing.assert_allclose(table, [[after], [after], [1.0]], rtol=1e-5)
+    [velocity] = [variable for variable in optimizer.variables if "velocity" in variable.path]
+    np.testing.assert_allclose(velocity, [[0.004], [0.049], [0.0]], rtol=1e-5)
+    # Then row 2 alone: the others neither move on nor forget.
+    optimizer.apply([slices([2], [5.0])], [table])
+    np.testing.assert_allclose(np.asarray(table)[:2], [[after], [after]], rtol=1e-5)
+    # By hand: m = .1 * 5, v = .001 * 25, corrected as of the second step.
+    step = 0.1 * (0.5 / (1 - 0.9**2)) / np.sqrt(0.025 / (1 - 0.999**2))
+    np.testing.assert_allclose(np.asarray(table)[2], [1 - 0.1 * 0.5 * 1 - step], rtol=1e-5)
+    np.testing.assert_allclose(velocity, [[0.004], [0.049], [0.025]], rtol=1e-5)
+
+
+def test_rows_that_have_a_gradient_at_every_step_move_as_of_a_small_table() -> None:
+    ends = []
+    for lazy_rows in (2, None):
+        table = keras.Variable([[1.0], [2.0], [3.0]])
+        optimizer = AdamW(learning_rate=0.1, weight_decay=0.01, rates=[(table, 0.5)], lazy_rows=lazy_rows)
+        optimizer.build([table])
+        for step in np.random.default_rng(0).normal(size=(6, 3)):
+            optimizer.apply([slices([2, 0, 1], step.astype("f4").tolist())], [table])
+        ends.append(np.asarray(table))
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-5)

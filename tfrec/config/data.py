@@ -147,8 +147,12 @@ class SplitConfig(Section):
     minimum_users: PositiveInt = 10
     """The fewest users that validation and test may have each; fewer is an error."""
 
+    max_cases: PositiveInt | None = None
+    """Of more users in validation, or in test, so many are drawn and ranked for; what the others did last stays held
+    out. Ranking a million items for each of a million users takes days. None: all."""
+
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    """cold_items and cold_users: draws them."""
+    """Draws cold_items, cold_users and max_cases."""
 
     @model_validator(mode="after")
     def _windows_fit_the_timeline(self) -> Self:

@@ -29,6 +29,10 @@ class TrainingConfig(Section):
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     """AdamW's decoupled weight decay."""
 
+    lazy_rows: PositiveInt | None = 100_000
+    """Of an embedding with more rows than so many, a step changes the rows of its batch alone, and their moments
+    (LazyAdam): its time follows the batch and not the catalogue. None: of none."""
+
     patience: PositiveInt = 3
     """Epochs without a better validation metric before training stops; the best epoch's weights are kept."""
 

@@ -274,6 +274,13 @@ class EvaluationSet:
     def __len__(self) -> int:
         return len(self.users)
 
+    def drawn(self, most: int | None, seed: int) -> "EvaluationSet":
+        """So many of the cases, in order, drawn evenly; all, if there are no more or it is None."""
+        if most is None or len(self) <= most:
+            return self
+        rows = np.sort(np.random.default_rng(seed).permutation(len(self))[:most])
+        return EvaluationSet(self.users[rows], self.histories.take(rows), self.targets.take(rows))
+
 
 @dataclass(frozen=True)
 class Split:

@@ -111,7 +111,12 @@ def _split(history: Ragged, parts: np.ndarray, config: SplitConfig) -> Split:
     short = int(((history.lengths > 0) & (history.lengths < 3)).sum())
     if config.kind == "leave_last_out" and short:
         notes += (f"{short:,} users with fewer than 3 interactions are only trained on.",)
-    return Split(history.where(is_training), validation, test, candidates, notes)
+    parts = []
+    for name, part in (("validation", validation), ("test", test)):
+        parts.append(part.drawn(config.max_cases, config.seed))
+        if len(parts[-1]) < len(part):
+            notes += (f"{len(parts[-1]):,} of {len(part):,} users in {name} are drawn (split.max_cases).",)
+    return Split(history.where(is_training), *parts, candidates, notes)
 
 
 def divide(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:

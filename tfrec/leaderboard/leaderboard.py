@@ -86,7 +86,7 @@ class Leaderboard:
             console.say(f"{entry.name}: done before")
             return None
         num_tried = entry.num_trials if self.is_tuned else 1
-        cases = _some(self.split.validation, TUNING_CASES, self.seed)
+        cases = self.split.validation.drawn(TUNING_CASES, self.seed)
         with console.progress(entry.name, num_tried) as advance:
             best = search(entry, lambda recommender: self._monitored(recommender, cases), self.is_tuned, advance)
         recommender, parameters = best.recommender, best.parameters | parts
@@ -166,10 +166,3 @@ def _code_digest() -> str:
     for file in sorted(root.rglob("*.py")):
         digest.update(str(file.relative_to(root)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
-
-
-def _some(cases: EvaluationSet, most: int, seed: int) -> EvaluationSet:
-    if len(cases) <= most:
-        return cases
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(cases))[:most])
-    return EvaluationSet(cases.users[chosen], cases.histories.take(chosen), cases.targets.take(chosen))

@@ -23,6 +23,7 @@ class AdamW(keras.optimizers.AdamW):
         learning_rate: Step size.
         weight_decay: Decoupled weight decay.
         rates: Variables with a step size of their own, and it, as a multiple of the learning rate.
+        lazy_rows: Tables of more rows are updated lazily; None: none is.
     """
 
     def __init__(
@@ -30,9 +31,11 @@ class AdamW(keras.optimizers.AdamW):
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
         rates: Sequence[tuple[keras.Variable, float]] = (),
+        lazy_rows: int | None = None,
         **kwargs: object,
     ) -> None:
         super().__init__(learning_rate, weight_decay=weight_decay, **kwargs)
+        self.lazy_rows = lazy_rows
         self._rate_of = {id(variable): rate for variable, rate in rates}  # Keras would take variables for its own.
 
     def build(self, variables: Sequence[keras.Variable]) -> None:
@@ -45,16 +48,55 @@ class AdamW(keras.optimizers.AdamW):
     ) -> None:
         """Updates one variable, at its own rate."""
         rate = tf.cast(learning_rate, variable.dtype) * self._rates[self._get_variable_index(variable)]
-        if self.weight_decay and self._use_weight_decay(variable):
-            self.assign_sub(variable, variable * tf.cast(self.weight_decay, variable.dtype) * rate)
+        decays = self.weight_decay and self._use_weight_decay(variable)
+        decay = tf.cast(self.weight_decay, variable.dtype) * rate if decays else None
+        if isinstance(gradient, tf.IndexedSlices):
+            self._update_rows(gradient, variable, rate, decay)
+            return
+        if decay is not None:
+            self.assign_sub(variable, variable * decay)
         super().update_step(gradient, variable, rate)
+
+    def _update_rows(
+        self,
+        slices: tf.IndexedSlices,
+        variable: tf.Variable | keras.Variable,
+        rate: tf.Tensor,
+        decay: tf.Tensor | None,
+    ) -> None:
+        """Adam (Kingma & Ba 2015, algorithm 1) on the rows that have a gradient."""
+        rows, places = tf.unique(slices.indices)
+        gradient = tf.math.unsorted_segment_sum(tf.cast(slices.values, variable.dtype), places, tf.size(rows))
+        index, beta_1, beta_2 = self._get_variable_index(variable), self.beta_1, self.beta_2
+        moments = self._momentums[index].value, self._velocities[index].value
+        step = tf.cast(self.iterations + 1, variable.dtype)
+        scale = rate * tf.sqrt(1 - beta_2**step) / (1 - beta_1**step)
+        first, second = (tf.gather(moment, rows) for moment in moments)
+        first += (gradient - first) * (1 - beta_1)
+        second += (tf.square(gradient) - second) * (1 - beta_2)
+        for moment, value in zip(moments, (first, second), strict=True):
+            self.assign(moment, tf.IndexedSlices(value, rows))
+        update = first * scale / (tf.sqrt(second) + self.epsilon)
+        if decay is not None:
+            update += tf.gather(variable, rows) * decay
+        self.assign_sub(variable, tf.IndexedSlices(update, rows))
 
     def _apply_weight_decay(self, variables: object) -> None:
         """Nothing: `update_step` decays each variable at its own rate."""
 
     def apply(self, grads: Sequence[tf.Tensor | tf.IndexedSlices | None], trainable_variables: object = None) -> None:
         """Updates the variables; see keras.optimizers.Optimizer.apply."""
-        super().apply([None if each is None else tf.convert_to_tensor(each) for each in grads], trainable_variables)
+        variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
+        super().apply(
+            [self._summed(gradient, variable) for gradient, variable in zip(grads, variables, strict=True)],
+            trainable_variables,
+        )
+
+    def _summed(
+        self, gradient: tf.Tensor | tf.IndexedSlices | None, variable: keras.Variable
+    ) -> tf.Tensor | tf.IndexedSlices | None:
+        is_lazy = self.lazy_rows is not None and variable.shape[0] > self.lazy_rows
+        return gradient if gradient is None or is_lazy else tf.convert_to_tensor(gradient)
 
 
 @keras.saving.register_keras_serializable(package="tfrec")

@@ -116,6 +116,7 @@ def _compile(model: RetrievalModel | RankingModel, config: Config, num_steps: in
         _learning_rate(config.training, num_steps),
         config.training.weight_decay,
         rates=[(variable, size / config.training.learning_rate) for variable, size in model.step_sizes(config)],
+        lazy_rows=config.training.lazy_rows,
     )
     if config.training.precision == "mixed_float16":
         optimizer = LossScaleOptimizer(optimizer)
