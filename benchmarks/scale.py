@@ -1,0 +1,123 @@
+"""Twenty million interactions with a million items: every command of the main path, its seconds and peak memory.
+
+    python benchmarks/scale.py [--rows 20000000] [--items 1000000] [--users 500000] [--folder runs/benchmarks/scale]
+    python benchmarks/scale.py --rows 200000 --items 10000 --users 5000
+
+The table is simulated: users have three interests of a hundred items each, some more popular than others, and nine of
+ten interactions are with one of these. A two-tower model of ids is trained for one epoch, ranks the whole
+catalogue for a sample of the users, is exported with its index and asked over gRPC. What is finished is kept in
+--folder; each command runs in a process of its own, so that its peak is its own.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+from recorded_runs import markdown_row
+from served import MODEL_NAME, Served
+
+INTEREST = 100
+"""Items of one interest."""
+SETTINGS = {
+    "model.name": "two_tower",
+    "model.use_text": "false",
+    "features.history_length": "20",
+    "training.batch_size": "4096",
+    "split.max_cases": "2000",
+    "evaluation.bootstrap_samples": "100",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=20_000_000)
+    parser.add_argument("--items", type=int, default=1_000_000)
+    parser.add_argument("--users", type=int, default=500_000)
+    parser.add_argument("--folder", type=Path, default=Path("runs/benchmarks/scale"))
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="settings")
+    arguments = parser.parse_args()
+    folder, settings = arguments.folder, [f"{key}={value}" for key, value in SETTINGS.items()] + arguments.settings
+    folder.mkdir(parents=True, exist_ok=True)
+    table, run, models = folder / "interactions.parquet", folder / "run", folder / "models"
+    if not table.is_file():
+        write_table(table, arguments.rows, arguments.items, arguments.users)
+    print(
+        f"{arguments.rows:,} interactions, {arguments.items:,} items, {arguments.users:,} users, {os.cpu_count()} cores"
+    )
+    print(f"\n{markdown_row('command', 'seconds', 'peak GB', '')}\n{markdown_row('---', '--:', '--:', '---')}")
+    options = [option for setting in settings for option in ("--set", setting)]
+    train = ["tfrec.train", "--interactions", table, "--run", run, "--epochs", "1", *options]
+    seconds, peak = command(*train)
+    epoch = _seconds_of_epoch(run)
+    size = sum(file.stat().st_size for file in (run / "prepared").rglob("*") if file.is_file())
+    told = f"the epoch and its validation {epoch:.1f} s; prepared/ holds {size / 1e6:,.0f} MB"
+    show("`tfrec.train`", seconds, peak, told)
+    show("`tfrec.evaluate`", *command("tfrec.evaluate", run), f"{SETTINGS['split.max_cases']} users")
+    seconds, peak = command("tfrec.export", run, "--output", models)
+    size = sum(file.stat().st_size for file in models.rglob("*") if file.is_file())
+    show("`tfrec.export`", seconds, peak, f"{size / 1e6:,.0f} MB")
+    serve(models, folder, arguments.items)
+
+
+def write_table(path: Path, rows: int, items: int, users: int) -> None:
+    """Users in no order, each interaction a second after the one before."""
+    generator = np.random.default_rng(0)
+    interests = generator.integers(items // INTEREST, size=(users, 3))
+    schema = pa.schema([("user_id", pa.string()), ("item_id", pa.string()), ("timestamp", pa.int64())])
+    with pyarrow.parquet.ParquetWriter(path, schema) as writer:
+        for start in range(0, rows, 1_000_000):
+            count = min(1_000_000, rows - start)
+            who = generator.integers(users, size=count)
+            place = (generator.pareto(1.0, count) * 10).astype(np.int64) % INTEREST
+            liked = interests[who, generator.integers(3, size=count)] * INTEREST + place
+            what = np.where(generator.random(count) < 0.9, liked, generator.integers(items, size=count))
+            columns = [who.astype(str), what.astype(str), np.arange(start, start + count)]
+            writer.write(pa.record_batch([pa.array(column) for column in columns], schema=schema))
+
+
+def command(module: str, *arguments: object) -> tuple[float, float]:
+    """Seconds and peak GB of `python -m MODULE …`."""
+    started = time.perf_counter()
+    process = subprocess.Popen([sys.executable, "-m", module, *map(str, arguments)], stdout=sys.stderr)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"{module} failed")
+    return time.perf_counter() - started, usage.ru_maxrss / 2**20
+
+
+def show(what: str, seconds: float, peak: float, told: str) -> None:
+    print(markdown_row(what, f"{seconds:.1f}", f"{peak:.2f}", told), flush=True)
+
+
+def serve(models: Path, folder: Path, items: int) -> None:
+    from tfrec.serving.client import Client
+
+    started = time.perf_counter()
+    with Served(models, folder / "serve.log", []) as served, Client(served.target, MODEL_NAME) as client:
+        served.wait_until_available()
+        ready = time.perf_counter() - started
+        taken = []
+        for history in np.random.default_rng(0).integers(items, size=(50, 20)).astype(str):
+            asked = time.perf_counter()
+            client.recommend([history.tolist()])
+            taken.append(1000 * (time.perf_counter() - asked))
+        told = f"until it answers; an answer then: {statistics.median(taken):.1f} ms, the first {taken[0]:.1f}"
+        show("`tfrec.serve`", ready, served.megabytes() / 1024, told)
+
+
+def _seconds_of_epoch(run: Path) -> float:
+    from tfrec.training.checkpoint import read_state
+
+    seconds: float = read_state(run / "checkpoints" / "latest.npz")["seconds"][0]
+    return seconds
+
+
+if __name__ == "__main__":
+    main()
