@@ -231,6 +231,11 @@ def test_a_metric_without_its_cutoff_is_no_monitor() -> None:
     assert "Received: 'ndcg'" in message("movielens-100k/two_tower", {"evaluation.monitor": "ndcg"})
 
 
+def test_a_profile_ends_after_it_began() -> None:
+    overrides = {"training.profile_steps": [20, 10]}
+    assert "profile_steps are a first step and a last one" in message("movielens-100k/two_tower", overrides)
+
+
 def test_own_tables_need_interactions() -> None:
     assert "--interactions" in message(None, {"data.source": "tables"})
 

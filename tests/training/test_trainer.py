@@ -87,7 +87,7 @@ def test_each_epoch_is_told_and_takes_its_time(
         yield SimpleNamespace(log=logged.append)
 
     monkeypatch.setattr(trainer, "wandb_run", recorder)
-    run = Run.create(tmp_path / "run", changed(config, epochs=1))
+    run = Run.create(tmp_path / "run", changed(config, epochs=1, profile_steps=(2, 3)))
     (run.tensorboard / "test").mkdir(parents=True)
     for stale in (run.page, run.tensorboard / "titles.tsv"):  # Of other weights.
         stale.write_text("")
@@ -99,6 +99,7 @@ def test_each_epoch_is_told_and_takes_its_time(
     assert len(state.seconds) == 1
     assert not run.page.exists()
     assert sorted(path.name for path in run.tensorboard.iterdir()) == ["train", "validation"]
+    assert len(list(run.tensorboard.rglob("*.xplane.pb"))) == 1
 
 
 @pytest.mark.slow

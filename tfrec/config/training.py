@@ -54,6 +54,16 @@ class TrainingConfig(Section):
     wandb_project: str | None = None
     """A project of Weights & Biases that is told, beside TensorBoard's events; needs `pip install 'tfrec[wandb]'`."""
 
+    profile_steps: tuple[PositiveInt, PositiveInt] | None = None
+    """From which step to which, counted from the beginning of the command, TensorBoard's profiler records what each
+    operation takes. None: not."""
+
+    @model_validator(mode="after")
+    def _profile_ends_after_it_began(self) -> Self:
+        if self.profile_steps is not None and self.profile_steps[1] < self.profile_steps[0]:
+            raise ValueError(f"training.profile_steps are a first step and a last one. Received: {self.profile_steps}")
+        return self
+
 
 class EvaluationConfig(Section):
     """The ranking protocol."""

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from tfrec.config import Config
 from tfrec.errors import InputError
 
-MAY_CHANGE = frozenset({"training.epochs", "training.patience", "training.wandb_project"})
-"""Settings that a run may go on with: they say how long it trains and who is told, not what it is.
+MAY_CHANGE = frozenset({"training.epochs", "training.patience", "training.profile_steps", "training.wandb_project"})
+"""Settings that a run may go on with: they say how long it trains and what is told of it, not what it is.
 
 Under a schedule the epochs say more."""
 

@@ -82,7 +82,10 @@ def train(
             "alone, model.name = two_tower, or backbone.tuning = frozen with mean pooling, whose vectors are kept."
         )
     keeper = ValidateAndSave(run, prepared, state, examples, batch_size)
-    callbacks = [keeper, keras.callbacks.TensorBoard(run.tensorboard, write_graph=False)]
+    tensorboard = keras.callbacks.TensorBoard(
+        run.tensorboard, write_graph=False, profile_batch=config.training.profile_steps or 0
+    )
+    callbacks = [keeper, tensorboard]
     try:
         with wandb_run(run) as tracker:
             if tracker is not None:
