@@ -38,7 +38,7 @@ PEERS = Path(__file__).parent / "index_peers.py"
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--items", type=int, default=1_000_000)
+    parser.add_argument("--items", type=int, help="1 million if not given; with --growth at most, 5 million")
     parser.add_argument("--dimensions", type=int, default=64, help="of random vectors")
     parser.add_argument("--runs", type=Path, nargs="*", default=[])
     parser.add_argument("--data-root", type=Path, default=Path("data"))
@@ -51,7 +51,7 @@ def main() -> None:
         parser.error(f"--growth draws the curves of one run. Received: {len(arguments.runs)} runs. Pass one at a time.")
     if arguments.peers and not arguments.runs:
         parser.error("--peers are asked for the recall of tfrec's lists. Pass --runs too.")
-    most = SIZES[-1] if arguments.growth else arguments.items
+    most = arguments.items or (SIZES[-1] if arguments.growth else 1_000_000)
     sets: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     if not arguments.runs:
         vectors = _unit(np.random.default_rng(0).normal(size=(most, arguments.dimensions)))
@@ -61,7 +61,7 @@ def main() -> None:
         sets[str(run)] = _grow(vectors, most), queries
     for name, (vectors, queries) in sets.items():
         panels: dict[str, dict[str, list[tuple[float, float]]]] = {f"batch of {size}": {} for size in arguments.batches}
-        for number in SIZES if arguments.growth else (len(vectors),):
+        for number in [size for size in SIZES if size <= most] if arguments.growth else [len(vectors)]:
             print(f"\n{name}: {number:,} items, {vectors.shape[1]} dimensions\n", flush=True)
             timed = _compare(vectors[:number], queries, arguments)
             for size, curves in zip(arguments.batches, panels.values(), strict=True):
