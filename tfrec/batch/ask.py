@@ -41,7 +41,7 @@ class AskModel(beam.DoFn):
         """The answers to the rows, one each.
 
         Raises:
-            ValueError: A row is not what the model takes.
+            ValueError, TypeError: A row is not what the model takes.
         """
         raise NotImplementedError
 
@@ -65,7 +65,7 @@ class AskModel(beam.DoFn):
 
         try:
             table = self.answer(self._model, rows)
-        except (ValueError, errors.InvalidArgumentError) as error:
+        except (ValueError, TypeError, errors.InvalidArgumentError) as error:
             if len(rows) == 1:
                 yield reject(self._counters, "refused by the model", str(error), rows[0])
                 return

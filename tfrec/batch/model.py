@@ -88,7 +88,7 @@ class LoadedModel:
         for each in tf.config.list_physical_devices("GPU"):
             with contextlib.suppress(RuntimeError):  # It is in use already.
                 tf.config.experimental.set_memory_growth(each, True)
-        if Path(version.path).is_dir():
+        if is_local(version.path):
             self._loaded = tf.saved_model.load(version.path)
         else:
             # TensorFlow itself reads few remote file systems. All is read when it is loaded: no file is needed then.
@@ -107,6 +107,11 @@ class LoadedModel:
 
         outputs = self._run(**{name: tf.constant(values) for name, values in inputs.items()})
         return {name: values.numpy() for name, values in outputs.items()}
+
+
+def is_local(path: str) -> bool:
+    """Whether a path is of this machine's file system."""
+    return FileSystems.get_scheme(path) is None
 
 
 def copy_folder(path: str, target: Path) -> None:

@@ -107,7 +107,7 @@ class Recommend(AskModel):
         """The signature's inputs, as a client makes them."""
         histories = [row[HISTORY] for row in rows]
         beside = {
-            name: [row[name] if row.get(name) is not None or row[HISTORY] else [] for row in rows]
+            name: [row.get(name) if row[HISTORY] else [] for row in rows]
             for name in (EVENTS, TIMES)
             if name in self._specs.inputs
         }
@@ -198,7 +198,7 @@ def as_seconds(value: Any) -> float:
     except (TypeError, ValueError):
         pass
     try:
-        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    except ValueError:
         raise ValueError(f"Expected a time, as a number or as in 2024-05-01T12:30:00Z. Received: {value!r}.") from None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -1,7 +1,7 @@
 """Tables in shards, read on the workers from wherever Beam's file systems lead."""
 
+import codecs
 import csv
-import io
 import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator
@@ -120,8 +120,8 @@ class _Bad(NamedTuple):
 
 
 def _csv_rows(file: Any) -> Iterator[dict[str, Any] | _Bad]:
-    lines = io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
-    header = lines.readline()
+    lines = _lines(file)
+    header = next(lines, "")
     delimiter = max(DELIMITERS, key=header.count)
     columns = next(csv.reader([header], delimiter=delimiter), [])
     for values in csv.reader(lines, delimiter=delimiter, strict=True):
@@ -135,7 +135,7 @@ def _csv_rows(file: Any) -> Iterator[dict[str, Any] | _Bad]:
 
 
 def _json_rows(file: Any) -> Iterator[dict[str, Any] | _Bad]:
-    for line in io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape"):
+    for line in _lines(file):
         if not line.strip():
             continue
         if not _is_text([line]):
@@ -161,6 +161,12 @@ def _parquet_rows(file: Any) -> Iterator[dict[str, Any] | _Bad]:
                     yield _Bad(UNDECODABLE, f"Expected text in UTF-8. Received: {error}.", f"of a batch, row {place}")
                 else:
                     yield row
+
+
+def _lines(file: Any) -> Iterator[str]:
+    """Lines with their ends; bytes that are no UTF-8 become surrogates, which say where they were."""
+    # Beam's compressed files are no file objects that io.TextIOWrapper takes.
+    return codecs.iterdecode(iter(file.readline, b""), "utf-8-sig", errors="surrogateescape")
 
 
 def _is_text(values: list[str]) -> bool:
