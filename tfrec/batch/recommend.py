@@ -106,7 +106,7 @@ class Recommend(AskModel):
     def inputs(self, rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
         """The signature's inputs, as a client makes them."""
         histories = [row[HISTORY] for row in rows]
-        beside = {
+        beside: dict[str, list[Any]] = {
             name: [row.get(name) if row[HISTORY] else [] for row in rows]
             for name in (EVENTS, TIMES)
             if name in self._specs.inputs
@@ -114,7 +114,8 @@ class Recommend(AskModel):
         for name, values in beside.items():
             if None in values:
                 raise ValueError(f"Expected {name} beside {HISTORY}, which this model reads. Received: none.")
-        attributes, filters = {}, {}
+        attributes: dict[str, list[Any]] = {}
+        filters: dict[str, list[Any]] = {}
         for name in self._others:
             filter = name.removeprefix(FILTER)
             default = self._filters.get(filter) if name.startswith(FILTER) else None
