@@ -1,10 +1,13 @@
 """What the command lines share: reading overrides, and turning errors into messages."""
 
 import contextlib
+import math
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -114,6 +117,53 @@ def parse_value(value: str) -> Any:
         return tomllib.loads(f"value = {value}")["value"]
     except tomllib.TOMLDecodeError:
         return value
+
+
+def parse_filter(entry: str) -> tuple[str, str, str]:
+    """`"price<=100"` -> `("price", "<=", "100")`.
+
+    Raises:
+        InputError: It is no filter.
+    """
+    found = re.fullmatch(r"(\w+)(>=|<=|=)(.*)", entry)
+    if found is None:
+        raise InputError(f"Expected --filter COLUMN=VALUE, COLUMN>=N or COLUMN<=N. Received: {entry!r}")
+    column, relation, value = found.groups()
+    return column.lower(), relation, value
+
+
+def filter_inputs(filters: list[tuple[str, str, str]], inputs: set[str]) -> dict[str, list[Any]]:
+    """What `Client.recommend` takes as filters; a number that must be equal is between itself and itself."""
+    given: dict[str, list[Any]] = {}
+    for column, relation, value in filters:
+        if f"filter_{column}_min" not in inputs:
+            if relation != "=" and f"filter_{column}" in inputs:
+                raise InputError(f"Expected --filter {column}=VALUE, a category. Received: {column}{relation}{value}")
+            given.setdefault(column, [[]])[0].append(value)
+            continue
+        limit = number_or_date(f"--filter {column}{relation}N", value)
+        # Several limits of a number all hold.
+        if relation != "<=":
+            given[f"{column}_min"] = [max(limit, *given.get(f"{column}_min", [limit]))]
+        if relation != ">=":
+            given[f"{column}_max"] = [min(limit, *given.get(f"{column}_max", [limit]))]
+    return given
+
+
+def number_or_date(what: str, value: str) -> float:
+    """A number, or a date as the model knows it."""
+    from tfrec.serving.rows import days
+
+    try:
+        number = float(value)
+    except ValueError:
+        try:
+            number = days(datetime.fromisoformat(value))
+        except ValueError:
+            number = math.nan
+    if math.isnan(number):
+        raise InputError(f"Expected a number in {what}, or a date as in 2024-05-01. Received: {value!r}")
+    return number
 
 
 def _print_error(message: str) -> None:

@@ -3,10 +3,9 @@
 import csv
 import json
 import math
-import re
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -14,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tfrec import console
-from tfrec.cli import messages_for_errors, new_app, start_tensorflow
+from tfrec.cli import filter_inputs, messages_for_errors, new_app, number_or_date, parse_filter, start_tensorflow
 from tfrec.errors import InputError
 
 app = new_app()
@@ -156,7 +155,7 @@ def recommend(
         excluded_ids = [_item_id(item, names) for item in exclude or []]
         candidate_ids = [_item_id(item, names, "ranks it as an unknown one") for item in candidate or []]
         attributes = dict(map(_attribute, attribute or []))
-        filters = list(map(_filter, filter or []))
+        filters = list(map(parse_filter, filter or []))
         trusted = None if certificate is None else _read_certificate(certificate)
         start_tensorflow()
 
@@ -177,7 +176,7 @@ def recommend(
                     inputs = client.metadata()["serving_default"].inputs
                     numeric = {name for name, spec in inputs.items() if spec.dtype.is_floating}
                     known = {
-                        name: [_number(f"--attribute {name}=N", value) if name in numeric else value]
+                        name: [number_or_date(f"--attribute {name}=N", value) if name in numeric else value]
                         for name, value in attributes.items()
                     }
                     for flag, name, values in (
@@ -196,7 +195,7 @@ def recommend(
                         beside = (known, events, seconds, labels, outcome)
                         [found] = client.rank([history_ids], [candidate_ids], None, *beside)
                     else:
-                        wanted = _of_each_input(filters, set(inputs))
+                        wanted = filter_inputs(filters, set(inputs))
                         [found] = client.recommend(
                             [history_ids], [excluded_ids], None, None, known, events, seconds, wanted
                         )
@@ -266,48 +265,6 @@ def _attribute(entry: str) -> tuple[str, str]:
     if not separator:
         raise InputError(f"Expected --attribute NAME=VALUE, as in --attribute country=NO. Received: {entry!r}")
     return name, value
-
-
-def _filter(entry: str) -> tuple[str, str, str]:
-    found = re.fullmatch(r"(\w+)(>=|<=|=)(.*)", entry)
-    if found is None:
-        raise InputError(f"Expected --filter COLUMN=VALUE, COLUMN>=N or COLUMN<=N. Received: {entry!r}")
-    column, relation, value = found.groups()
-    return column.lower(), relation, value
-
-
-def _of_each_input(filters: list[tuple[str, str, str]], inputs: set[str]) -> dict[str, list[Any]]:
-    """What `Client.recommend` takes as filters; a number that must be equal is between itself and itself."""
-    given: dict[str, list[Any]] = {}
-    for column, relation, value in filters:
-        if f"filter_{column}_min" not in inputs:
-            if relation != "=" and f"filter_{column}" in inputs:
-                raise InputError(f"Expected --filter {column}=VALUE, a category. Received: {column}{relation}{value}")
-            given.setdefault(column, [[]])[0].append(value)
-            continue
-        limit = _number(f"--filter {column}{relation}N", value)
-        # Several limits of a number all hold.
-        if relation != "<=":
-            given[f"{column}_min"] = [max(limit, *given.get(f"{column}_min", [limit]))]
-        if relation != ">=":
-            given[f"{column}_max"] = [min(limit, *given.get(f"{column}_max", [limit]))]
-    return given
-
-
-def _number(what: str, value: str) -> float:
-    """A number, or a date as the model knows it."""
-    from tfrec.serving.rows import days
-
-    try:
-        number = float(value)
-    except ValueError:
-        try:
-            number = days(datetime.fromisoformat(value))
-        except ValueError:
-            number = math.nan
-    if math.isnan(number):
-        raise InputError(f"Expected a number in {what}, or a date as in 2024-05-01. Received: {value!r}")
-    return number
 
 
 def _item_id(item: str, names: dict[str, str], consequence: str = "ignores it") -> str:

@@ -15,8 +15,9 @@ from tensorflow_serving.apis.model_service_pb2_grpc import ModelServiceStub
 from tensorflow_serving.apis.predict_pb2 import PredictRequest
 from tensorflow_serving.apis.prediction_service_pb2_grpc import PredictionServiceStub
 
-from tfrec.serving.rows import Recommendations, attribute, pad, pad_beside, ranking, text_array, unknown, with_cut_off
-from tfrec.serving.signatures import Signature, TensorSpec, Values
+from tfrec.serving.inputs import rank_inputs, recommend_inputs
+from tfrec.serving.rows import Recommendations, ranking, text_array
+from tfrec.serving.signatures import Signature, Values
 from tfrec.serving.tensors import decode, encode
 
 Version = int | str | None
@@ -54,10 +55,6 @@ _ADVICE = {
 _FAULT_OF_THE_REQUEST = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.FAILED_PRECONDITION)
 
 _SECONDS_BETWEEN_LOOKS = 0.2
-
-_HISTORY, _EXCLUDED, _CANDIDATES = "history_item_ids", "exclude_item_ids", "candidate_item_ids"
-_FILTER = "filter_"
-_BESIDE_HISTORIES = {"history_events": "events", "history_timestamps": "timestamps", "history_labels": "labels"}
 
 
 class ServingError(Exception):
@@ -214,26 +211,11 @@ class Calls:
         filters: Mapping[str, Sequence[Any]] | None = None,
     ) -> Steps[Recommendations]:
         """Pads the histories and reads the ranking."""
-        exclude = [[] for _ in histories] if exclude is None else exclude
-        if len(exclude) != len(histories):
+        if exclude is not None and len(exclude) != len(histories):
             raise ValueError(f"Expected {len(histories)} lists in exclude, one a history. Received: {len(exclude)}.")
 
         def build(signature: Signature) -> dict[str, Values]:
-            specs = signature.inputs
-            for name in (_HISTORY, _EXCLUDED):
-                if name not in specs:
-                    raise ValueError(
-                        f"Expected a recommender, whose serving_default takes {name}. Received: {list(specs)}. A model "
-                        "that predicts the click is asked with candidates: rank()."
-                    )
-            history = pad("histories", histories, specs[_HISTORY], may_cut=True)
-            excluded = pad("exclude", exclude, specs[_EXCLUDED], begins_empty=True)
-            if max(map(len, histories), default=0) > history.shape[1]:
-                extended = with_cut_off(exclude, histories, history.shape[1], specs[_EXCLUDED])
-                excluded = pad("exclude", extended, specs[_EXCLUDED], begins_empty=True)
-            inputs: dict[str, Values] = {_HISTORY: history, _EXCLUDED: excluded}
-            beside = _beside(histories, events, timestamps, specs) | _filters(filters or {}, specs, len(histories))
-            return inputs | beside | _attributes(attributes or {}, specs, {*inputs, *beside}, len(histories))
+            return recommend_inputs(signature, histories, exclude, attributes, events, timestamps, filters)
 
         outputs = yield from self._run("serving_default", build, version)
         return ranking(outputs, count)
@@ -256,13 +238,7 @@ class Calls:
             )
 
         def build(signature: Signature) -> dict[str, Values]:
-            specs = signature.inputs
-            inputs: dict[str, Values] = {
-                _HISTORY: pad("histories", histories, specs[_HISTORY], may_cut=True),
-                _CANDIDATES: pad("candidates", candidates, specs[_CANDIDATES]),
-            }
-            beside = _beside(histories, events, timestamps, specs, labels)
-            return inputs | beside | _attributes(attributes or {}, specs, {*inputs, *beside}, len(histories))
+            return rank_inputs(signature, histories, candidates, attributes, events, timestamps, labels)
 
         outputs = yield from self._run("rank", build, version)
         name = "probabilities" if outcome is None else f"{outcome}_probabilities"
@@ -337,57 +313,3 @@ class Calls:
         elif version is not None:
             spec.version.value = version
         return spec
-
-
-def _beside(
-    histories: Sequence[Sequence[str]],
-    events: Sequence[Sequence[str | None]] | None,
-    timestamps: Sequence[Sequence[int | None]] | None,
-    specs: Mapping[str, TensorSpec],
-    labels: Sequence[Sequence[float]] | None = None,
-) -> dict[str, Values]:
-    """What is told beside the items of the histories, of which the model takes the last."""
-    given = {"history_events": events, "history_timestamps": timestamps, "history_labels": labels}
-    width = pad("histories", histories, specs[_HISTORY], may_cut=True).shape[1]
-    for name, said in _BESIDE_HISTORIES.items():
-        if given[name] is not None and name not in specs:
-            raise ValueError(f"Expected no {said}: this model does not read {name}. Received: some.")
-    return {
-        name: pad_beside(said, given[name], histories, specs[name], width)
-        for name, said in _BESIDE_HISTORIES.items()
-        if name in specs
-    }
-
-
-def _filters(given: Mapping[str, Sequence[Any]], specs: Mapping[str, TensorSpec], batch_size: int) -> dict[str, Values]:
-    """The inputs for what is asked of the items; of the other filters nothing is."""
-    specs = {name.removeprefix(_FILTER): spec for name, spec in specs.items() if name.startswith(_FILTER)}
-    if strangers := sorted(set(given) - set(specs)):
-        raise ValueError(f"Expected filters among {sorted(specs)}, which this model has. Received: {strangers}.")
-    inputs: dict[str, Values] = {}
-    for name, spec in specs.items():
-        if name not in given:
-            inputs[_FILTER + name] = unknown(name, spec, batch_size)
-        elif spec.dtype == tf.string:
-            if len(given[name]) != batch_size:
-                raise ValueError(f"Expected {batch_size} lists in {name}, one a history. Received: {len(given[name])}.")
-            rows = [[] if row is None else row for row in given[name]]
-            inputs[_FILTER + name] = pad(name, rows, spec, begins_empty=True)
-        else:
-            inputs[_FILTER + name] = attribute(name, given[name], spec, batch_size)
-    return inputs
-
-
-def _attributes(
-    given: Mapping[str, Sequence[Any]], specs: Mapping[str, TensorSpec], others: set[str], batch_size: int
-) -> dict[str, Values]:
-    """All inputs but the others: what is given, and the mark of what is not known."""
-    known = [name for name in specs if name not in others]
-    if strangers := sorted(set(given) - set(known)):
-        raise ValueError(f"Expected attributes among {known}, which this model takes. Received: {strangers}.")
-    return {
-        name: attribute(name, given[name], specs[name], batch_size)
-        if name in given
-        else unknown(name, specs[name], batch_size)
-        for name in known
-    }
