@@ -67,11 +67,13 @@ class BatchModel(keras.Model):
         batches = iter(strategy.experimental_distribute_dataset(x))
         step = tf.function(self._step_on_workers, autograph=False)
         stops = tf.function(self._any_worker_stops, autograph=False)
+        # On each device by itself; from outside, Keras's metrics would wait for the other workers.
+        reset = tf.function(lambda: strategy.run(self.reset_metrics), autograph=False)
         self.stop_training = False
         told.on_train_begin()
         logs: dict[str, float] = {}
         for epoch in range(initial_epoch, epochs):
-            self.reset_metrics()
+            reset()
             told.on_epoch_begin(epoch)
             for number in range(steps_per_epoch):
                 told.on_train_batch_begin(number)

@@ -84,8 +84,8 @@ class Cluster:
                 listener.bind(("", int(address.rpartition(":")[2])))
             except OSError as error:
                 raise InputError(
-                    f"Expected a free port for this worker, which TF_CONFIG places at {address}. Received: {error}. End "
-                    "what listens there, or choose another port, in the TF_CONFIG of all workers."
+                    f"Expected a free port for this worker, at {address} by TF_CONFIG. Received: {error}. End what "
+                    "listens there, or choose another port, in the TF_CONFIG of all workers."
                 ) from error
 
 

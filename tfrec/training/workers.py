@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import re
 import signal
 import threading
 import time
@@ -45,7 +46,7 @@ def connect(cluster: Cluster, seconds: float = CONNECT_SECONDS) -> tf.distribute
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if found:
         return found[0]
-    received = _first_line(failed[0]) if failed else f"not all of them after {seconds:.0f} seconds"
+    received = _reason(failed[0]) if failed else f"not all of them after {seconds:.0f} seconds"
     raise InputError(
         f"Expected the workers {', '.join(cluster.addresses)} to meet; this is {cluster.name}. Received: {received}. "
         "Start the same command on each, with a TF_CONFIG that differs in the task alone, where the others' ports can "
@@ -76,14 +77,11 @@ def meet(strategy: tf.distribute.Strategy, knowing: str = "") -> None:
         return
     own = int.from_bytes(hashlib.sha256(knowing.encode()).digest()[:7])
 
-    @tf.function(autograph=False)
     def gather() -> tf.Tensor:
-        known = strategy.run(
-            lambda: tf.distribute.get_replica_context().all_gather(tf.fill([1], tf.constant(own, tf.int64)), 0)
-        )
-        return strategy.experimental_local_results(known)[0]
+        return tf.distribute.get_replica_context().all_gather(tf.constant([own], tf.int64), axis=0)
 
-    if len(set(gather().numpy().tolist())) > 1:
+    everyone = tf.function(lambda: strategy.run(gather), autograph=False)()
+    if len(set(strategy.experimental_local_results(everyone)[0].numpy().tolist())) > 1:
         raise InputError(
             "Expected all workers to train the same run. Received: other data or another checkpoint on one of them. "
             "Give all the same folder as --run, on a file system that they share."
@@ -115,12 +113,13 @@ def messages_for_lost_workers(cluster: Cluster | None) -> Iterator[None]:
         if cluster is None:
             raise
         raise TrainingError(
-            f"Another worker was lost; this is {cluster.name}. Received: {_first_line(error)}. Read what it said at "
+            f"Another worker was lost; this is {cluster.name}. Received: {_reason(error)}. Read what it said at "
             "its end, then start the same command on all workers: it goes on from the latest checkpoint."
         ) from error
 
 
-def _first_line(error: Exception) -> str:
-    message = error.message if isinstance(error, tf.errors.OpError) else str(error)
-    lines = message.splitlines() or [type(error).__name__]
-    return lines[0].rpartition("}} ")[2].rstrip(".:")
+def _reason(error: Exception) -> str:
+    """What TensorFlow says of it, without the graph's nodes and the call stack."""
+    message = str(error)
+    aborted = re.search("aborted by: (.*)", message)
+    return (aborted[1] if aborted else message.partition("\n")[0].rpartition("}} ")[2]).rstrip(".: ")
