@@ -122,4 +122,5 @@ def _reason(error: Exception) -> str:
     """What TensorFlow says of it, without the graph's nodes and the call stack."""
     message = str(error)
     aborted = re.search("aborted by: (.*)", message)
-    return (aborted[1] if aborted else message.partition("\n")[0].rpartition("}} ")[2]).rstrip(".: ")
+    said = aborted[1] if aborted else message.partition("\n")[0].rpartition("}} ")[2]
+    return said.partition(". ")[0].rstrip(".: ")
