@@ -57,10 +57,8 @@ def connect(cluster: Cluster, seconds: float = CONNECT_SECONDS) -> tf.distribute
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process prepares, validates and saves: the only one, or the first of several workers."""
     resolver = strategy.cluster_resolver
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or resolver is None:
-        return True
-    has_chief = bool(resolver.cluster_spec().as_dict().get("chief"))
-    return resolver.task_type == "chief" or (resolver.task_id == 0 and not has_chief)
+    jobs = {} if resolver is None else resolver.cluster_spec().as_dict()
+    return not jobs or (resolver.task_type, resolver.task_id) == ("chief" if "chief" in jobs else "worker", 0)
 
 
 def meet(strategy: tf.distribute.Strategy, knowing: str = "") -> None:
