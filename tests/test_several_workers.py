@@ -71,7 +71,7 @@ def start_two(shop: Path, *runs: str) -> list[subprocess.Popen]:
 def ends(processes: Sequence[subprocess.Popen]) -> list[int]:
     """The exit codes, of processes that end by themselves."""
     try:
-        return [process.wait(timeout=180) for process in processes]
+        return [process.wait(timeout=600) for process in processes]
     finally:
         for process in processes:
             process.kill()
