@@ -90,7 +90,9 @@ def compare(kind: str, folder: Path) -> Iterator[tuple[str, tuple[list[float], l
                 encoder = load_text_encoder(config.backbone, folder, prepared.text_encoder_key)
             model = build_ranker(config, prepared) if config.ranks else build_model(config, prepared, encoder)
             _compile(model, config, 100)
-        batches = model.examples(config.features, prepared).dataset(config.training.batch_size, 0, 0, 1)
+        batches = model.examples(config.features, prepared).dataset(
+            config.training.batch_size, 0, 0, 3
+        )  # Enough for three steps.
         model.fit(batches, epochs=1, steps_per_epoch=3, callbacks=[note], shuffle=False, verbose=0)
         return seen
 
