@@ -13,11 +13,14 @@ from tfrec.cli import DataRoot, messages_for_errors, new_app, parse_settings, st
 from tfrec.config import Config, recipe_names
 from tfrec.config.models import MULTI_TASK_NAMES
 from tfrec.errors import InputError
+from tfrec.training.cluster import Cluster
 from tfrec.training.commands import note_command, this_command
 from tfrec.training.run import Run, write_json
 from tfrec.training.weights_and_biases import require_wandb
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+
     from tfrec.datasets import Dataset, Impressions, Split
 
 app = new_app()
@@ -35,7 +38,8 @@ EXAMPLES = f"""
   python -m tfrec.train --interactions impressions.csv --items ads.csv --column label=clicked
   --categorical interactions.device,advertiser --set model.name=deepfm --set split.kind=global_time --run runs/ads
 
-A run that was stopped goes on with the same command. Recipes: {", ".join(recipe_names())}.
+A run that was stopped goes on with the same command. Where TF_CONFIG tells of several workers, the same command on each
+of them trains one model (docs/training.md). Recipes: {", ".join(recipe_names())}.
 All settings: docs/configuration.md
 """
 
@@ -136,7 +140,13 @@ def train(
         overrides = {key: value for key, value in overrides.items() if value is not None}
         config = Config.load(recipe, {**overrides, **parse_settings(settings or [])})
         folder = run or Path("runs") / _run_name(recipe, tables)
-        _train(folder, config, data_root, fresh)
+        cluster = Cluster.from_environment()
+        if cluster is not None:
+            _check_cluster(cluster, config)
+        if cluster is None or cluster.is_chief:
+            _train(folder, config, data_root, fresh, cluster)
+        else:
+            _follow(folder, config, data_root, cluster)
 
 
 def _run_name(recipe: str | None, tables: dict[str, Path]) -> str:
@@ -176,7 +186,29 @@ def _table_settings(tables: dict[str, Path], columns: list[str], roles: dict[str
     return overrides
 
 
-def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
+def _check_cluster(cluster: Cluster, config: Config) -> None:
+    """What is wrong with it shows before anything is read."""
+    if config.model.name == "gbdt":
+        raise InputError(
+            "Expected one machine for model.name 'gbdt', whose trees grow there. Received: several, in the environment "
+            "variable TF_CONFIG. Unset it."
+        )
+    cluster.require_free_port()
+
+
+def _start(config: Config, cluster: Cluster | None) -> "tf.distribute.Strategy":
+    """TensorFlow, and where the model trains."""
+    start_tensorflow()
+
+    from tfrec.training.trainer import set_up_devices
+
+    if cluster is not None:
+        others = ", ".join(address for address in cluster.addresses if address != cluster.addresses[cluster.number])
+        console.say(f"{cluster.name}{', the chief' if cluster.is_chief else ''}: waiting for {others}")
+    return set_up_devices(config, cluster)
+
+
+def _train(folder: Path, config: Config, data_root: Path, fresh: bool, cluster: Cluster | None) -> None:
     started = time.perf_counter()
     console.say(f"run {folder}")
     if config.training.wandb_project is not None:
@@ -186,6 +218,8 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
         for name, table in config.data.located(data_root).tables().items()
         if table.path.is_file()
     }
+    # Workers that wait for each other learn at once if one fails.
+    strategy = None if cluster is None else _start(config, cluster)
     # The data are looked at before TensorFlow is started, so that what is wrong with them shows within a second, and
     # before --fresh removes anything.
     goes_on = not fresh and Run.exists(folder) and Run.open(folder).keeps(config)
@@ -196,18 +230,20 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
             write_json(run.stamps, stamps)
         elif stamps != json.loads(run.stamps.read_text(encoding="utf-8")):
             console.say("warning: the tables have changed since this run read them; pass --fresh to read them again")
-        start_tensorflow()
+        strategy = strategy or _start(config, None)
 
         from tfrec.features.prepared import Prepared
         from tfrec.features.prepared_impressions import PreparedImpressions
         from tfrec.training.prepare import prepare, prepare_impressions
-        from tfrec.training.trainer import set_up_devices, train
+        from tfrec.training.trainer import train
+        from tfrec.training.workers import meet, messages_for_lost_workers
 
-        strategy = set_up_devices(config)
         if data is not None:
             (prepare_impressions if config.ranks else prepare)(*data, config, data_root).save(run.prepared)
-        prepared = (PreparedImpressions if config.ranks else Prepared).load(run.prepared)
-        state = train(run, prepared, strategy, data_root)
+        with messages_for_lost_workers(cluster):
+            meet(strategy)
+            prepared = (PreparedImpressions if config.ranks else Prepared).load(run.prepared)
+            state = train(run, prepared, strategy, data_root)
         note_command(run, this_command("train", sys.argv[1:], time.perf_counter() - started))
     console.say(
         f"done: epoch {state.best_epoch} of {state.epoch} is the best, "
@@ -215,6 +251,24 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
     )
     where = f" --data-root {data_root}" if config.backbone.is_trained and data_root != Path("data") else ""
     console.say(f"next: python -m tfrec.evaluate {folder}{where}    curves: tensorboard --logdir {run.tensorboard}")
+
+
+def _follow(folder: Path, config: Config, data_root: Path, cluster: Cluster) -> None:
+    """What a worker beside the chief does: its share of each batch."""
+    strategy = _start(config, cluster)
+
+    from tfrec.features.prepared import Prepared
+    from tfrec.features.prepared_impressions import PreparedImpressions
+    from tfrec.training.trainer import train
+    from tfrec.training.workers import meet, messages_for_lost_workers
+
+    with messages_for_lost_workers(cluster):
+        console.say("waiting for the chief to prepare the data")
+        meet(strategy)
+        run = Run.join(folder, config)
+        prepared = (PreparedImpressions if config.ranks else Prepared).load(run.prepared)
+        train(run, prepared, strategy, data_root)
+    console.say("done; the chief says how well")
 
 
 def _load(config: Config, data_root: Path) -> "tuple[Dataset, Any, list[str] | None]":

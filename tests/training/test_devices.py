@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from tests.backbones.tiny import make_tiny_backbone
+from tests.training.two_devices import CASES
 from tfrec.config import Config, TrainingConfig
 from tfrec.datasets import split_dataset
 from tfrec.datasets.simulator import Simulation
@@ -110,6 +112,19 @@ def test_two_devices_train_a_backbone_as_one(
     np.testing.assert_allclose(history[2][0]["loss"], history[1][0]["loss"], rtol=1e-4)
     for one, two in zip(adapters[1], adapters[2], strict=True):
         np.testing.assert_allclose(one, two, atol=2e-3)  # Moved by up to .2: 22 steps of up to .01.
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", CASES)
+def test_every_model_takes_the_same_steps_on_two_devices(kind: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.training.two_devices", kind, tmp_path]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    losses = json.loads(done.stdout)
+    assert losses.keys() == CASES[kind].keys()
+    for case, (one, two) in losses.items():
+        assert len(one) == 3
+        assert one[0] != one[1], case
+        np.testing.assert_allclose(two, one, rtol=2e-3 if "half" in case else 1e-4, err_msg=case)
 
 
 def test_a_batch_that_devices_cannot_share_is_refused() -> None:

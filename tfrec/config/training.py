@@ -46,7 +46,7 @@ class TrainingConfig(Section):
     """auto: every visible GPU, else the CPU."""
 
     num_devices: PositiveInt | None = None
-    """Train on this many devices through tf.distribute. None: all GPUs, or one CPU."""
+    """Train on this many devices, of each worker, through tf.distribute. None: all GPUs, or one CPU."""
 
     deterministic: bool = True
     """Ask TensorFlow for the deterministic version of every op: the same seed gives the same weights."""

@@ -71,6 +71,6 @@ def _gather_devices(values: tf.Tensor) -> tf.Tensor:
     context = tf.distribute.get_replica_context()
     if context is None or context.num_replicas_in_sync == 1:
         return values
-    gathered = context.all_gather(values, axis=0)
+    gathered = context.all_gather(tf.identity(values), axis=0)
     own = tf.cast(context.replica_id_in_sync_group, tf.int32) * tf.shape(values)[0]
     return tf.roll(gathered, shift=-own, axis=0)

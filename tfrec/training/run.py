@@ -88,6 +88,26 @@ class Run:
         write_json(path, config.model_dump(mode="json"))
         return cls(folder, config)
 
+    @classmethod
+    def join(cls, folder: Path, config: Config) -> "Run":
+        """The run that the chief of several workers has made, or goes on with, for the others.
+
+        Raises:
+            InputError: It is not there, or has another configuration.
+        """
+        if not cls.exists(folder):
+            raise InputError(
+                f"Expected the run that the chief has made in {folder}. Received: none. Give all workers the same "
+                "folder as --run, on a file system that they share."
+            )
+        run = cls.open(folder)
+        if differing := sorted(_differences(run.config.model_dump(), config.model_dump())):
+            raise InputError(
+                f"Expected the configuration of the chief, in {folder}. Received: another; {', '.join(differing)} "
+                "differ. Start the same command on all workers."
+            )
+        return run
+
     def keeps(self, config: Config) -> bool:
         """Whether the data that are prepared stay there, unless the run is made anew: they are of this configuration,
         or an epoch was trained on them."""

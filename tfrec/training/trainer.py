@@ -1,6 +1,7 @@
 """The epochs of a run: fit, validate, checkpoint, stop early, resume."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -24,11 +25,13 @@ from tfrec.models.ranking_model import RankingModel
 from tfrec.models.retrieval_model import RetrievalModel
 from tfrec.training.boosting import grow
 from tfrec.training.checkpoint import load_checkpoint
+from tfrec.training.cluster import Cluster
 from tfrec.training.devices import choose_strategy, keep_freed_memory
 from tfrec.training.epoch_end import AnyPrepared, TrainingState, ValidateAndSave, changing_variables, rows_digest
 from tfrec.training.optimizer import AdamW, LossScaleOptimizer
 from tfrec.training.run import Run, write_json
 from tfrec.training.weights_and_biases import tell_epoch, wandb_run
+from tfrec.training.workers import Follow, is_chief, meet
 
 LARGE_CATALOGUE = 1000
 """More than so many texts take minutes a step to encode and to train with on a CPU."""
@@ -43,7 +46,7 @@ def train(
     variables that change and all random states: a run that was killed ends where an undisturbed one ends.
 
     Args:
-        run: Where checkpoints and events go.
+        run: Where checkpoints and events go; of several workers, the chief writes them, and all read them.
         prepared: What to train on.
         strategy: The devices, from set_up_devices.
         data_root: Where the text backbone is, if it is trained.
@@ -69,6 +72,7 @@ def train(
     elif encoder is not None:
         with strategy.scope():
             model.start_from_texts()
+    meet(strategy, json.dumps([config.model_dump(mode="json"), rows_digest(prepared), asdict(state)]))
     if state.is_over(config.training.patience):
         console.say("early stopping has ended this run; raise training.patience to go on")
         return state
@@ -82,12 +86,16 @@ def train(
             "alone, model.name = two_tower, or backbone.tuning = frozen with mean pooling, whose vectors are kept."
         )
     keeper = ValidateAndSave(run, prepared, state, examples, batch_size)
-    tensorboard = keras.callbacks.TensorBoard(
-        run.tensorboard, write_graph=False, profile_batch=config.training.profile_steps or 0
-    )
-    callbacks = [keeper, tensorboard]
+    callbacks: list[keras.callbacks.Callback]
+    if is_chief(strategy):
+        tensorboard = keras.callbacks.TensorBoard(
+            run.tensorboard, write_graph=False, profile_batch=config.training.profile_steps or 0
+        )
+        callbacks = [keeper, tensorboard]
+    else:
+        callbacks = [Follow(state)]
     try:
-        with wandb_run(run) as tracker:
+        with wandb_run(run) if is_chief(strategy) else nullcontext() as tracker:
             if tracker is not None:
                 callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=partial(tell_epoch, tracker)))
             if isinstance(model, GBDT):
@@ -133,13 +141,16 @@ def _learning_rate(config: TrainingConfig, num_steps: int) -> float | keras.opti
     return config.learning_rate
 
 
-def set_up_devices(config: Config) -> tf.distribute.Strategy:
-    """Devices, precision and determinism as the configuration asks. Call it before anything is computed."""
+def set_up_devices(config: Config, cluster: Cluster | None = None) -> tf.distribute.Strategy:
+    """Devices, precision and determinism as the configuration asks. Call it before anything is computed.
+
+    Of several workers, each waits for the others.
+    """
     keep_freed_memory()
     keras.config.set_dtype_policy(config.training.precision)
     if config.training.deterministic:
         tf.config.experimental.enable_op_determinism()
-    return choose_strategy(config.training)
+    return choose_strategy(config.training, cluster)
 
 
 def load_ranker(run: Run, prepared: PreparedImpressions) -> RankingModel:
