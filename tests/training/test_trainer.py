@@ -1,5 +1,6 @@
 import json
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import Trained, Tuned
+from tests.training.stop import stop_at
 from tfrec.backbones.resolve import load_text_encoder
 from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.config import Config, JDTowerConfig
@@ -33,28 +35,42 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize(
-    "moment",
+    ("moment", "epoch", "step"),
     [
-        "in the middle of an epoch",
-        pytest.param("before the checkpoint", marks=pytest.mark.slow),
-        pytest.param("after the checkpoint", marks=pytest.mark.slow),
+        ("within an epoch", 2, 0),
+        ("after steps were saved", 2, 5),
+        ("by SIGINT", 2, 6),
+        pytest.param("by SIGTERM", 2, 6, marks=pytest.mark.slow),
+        pytest.param("before the checkpoint", 2, 0, marks=pytest.mark.slow),
+        pytest.param("after the checkpoint", 3, 0, marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_run_ends_where_an_undisturbed_one_ends(
-    moment: str, trained: Trained, prepared: Prepared, config: Config, tmp_path, monkeypatch: pytest.MonkeyPatch
+    moment: str,
+    epoch: int,
+    step: int,
+    trained: Trained,
+    prepared: Prepared,
+    config: Config,
+    tmp_path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run = Run.create(tmp_path / "run", config)
+    minutes = 1e-9 if moment == "after steps were saved" else 10
+    run = Run.create(tmp_path / "run", changed(config, checkpoint_minutes=minutes))
 
     with monkeypatch.context() as patch:
-        if moment == "in the middle of an epoch":
-            validate = trainer.ValidateAndSave.on_train_batch_end
+        if moment.startswith("by "):
+            stop_at(patch, 2, 5, signal.Signals[moment.removeprefix("by ")])
+        elif "checkpoint" not in moment:
+            end = epoch_end.ValidateAndSave.on_train_batch_end
 
             def die_in_third_epoch(self, batch, logs=None):
                 if self.state.epoch == 2 and batch == 5:
+                    self.writer.wait()
                     raise Killed
-                validate(self, batch, logs)
+                end(self, batch, logs)
 
-            patch.setattr(trainer.ValidateAndSave, "on_train_batch_end", die_in_third_epoch)
+            patch.setattr(epoch_end.ValidateAndSave, "on_train_batch_end", die_in_third_epoch)
         else:
 
             def save_and_die(path, variables, state):
@@ -65,14 +81,16 @@ def test_a_killed_run_ends_where_an_undisturbed_one_ends(
                 save_checkpoint(path, variables, state)
 
             patch.setattr(epoch_end, "save_checkpoint", save_and_die)
-        with pytest.raises(Killed):
+        with pytest.raises(KeyboardInterrupt if moment.startswith("by ") else Killed):
             train(run, prepared, tf.distribute.get_strategy())
 
-    assert read_state(run.latest)["epoch"] == (3 if moment == "after the checkpoint" else 2)
+    saved = read_state(run.latest)
+    assert (saved["epoch"], saved["step"]) == (epoch, step)
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == ["best.npz", "latest.npz"]
     state = train(run, prepared, tf.distribute.get_strategy())
     undisturbed = read_state(trained.run.latest)
-    assert state.history == undisturbed["history"]
-    assert state.best_epoch == undisturbed["best_epoch"]
+    assert read_state(run.latest) == undisturbed | {"seconds": state.seconds}
+    assert state.seconds[2] >= saved["step_seconds"]
     for one, other in zip(load_model(run, prepared).variables, trained.model.variables, strict=True):
         np.testing.assert_array_equal(one, other)
 

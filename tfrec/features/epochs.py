@@ -38,11 +38,13 @@ class EpochBatches(ABC):
         """The batch size, or what is enough for all examples and can be shared by the devices, if that is less."""
         return min(batch_size, -(-len(self) // num_devices) * num_devices)
 
-    def dataset(self, batch_size: int, seed: int, first_epoch: int, num_epochs: int) -> tf.data.Dataset:
-        """The batches of epochs `first_epoch` … `num_epochs - 1`, end to end.
+    def dataset(
+        self, batch_size: int, seed: int, first_epoch: int, num_epochs: int, first_step: int = 0
+    ) -> tf.data.Dataset:
+        """The batches of epochs `first_epoch` … `num_epochs - 1`, end to end; of the first epoch from `first_step` on.
 
         The order of an epoch, and how its batches are varied, are a function of the seed and the epoch alone, so a
-        resumed run sees what an undisturbed one sees.
+        resumed run sees what an undisturbed one sees. Batches that are skipped are never made.
         """
         shuffle = tf.random.experimental.stateless_shuffle
         places = tf.range(self.num_batches(batch_size) * batch_size, dtype=tf.int64) % len(self)
@@ -56,7 +58,8 @@ class EpochBatches(ABC):
             if self._widths is not None:
                 batches = shuffle(batches, seed=tf.stack([epoch, seed]))
             seeds = tf.stack([tf.fill([len(batches)], epoch), tf.range(len(batches), dtype=tf.int64)], axis=1)
-            return tf.data.Dataset.from_tensor_slices((batches, seeds))
+            skipped = tf.where(epoch == first_epoch, first_step, 0)
+            return tf.data.Dataset.from_tensor_slices((batches[skipped:], seeds[skipped:]))
 
         def make(numbers: tf.Tensor, place: tf.Tensor) -> dict[str, tf.Tensor]:
             return self.varied(self.batch(numbers), tf.random.fold_in(place, seed))
