@@ -206,6 +206,7 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool) -> None:
         strategy = set_up_devices(config)
         if data is not None:
             (prepare_impressions if config.ranks else prepare)(*data, config, data_root).save(run.prepared)
+            data = None  # Training needs the memory.
         prepared = (PreparedImpressions if config.ranks else Prepared).load(run.prepared)
         state = train(run, prepared, strategy, data_root)
         note_command(run, this_command("train", sys.argv[1:], time.perf_counter() - started))

@@ -95,6 +95,29 @@ def test_a_killed_run_ends_where_an_undisturbed_one_ends(
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_killed_run_from_shards_ends_where_an_undisturbed_one_ends(
+    trained: Trained, config: Config, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from_disk = Prepared.load(trained.run.prepared)
+    # Some 3,000 interactions: three groups an epoch.
+    features = config.features.model_copy(update={"interactions_at_once": 1100})
+    settings = changed(config.model_copy(update={"features": features}), epochs=2)
+    whole, parts = (Run.create(tmp_path / name, settings) for name in ("whole", "parts"))
+    train(whole, from_disk, tf.distribute.get_strategy())
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_at(patch, epoch=1, step=12)
+        train(parts, from_disk, tf.distribute.get_strategy())
+    assert read_state(parts.latest)["step"] == 13
+    train(parts, from_disk, tf.distribute.get_strategy())
+    assert read_state(parts.latest)["history"] == read_state(whole.latest)["history"]
+    trainable = [load_model(run, from_disk).trainable_variables for run in (parts, whole)]
+    for one, other in zip(*trainable, strict=True):
+        np.testing.assert_array_equal(one, other)
+    # As well as from memory, and in another order.
+    in_memory = read_state(trained.run.latest)["history"][1]
+    assert 0 < abs(read_state(whole.latest)["history"][1]["loss"] - in_memory["loss"]) < 0.1
+
+
 def test_each_epoch_is_told_and_takes_its_time(
     prepared: Prepared, config: Config, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
