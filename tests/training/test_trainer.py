@@ -21,7 +21,7 @@ from tfrec.features.prepared import Prepared
 from tfrec.features.sequences import NextItemExamples
 from tfrec.models.two_tower import TwoTower
 from tfrec.training import epoch_end, trainer
-from tfrec.training.checkpoint import load_checkpoint, read_state, save_checkpoint
+from tfrec.training.checkpoint import CheckpointWriter, load_checkpoint, read_state, save_checkpoint
 from tfrec.training.run import Run
 from tfrec.training.trainer import load_model, train
 
@@ -423,3 +423,19 @@ class TestCheckpoint:
         save_checkpoint(tmp_path / "checkpoint.npz", [keras.Variable([1.0])], {})
         with pytest.raises(ValueError, match="Expected 2 variables"):
             load_checkpoint(tmp_path / "checkpoint.npz", [keras.Variable([1.0]), keras.Variable([1.0])])
+
+    def test_in_the_background_it_is_that_of_its_moment(self, tmp_path) -> None:
+        writer, variable = CheckpointWriter(), keras.Variable([1.0, 2.0])
+        writer.save(tmp_path / "checkpoint.npz", [variable], {"step": 4})
+        variable.assign([3.0, 4.0])
+        writer.close()
+        assert load_checkpoint(tmp_path / "checkpoint.npz", [variable]) == {"step": 4}
+        np.testing.assert_array_equal(variable, [1, 2])
+
+    def test_what_could_not_be_written_is_told_once(self, tmp_path) -> None:
+        writer = CheckpointWriter()
+        (tmp_path / "checkpoint.npz.tmp").mkdir()
+        writer.save(tmp_path / "checkpoint.npz", [], {})
+        with pytest.raises(OSError, match="checkpoint"):
+            writer.save(tmp_path / "checkpoint.npz", [], {})
+        writer.close()
