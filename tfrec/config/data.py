@@ -254,7 +254,7 @@ class FeaturesConfig(Section):
     """The user tower sees how long after the one before each interaction of the history came. Requests bring times."""
 
     interactions_at_once: PositiveInt = 30_000_000
-    """Models that recommend: so many training interactions are shuffled together in memory, at about 60 bytes each. Of
-    more, stretches from all over the data are read from the run's folder in turn, two groups of them at a time."""
+    """Models that recommend: so many training interactions are shuffled together in memory, at up to 90 bytes each. Of
+    more, stretches from all over the data are read from the run's folder in turn, two groups of so many at a time."""
 
     augmentation: AugmentationConfig = AugmentationConfig()

@@ -108,9 +108,11 @@ class ValidateAndSave(keras.callbacks.Callback):
         return self.run.config.training.checkpoint_minutes > 0 and not isinstance(self.model, GBDT)
 
     def _save_step(self, step: int) -> None:
-        is_last = step == self.num_steps  # The epoch's own checkpoint follows.
+        if step == self.num_steps:  # The epoch's own checkpoint follows, after a validation that need not be awaited.
+            self.interruption.can_wait = False
+            return
         is_due = time.monotonic() - self.saved >= 60 * self.run.config.training.checkpoint_minutes
-        if not is_last and (is_due or self.interruption.has_come):
+        if is_due or self.interruption.has_come:
             self._require_finite_weights(step - 1)
             state = replace(
                 self.state,
@@ -123,8 +125,6 @@ class ValidateAndSave(keras.callbacks.Callback):
         if self.interruption.has_come:
             self.writer.wait()
             raise KeyboardInterrupt
-        if is_last:
-            self.interruption.can_wait = False
 
     def _require_finite_weights(self, step: int) -> None:
         if not all(np.isfinite(np.asarray(variable)).all() for variable in self.model.trainable_variables):
@@ -171,6 +171,8 @@ class ValidateAndSave(keras.callbacks.Callback):
         if state.is_over(settings.training.patience):
             console.say(f"stopping: no better {settings.evaluation.monitor} for {settings.training.patience} epochs")
             self.model.stop_training = True
+        if self.interruption.has_come:
+            raise KeyboardInterrupt
 
     def close(self) -> None:
         """Ends what is under way: the bar, which gives the terminal its cursor back, and the writing."""
