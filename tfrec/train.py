@@ -240,6 +240,7 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool, cluster: 
 
         if data is not None:
             (prepare_impressions if config.ranks else prepare)(*data, config, data_root).save(run.prepared)
+            data = None  # Training needs the memory.
         with messages_for_lost_workers(cluster):
             meet(strategy)
             prepared = (PreparedImpressions if config.ranks else Prepared).load(run.prepared)

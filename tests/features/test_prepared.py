@@ -117,13 +117,13 @@ def test_a_save_that_breaks_off_leaves_what_was_there(
 
     folder = tmp_path / "run" / "prepared"
     with monkeypatch.context() as patch:
-        patch.setattr(np, "savez", break_off)
+        patch.setattr(np, "save", break_off)
         with pytest.raises(type(error)):
             prepared().save(folder)
     assert list(folder.parent.iterdir()) == []
 
     prepared().save(folder)
-    monkeypatch.setattr(np, "savez", break_off)
+    monkeypatch.setattr(np, "save", break_off)
     with pytest.raises(type(error)):
         prepared(counts=(5, 6, 7)).save(folder)
     assert list(folder.parent.iterdir()) == [folder]

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from tests.baselines.random_data import dense
+from tests.training.stop import stop_at
 from tfrec.config import AugmentationConfig, Config, JDTowerConfig
 from tfrec.features.prepared import Prepared
 from tfrec.models import build_model
@@ -73,17 +74,21 @@ def test_it_is_the_same_model_to_evaluation(prepared: Prepared, config: Config) 
 
 
 @pytest.mark.slow
-def test_a_resumed_run_ends_where_an_undisturbed_one_ends(prepared: Prepared, config: Config, tmp_path) -> None:
+def test_a_resumed_run_ends_where_an_undisturbed_one_ends(
+    prepared: Prepared, config: Config, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     variants = np.stack([prepared.items.arrays["text"], prepared.items.arrays["text"][::-1]], axis=1)
     arrays = {**prepared.items.arrays, "text_variants": variants}
     prepared = replace(prepared, items=replace(prepared.items, arrays=arrays))
     config = configured(config, *ALL, share=0.5)
     once = Run.create(tmp_path / "once", config)
     train(once, prepared, tf.distribute.get_strategy())
-    for epochs in (1, 2):
-        training = config.training.model_copy(update={"epochs": epochs})
-        run = Run.create(tmp_path / "twice", config.model_copy(update={"training": training}))
+    run = Run.create(tmp_path / "twice", config)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_at(patch, epoch=1, step=2)
         train(run, prepared, tf.distribute.get_strategy())
+    assert read_state(run.latest)["step"] == 3
+    train(run, prepared, tf.distribute.get_strategy())
     assert read_state(run.latest)["history"] == read_state(once.latest)["history"]
     trained = [load_model(each, prepared).trainable_variables for each in (run, once)]
     for one, other in zip(*trained, strict=True):

@@ -33,7 +33,7 @@ class TestJDRanker:
         assert len(windows) == 30  # Longer than any user's history.
         rows = model.rows(prepared, TRAINING)
         users = prepared.impressions.users[rows.numbers.numpy()]
-        rows.numbers = rows.numbers[np.isin(users, (0, 7))]
+        rows.tensors["numbers"] = rows.numbers[np.isin(users, (0, 7))]
         users = users[np.isin(users, (0, 7))]
         of_rows = model.predict_logits(rows)
         for user in (0, 7):

@@ -117,7 +117,8 @@ def test_items_that_training_never_saw_are_no_candidates(jd_config: Config, jd_p
     logits = outputs["query"].numpy() @ np.delete(items, unseen, axis=0)[2:].T / 0.1
     right = (outputs["query"].numpy() * items[targets]).sum(axis=1) / 0.1
     examples = model.examples(jd_config.features, prepared)
-    expected = (np.log(np.exp(logits).sum(axis=1)) - right).sum() / (examples.num_targets / len(examples))
+    num_targets = np.maximum(prepared.split.train.lengths - 1, 0).sum()
+    expected = (np.log(np.exp(logits).sum(axis=1)) - right).sum() / (num_targets / len(examples))
     np.testing.assert_allclose(model.compute_loss(batch, None, outputs), expected, rtol=1e-4)
 
     sampled = build_model(with_head(jd_config, "linear", loss="sampled_softmax", num_negatives=2000), prepared)
@@ -131,9 +132,10 @@ def test_in_batch_a_target_weighs_the_same_in_every_batch(jd_config: Config, jd_
     model = build_model(with_head(jd_config, "none", loss="in_batch", num_negatives=3), jd_prepared)
     model._in_batch = lambda *arguments: 1.0
     examples = model.examples(jd_config.features, jd_prepared)
+    num_targets = np.maximum(jd_prepared.split.train.lengths - 1, 0).sum()
     for windows in ([0], [5, 9]):
         batch = examples.batch(tf.constant(windows, tf.int64))
-        mean_targets = examples.num_targets / len(examples) * len(windows)
+        mean_targets = num_targets / len(examples) * len(windows)
         loss = model.compute_loss(batch, None, model(batch, training=False))
         np.testing.assert_allclose(loss, np.count_nonzero(batch["target"]) / mean_targets, rtol=1e-5)
 

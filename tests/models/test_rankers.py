@@ -10,6 +10,7 @@ import tensorflow as tf
 from sklearn.metrics import roc_auc_score
 
 from tests.models.ranking import FEW_TREES, build, prepare_ranker, prepared_rankers, ranker_config, simulated
+from tests.training.stop import stop_at
 from tfrec.config.models import MULTI_TASK_NAMES, RANKER_NAMES
 from tfrec.datasets.splits import TEST, TRAINING
 from tfrec.errors import InputError
@@ -17,6 +18,7 @@ from tfrec.evaluation.click_metrics import log_losses
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.models import RANKERS, build_ranker
 from tfrec.models.ranking_model import Impression, RankingModel
+from tfrec.training.checkpoint import read_state
 from tfrec.training.run import Run
 from tfrec.training.trainer import load_calibrations, load_ranker, train
 
@@ -289,15 +291,20 @@ def test_what_is_prepared_is_read_back(prepared: PreparedImpressions, tmp_path: 
         PreparedImpressions.load(tmp_path / "prepared")
 
 
-def test_a_killed_run_ends_where_an_undisturbed_one_ends(prepared: PreparedImpressions, tmp_path: Path) -> None:
-    settings = {"training.epochs": 2}
-    whole = Run.create(tmp_path / "whole", ranker_config("dnn", **settings))
+def test_a_killed_run_ends_where_an_undisturbed_one_ends(
+    prepared: PreparedImpressions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = ranker_config("dnn", **{"training.epochs": 2})
+    whole, parts = (Run.create(tmp_path / name, config) for name in ("whole", "parts"))
     train(whole, prepared, tf.distribute.get_strategy())
-    halves = Run.create(tmp_path / "halves", ranker_config("dnn", **{"training.epochs": 1}))
-    train(halves, prepared, tf.distribute.get_strategy())
-    halves = Run.create(tmp_path / "halves", ranker_config("dnn", **settings))
-    train(halves, prepared, tf.distribute.get_strategy())
+    for epoch, step in ((0, 3), (0, 5), (1, 4)):
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            stop_at(patch, epoch, step)
+            train(parts, prepared, tf.distribute.get_strategy())
+        assert [read_state(parts.latest)[name] for name in ("epoch", "step")] == [epoch, step + 1]
+    state = train(parts, prepared, tf.distribute.get_strategy())
+    assert state.history == read_state(whole.latest)["history"]
     for one, other in zip(
-        load_ranker(whole, prepared).trainable_variables, load_ranker(halves, prepared).trainable_variables, strict=True
+        load_ranker(whole, prepared).trainable_variables, load_ranker(parts, prepared).trainable_variables, strict=True
     ):
         np.testing.assert_array_equal(one, other)

@@ -24,6 +24,8 @@ from tfrec.training.trainer import load_model
 TRAIN = """
 import sys
 from pathlib import Path
+import pytest
+from tests.training.stop import stop_at
 from tfrec.features.prepared import Prepared
 from tfrec.training.run import Run
 from tfrec.training.trainer import set_up_devices, train
@@ -31,6 +33,10 @@ from tfrec.training.trainer import set_up_devices, train
 run = Run.open(Path(sys.argv[1]))
 strategy = set_up_devices(run.config)
 assert strategy.num_replicas_in_sync == run.config.training.num_devices
+if len(sys.argv) > 2:
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_at(patch, epoch=0, step=int(sys.argv[2]))
+        train(run, Prepared.load(run.prepared), strategy)
 train(run, Prepared.load(run.prepared), strategy)
 """
 
@@ -54,6 +60,20 @@ def test_two_devices_train_as_one(prepared: Prepared, config: Config, tmp_path: 
     for one, two in zip(history[1], history[2], strict=True):
         np.testing.assert_allclose(two["loss"], one["loss"], rtol=1e-4)
         np.testing.assert_allclose(two["val_ndcg@10"], one["val_ndcg@10"], atol=0.01)
+
+
+@pytest.mark.slow
+def test_two_devices_that_were_killed_end_where_undisturbed_ones_end(
+    prepared: Prepared, config: Config, tmp_path: Path
+) -> None:
+    history = []
+    for name, arguments in (("whole", []), ("parts", ["3"])):
+        training = config.training.model_copy(update={"num_devices": 2, "device": "cpu", "epochs": 2})
+        run = Run.create(tmp_path / name, config.model_copy(update={"training": training}))
+        prepared.save(run.prepared)
+        subprocess.run([sys.executable, "-c", TRAIN, run.folder, *arguments], check=True, capture_output=True)
+        history.append(read_state(run.latest)["history"])
+    assert history[0] == history[1]
 
 
 OVERFLOW = """

@@ -1,5 +1,6 @@
 import json
 import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import Trained, Tuned
+from tests.training.stop import stop_at
 from tfrec.backbones.resolve import load_text_encoder
 from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.config import Config, JDTowerConfig
@@ -19,7 +21,7 @@ from tfrec.features.prepared import Prepared
 from tfrec.features.sequences import NextItemExamples
 from tfrec.models.two_tower import TwoTower
 from tfrec.training import epoch_end, trainer
-from tfrec.training.checkpoint import load_checkpoint, read_state, save_checkpoint
+from tfrec.training.checkpoint import CheckpointWriter, load_checkpoint, read_state, save_checkpoint
 from tfrec.training.run import Run
 from tfrec.training.trainer import load_model, train
 
@@ -33,28 +35,42 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize(
-    "moment",
+    ("moment", "epoch", "step"),
     [
-        "in the middle of an epoch",
-        pytest.param("before the checkpoint", marks=pytest.mark.slow),
-        pytest.param("after the checkpoint", marks=pytest.mark.slow),
+        ("within an epoch", 2, 0),
+        ("after steps were saved", 2, 5),
+        ("by SIGINT", 2, 6),
+        pytest.param("by SIGTERM in the last step", 3, 0, marks=pytest.mark.slow),
+        pytest.param("before the checkpoint", 2, 0, marks=pytest.mark.slow),
+        pytest.param("after the checkpoint", 3, 0, marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_run_ends_where_an_undisturbed_one_ends(
-    moment: str, trained: Trained, prepared: Prepared, config: Config, tmp_path, monkeypatch: pytest.MonkeyPatch
+    moment: str,
+    epoch: int,
+    step: int,
+    trained: Trained,
+    prepared: Prepared,
+    config: Config,
+    tmp_path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    run = Run.create(tmp_path / "run", config)
+    minutes = 1e-9 if moment == "after steps were saved" else 10
+    run = Run.create(tmp_path / "run", changed(config, checkpoint_minutes=minutes))
 
     with monkeypatch.context() as patch:
-        if moment == "in the middle of an epoch":
-            validate = trainer.ValidateAndSave.on_train_batch_end
+        if moment.startswith("by "):
+            stop_at(patch, 2, 21 if "last" in moment else 5, signal.Signals[moment.split()[1]])
+        elif "checkpoint" not in moment:
+            end = epoch_end.ValidateAndSave.on_train_batch_end
 
             def die_in_third_epoch(self, batch, logs=None):
                 if self.state.epoch == 2 and batch == 5:
+                    self.writer.wait()
                     raise Killed
-                validate(self, batch, logs)
+                end(self, batch, logs)
 
-            patch.setattr(trainer.ValidateAndSave, "on_train_batch_end", die_in_third_epoch)
+            patch.setattr(epoch_end.ValidateAndSave, "on_train_batch_end", die_in_third_epoch)
         else:
 
             def save_and_die(path, variables, state):
@@ -65,16 +81,41 @@ def test_a_killed_run_ends_where_an_undisturbed_one_ends(
                 save_checkpoint(path, variables, state)
 
             patch.setattr(epoch_end, "save_checkpoint", save_and_die)
-        with pytest.raises(Killed):
+        with pytest.raises(KeyboardInterrupt if moment.startswith("by ") else Killed):
             train(run, prepared, tf.distribute.get_strategy())
 
-    assert read_state(run.latest)["epoch"] == (3 if moment == "after the checkpoint" else 2)
+    saved = read_state(run.latest)
+    assert (saved["epoch"], saved["step"]) == (epoch, step)
+    assert sorted(path.name for path in run.checkpoints.iterdir()) == ["best.npz", "latest.npz"]
     state = train(run, prepared, tf.distribute.get_strategy())
     undisturbed = read_state(trained.run.latest)
-    assert state.history == undisturbed["history"]
-    assert state.best_epoch == undisturbed["best_epoch"]
+    assert read_state(run.latest) == undisturbed | {"seconds": state.seconds}
+    assert state.seconds[2] >= saved["step_seconds"]
     for one, other in zip(load_model(run, prepared).variables, trained.model.variables, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_killed_run_from_shards_ends_where_an_undisturbed_one_ends(
+    trained: Trained, config: Config, tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from_disk = Prepared.load(trained.run.prepared)
+    # Some 3,000 interactions: three groups an epoch.
+    features = config.features.model_copy(update={"interactions_at_once": 1100})
+    settings = changed(config.model_copy(update={"features": features}), epochs=2)
+    whole, parts = (Run.create(tmp_path / name, settings) for name in ("whole", "parts"))
+    train(whole, from_disk, tf.distribute.get_strategy())
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_at(patch, epoch=1, step=12)
+        train(parts, from_disk, tf.distribute.get_strategy())
+    assert read_state(parts.latest)["step"] == 13
+    train(parts, from_disk, tf.distribute.get_strategy())
+    assert read_state(parts.latest)["history"] == read_state(whole.latest)["history"]
+    trainable = [load_model(run, from_disk).trainable_variables for run in (parts, whole)]
+    for one, other in zip(*trainable, strict=True):
+        np.testing.assert_array_equal(one, other)
+    # As well as from memory, and in another order.
+    in_memory = read_state(trained.run.latest)["history"][1]
+    assert 0 < abs(read_state(whole.latest)["history"][1]["loss"] - in_memory["loss"]) < 0.1
 
 
 def test_each_epoch_is_told_and_takes_its_time(
@@ -383,3 +424,19 @@ class TestCheckpoint:
         save_checkpoint(tmp_path / "checkpoint.npz", [keras.Variable([1.0])], {})
         with pytest.raises(ValueError, match="Expected 2 variables"):
             load_checkpoint(tmp_path / "checkpoint.npz", [keras.Variable([1.0]), keras.Variable([1.0])])
+
+    def test_in_the_background_it_is_that_of_its_moment(self, tmp_path) -> None:
+        writer, variable = CheckpointWriter(), keras.Variable([1.0, 2.0])
+        writer.save(tmp_path / "checkpoint.npz", [variable], {"step": 4})
+        variable.assign([3.0, 4.0])
+        writer.close()
+        assert load_checkpoint(tmp_path / "checkpoint.npz", [variable]) == {"step": 4}
+        np.testing.assert_array_equal(variable, [1, 2])
+
+    def test_what_could_not_be_written_is_told_once(self, tmp_path) -> None:
+        writer = CheckpointWriter()
+        (tmp_path / "checkpoint.npz.tmp").mkdir()
+        writer.save(tmp_path / "checkpoint.npz", [], {})
+        with pytest.raises(OSError, match="checkpoint"):
+            writer.save(tmp_path / "checkpoint.npz", [], {})
+        writer.close()

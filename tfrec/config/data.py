@@ -257,4 +257,8 @@ class FeaturesConfig(Section):
     history_time_gaps: bool = False
     """The user tower sees how long after the one before each interaction of the history came. Requests bring times."""
 
+    interactions_at_once: PositiveInt = 30_000_000
+    """Models that recommend: so many training interactions are shuffled together in memory, at up to 90 bytes each. Of
+    more, stretches from all over the data are read from the run's folder in turn, two groups of so many at a time."""
+
     augmentation: AugmentationConfig = AugmentationConfig()

@@ -36,6 +36,10 @@ class TrainingConfig(Section):
     patience: PositiveInt = 3
     """Epochs without a better validation metric before training stops; the best epoch's weights are kept."""
 
+    checkpoint_minutes: Annotated[float, Field(ge=0)] = 10.0
+    """Within an epoch a checkpoint is written about so often, too, and when training is interrupted: a run that was
+    stopped goes on at that step. 0: at the end of epochs alone, as always with gbdt."""
+
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     """Decides the initial weights, the order of the examples and dropout."""
 

@@ -179,7 +179,7 @@ def _count(left_out: np.ndarray, why: str) -> list[str]:
 class Ragged:
     """Rows of item codes of different lengths, stored end to end.
 
-    Row i is `values[offsets[i]:offsets[i + 1]]`.
+    Row i is `values[offsets[i]:offsets[i + 1]]`. The arrays may be memory-mapped files.
 
     Attributes:
         values: int32 [total]
@@ -253,6 +253,16 @@ class Ragged:
 
     def __getitem__(self, row: int) -> np.ndarray:
         return self.values[self.offsets[row] : self.offsets[row + 1]]
+
+
+def stretch(array: np.ndarray, low: int, high: int) -> np.ndarray:
+    """A copy of `array[low:high]`, of one dimension. An array that lies on the disk is read from there, not through its
+    mapping, whose pages would count as this process's memory."""
+    high = min(high, len(array))
+    if not isinstance(array, np.memmap) or array.filename is None:
+        return np.array(array[low:high])
+    offset = array.offset + low * array.itemsize
+    return np.fromfile(array.filename, array.dtype, max(high - low, 0), offset=offset)
 
 
 @dataclass(frozen=True)

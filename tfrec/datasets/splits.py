@@ -111,12 +111,12 @@ def _split(history: Ragged, parts: np.ndarray, config: SplitConfig) -> Split:
     short = int(((history.lengths > 0) & (history.lengths < 3)).sum())
     if config.kind == "leave_last_out" and short:
         notes += (f"{short:,} users with fewer than 3 interactions are only trained on.",)
-    parts = []
-    for name, part in (("validation", validation), ("test", test)):
-        parts.append(part.drawn(config.max_cases, config.seed))
-        if len(parts[-1]) < len(part):
-            notes += (f"{len(parts[-1]):,} of {len(part):,} users in {name} are drawn (split.max_cases).",)
-    return Split(history.where(is_training), *parts, candidates, notes)
+    drawn = {}
+    for name, cases in (("validation", validation), ("test", test)):
+        drawn[name] = cases.drawn(config.max_cases, config.seed)
+        if len(drawn[name]) < len(cases):
+            notes += (f"{len(drawn[name]):,} of {len(cases):,} users in {name} are drawn (split.max_cases).",)
+    return Split(history.where(is_training), drawn["validation"], drawn["test"], candidates, notes)
 
 
 def divide(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrec.datasets.impressions import Impressions
-from tfrec.features.epochs import EpochBatches
+from tfrec.features.numbered_examples import NumberedExamples
 from tfrec.features.vocabulary import NUM_SPECIAL
 
 CONTEXT = "context/"
@@ -33,7 +33,7 @@ class HistoryConfig:
         return np.flatnonzero(impressions.remembered & (self.labels | (impressions.labels > 0)))
 
 
-class ImpressionRows(EpochBatches):
+class ImpressionRows(NumberedExamples):
     """Some of the impressions, each an example. Histories are gathered from the impressions themselves.
 
     Args:

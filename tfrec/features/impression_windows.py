@@ -7,14 +7,14 @@ import tensorflow as tf
 
 from tfrec.datasets.impressions import Impressions
 from tfrec.datasets.splits import TRAINING, runs
-from tfrec.features.epochs import EpochBatches
 from tfrec.features.impression_rows import CONTEXT, HistoryConfig
+from tfrec.features.numbered_examples import NumberedExamples
 from tfrec.features.vocabulary import NUM_SPECIAL
 
 WINDOWS_AT_ONCE = 64
 
 
-class ImpressionWindows(EpochBatches):
+class ImpressionWindows(NumberedExamples):
     """Windows of at most `history.length` places over what users were shown; each impression of a part is asked once.
 
     What is longer than a window gets several, each of which begins with at least half a window that is not asked.

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +59,9 @@ class Prepared:
             save_table(self.items, temporary / "items")
             save_table(self.users, temporary / "users")
             pd.DataFrame({"title": self.titles, "count": self.counts}).to_parquet(temporary / "catalogue.parquet")
-            np.savez(temporary / "split.npz", allow_pickle=False, **_split_arrays(self.split))
+            (temporary / "split").mkdir()
+            for name, array in _split_arrays(self.split).items():
+                np.save(temporary / "split" / f"{name}.npy", array, allow_pickle=False)
             facts = {
                 "notes": self.split.notes,
                 "text_encoder_key": self.text_encoder_key,
@@ -69,21 +71,21 @@ class Prepared:
 
     @classmethod
     def load(cls, folder: Path) -> "Prepared":
-        """Reads what `save` wrote.
+        """Reads what `save` wrote; the interactions stay on the disk until they are used.
 
         Raises:
             InputError: There is nothing.
         """
         facts = load_facts(folder)
         catalogue = pd.read_parquet(folder / "catalogue.parquet")
-        with np.load(folder / "split.npz") as arrays:
-            split = Split(
-                train=_ragged(arrays, "train"),
-                validation=_evaluation_set(arrays, "validation"),
-                test=_evaluation_set(arrays, "test"),
-                candidates=arrays.get("candidates"),
-                notes=tuple(facts["notes"]),
-            )
+        arrays = _load_split_arrays(folder)
+        split = Split(
+            train=_ragged(arrays, "train"),
+            validation=_evaluation_set(arrays, "validation"),
+            test=_evaluation_set(arrays, "test"),
+            candidates=arrays.get("candidates"),
+            notes=tuple(facts["notes"]),
+        )
         return cls(
             items=load_table(folder / "items"),
             users=load_table(folder / "users"),
@@ -136,7 +138,14 @@ def _split_arrays(split: Split) -> dict[str, np.ndarray]:
     return arrays
 
 
-def _evaluation_set(arrays: np.lib.npyio.NpzFile, name: str) -> EvaluationSet:
+def _load_split_arrays(folder: Path) -> Mapping[str, np.ndarray]:
+    if (folder / "split.npz").is_file():  # Of an earlier tfrec.
+        with np.load(folder / "split.npz") as arrays:
+            return dict(arrays)
+    return {path.stem: np.load(path, mmap_mode="r") for path in (folder / "split").glob("*.npy")}
+
+
+def _evaluation_set(arrays: Mapping[str, np.ndarray], name: str) -> EvaluationSet:
     histories, targets = (_ragged(arrays, f"{name}_{part}") for part in ("histories", "targets"))
     return EvaluationSet(arrays[f"{name}_users"], histories, targets)
 
@@ -146,9 +155,9 @@ def _ragged_arrays(rows: Ragged, name: str) -> dict[str, np.ndarray]:
     return {f"{name}_values": rows.values, f"{name}_offsets": rows.offsets, **context}
 
 
-def _ragged(arrays: np.lib.npyio.NpzFile, name: str) -> Ragged:
+def _ragged(arrays: Mapping[str, np.ndarray], name: str) -> Ragged:
     prefix = f"{name}_context_"
-    context = {each.removeprefix(prefix): arrays[each] for each in arrays.files if each.startswith(prefix)}
+    context = {each.removeprefix(prefix): arrays[each] for each in sorted(arrays) if each.startswith(prefix)}
     return Ragged(arrays[f"{name}_values"], arrays[f"{name}_offsets"], context)
 
 

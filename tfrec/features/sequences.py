@@ -5,28 +5,40 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.dataset import Ragged, stretch
 from tfrec.errors import InputError
 from tfrec.features.context import HISTORY_TIME
-from tfrec.features.epochs import EpochBatches
+from tfrec.features.numbered_examples import NumberedExamples
 from tfrec.features.vocabulary import NUM_SPECIAL, PADDING
 
+ITEMS, CONTEXT = "items", "context/"
+"""Tensors' name, and what begins the names of others, which may be called like anything else."""
+VALUES_AT_ONCE = 2**24
 
-class NextItemExamples(EpochBatches):
+
+class NextItemExamples(NumberedExamples):
     """Every training interaction that has a past is an example: the history before it, and the item itself.
 
     Nothing is stored per example: an example is a position in the end-to-end array of all interactions, and its
     history is gathered from there.
 
     Args:
-        sequences: Each user's training interactions, oldest first; row u is user code u.
+        sequences: Each user's training interactions, oldest first.
         history_length: The most recent interactions that are kept.
+        users: The user code of each row, int32 [num_rows]; None: row u is user code u.
+        times: The first and the last time of all training, where the sequences are but some of it.
 
     Raises:
         InputError: No user has two interactions.
     """
 
-    def __init__(self, sequences: Ragged, history_length: int) -> None:
+    def __init__(
+        self,
+        sequences: Ragged,
+        history_length: int,
+        users: np.ndarray | None = None,
+        times: tuple[int, int] | None = None,
+    ) -> None:
         lengths = np.diff(sequences.offsets)
         starts = np.repeat(sequences.offsets[:-1], lengths)
         positions = np.flatnonzero(np.arange(len(sequences.values)) > starts)
@@ -35,14 +47,22 @@ class NextItemExamples(EpochBatches):
                 "Expected users with at least two training interactions, to learn the next item from. "
                 f"Received: {len(sequences.values)} training interactions of {len(sequences)} users, none with a past."
             )
-        super().__init__(positions)
+        users = np.arange(len(sequences)) if users is None else users
+        tensors = {
+            "starts": tf.constant(starts, tf.int64),
+            "users": tf.constant(np.repeat(users, lengths) + NUM_SPECIAL, tf.int32),
+            **history_tensors(sequences),
+        }
+        if HISTORY_TIME in sequences.context:
+            own = sequences.context[HISTORY_TIME]
+            tensors["ages"] = tf.constant(_ages(own, *(times or (int(own.min()), int(own.max())))), tf.float32)
+        super().__init__(positions, tensors=tensors)
         self.history_length = history_length
-        self._items = tf.constant(sequences.values + NUM_SPECIAL, tf.int32)
-        self._starts = tf.constant(starts, tf.int64)
-        self._users = tf.constant(np.repeat(np.arange(len(sequences)), lengths) + NUM_SPECIAL, tf.int32)
-        self._context = {name: tf.constant(array) for name, array in sequences.context.items()}
-        times = sequences.context.get(HISTORY_TIME)
-        self._ages = None if times is None else tf.constant(_ages(times), tf.float32)
+
+    @staticmethod
+    def num_examples(lengths: np.ndarray, history_length: int) -> np.ndarray:
+        """How many examples sequences of these lengths give, each: int64 [num_rows]."""
+        return np.maximum(lengths - 1, 0)
 
     def batch(self, positions: tf.Tensor) -> dict[str, tf.Tensor]:
         """The examples at some positions.
@@ -56,29 +76,52 @@ class NextItemExamples(EpochBatches):
             sequences tells of the items in the history, by its names: [batch_size, history_length], 0 where padded. And
             if that are times, example_age: float32 [batch_size], 0 for the latest of all and 1 for the oldest.
         """
-        starts = tf.maximum(tf.gather(self._starts, positions), positions - self.history_length)  # [batch_size]
+        starts = tf.maximum(tf.gather(self.tensors["starts"], positions), positions - self.history_length)
         sources = starts[:, tf.newaxis] + tf.range(self.history_length, dtype=tf.int64)  # [batch_size, history_length]
         past = sources < positions[:, tf.newaxis]
-        history = {
-            name: tf.where(past, tf.gather(array, tf.where(past, sources, 0)), tf.zeros([], array.dtype))
-            for name, array in {"history": self._items, **self._context}.items()
+        ages = self.tensors.get("ages")
+        return {
+            **gather_history(self.tensors, sources, past),
+            "user": tf.gather(self.tensors["users"], positions),
+            "target": tf.gather(self.tensors[ITEMS], positions),
+            **({} if ages is None else {"example_age": tf.gather(ages, positions)}),
         }
-        age = {} if self._ages is None else {"example_age": tf.gather(self._ages, positions)}
-        target = {"user": tf.gather(self._users, positions), "target": tf.gather(self._items, positions)}
-        return {**history, **target, **age}
 
 
-def _ages(times: np.ndarray) -> np.ndarray:
-    """How long before the latest time each is, as a share of all: float64, of the same shape."""
-    span = max(int(times.max()) - int(times.min()), 1)
-    return (times.max() - times) / span
+def history_tensors(sequences: Ragged) -> dict[str, tf.Tensor]:
+    """Indices of the items, int32 [total], and their context by its names: what `gather_history` reads."""
+    context = {CONTEXT + name: tf.constant(array) for name, array in sequences.context.items()}
+    return {ITEMS: tf.constant(sequences.values + NUM_SPECIAL, tf.int32), **context}
+
+
+def gather_history(tensors: Mapping[str, tf.Tensor], places: tf.Tensor, filled: tf.Tensor) -> dict[str, tf.Tensor]:
+    """`history`, and what the context tells of its items by its names: what stands at the places, 0 where not filled.
+
+    Args:
+        tensors: What `history_tensors` made, perhaps among others.
+        places: int64 [batch_size, width].
+        filled: bool [batch_size, width].
+    """
+    safe = tf.where(filled, places, 0)
+    named = {name.removeprefix(CONTEXT): tensors[name] for name in tensors if name.startswith(CONTEXT)}
+    return {
+        name: tf.where(filled, tf.gather(array, safe), tf.zeros([], array.dtype))
+        for name, array in {"history": tensors[ITEMS], **named}.items()
+    }
+
+
+def _ages(times: np.ndarray, first: int, last: int) -> np.ndarray:
+    """How long before the last time each is, as a share of all: float64, of the same shape."""
+    return (last - times) / max(last - first, 1)
 
 
 def target_counts(sequences: Ragged, num_items: int) -> np.ndarray:
     """How often each item is an example's target, int64 [num_items]: its interactions, but for users' first ones."""
-    has_past = np.ones(len(sequences.values), bool)
-    has_past[sequences.offsets[:-1][np.diff(sequences.offsets) > 0]] = False
-    return np.bincount(sequences.values[has_past], minlength=num_items)
+    firsts = sequences.values[sequences.offsets[:-1][np.diff(sequences.offsets) > 0]]
+    counts = -np.bincount(firsts, minlength=num_items)
+    for low in range(0, len(sequences.values), VALUES_AT_ONCE):
+        counts += np.bincount(stretch(sequences.values, low, low + VALUES_AT_ONCE), minlength=num_items)
+    return counts
 
 
 def pad_histories(histories: Ragged, history_length: int) -> np.ndarray:

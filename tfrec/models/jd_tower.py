@@ -11,8 +11,10 @@ from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.baselines.similar_items import similar_items
 from tfrec.config import Config, FeaturesConfig, JDTowerConfig
 from tfrec.errors import InputError
+from tfrec.features.epochs import EpochBatches
 from tfrec.features.prepared import Prepared
 from tfrec.features.sequence_augmentation import SequenceAugmentation
+from tfrec.features.sequence_shards import sequence_windows
 from tfrec.features.vocabulary import NUM_SPECIAL, PADDING
 from tfrec.features.windows import SequenceWindows
 from tfrec.heads import LinearHead, MLPHead, RankingHead, TransformerHead
@@ -90,8 +92,9 @@ class JDTower(RetrievalModel):
         self.seed_generator = keras.random.SeedGenerator()
         # The sum over a batch is divided by the mean number of targets, and not by its own: batches are made of
         # histories of like length, and a target of a short history must not weigh more for it.
-        windows = SequenceWindows(prepared.split.train, features.history_length)
-        self._targets_per_window = windows.num_targets / len(windows)
+        self._targets_per_window = SequenceWindows.targets_per_window(
+            prepared.split.train.lengths, features.history_length
+        )
         self._in_batch = RetrievalTask(settings.temperature)
         self._ranking = RankingTask()
         self._sampling_probability = sampling_probabilities(prepared)
@@ -105,9 +108,9 @@ class JDTower(RetrievalModel):
         return step_sizes
 
     @staticmethod
-    def examples(features: FeaturesConfig, prepared: Prepared) -> SequenceWindows:
+    def examples(features: FeaturesConfig, prepared: Prepared) -> EpochBatches:
         """What it trains on."""
-        return SequenceWindows(prepared.split.train, features.history_length, _build_augmentation(features, prepared))
+        return sequence_windows(prepared.split.train, features, _build_augmentation(features, prepared))
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
         history, asked = inputs["history"], inputs["target"] >= NUM_SPECIAL

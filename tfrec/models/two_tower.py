@@ -6,8 +6,9 @@ import tensorflow as tf
 
 from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.config import FeaturesConfig, TwoTowerConfig
+from tfrec.features.epochs import EpochBatches
 from tfrec.features.prepared import Prepared
-from tfrec.features.sequences import NextItemExamples
+from tfrec.features.sequence_shards import next_item_examples
 from tfrec.features.vocabulary import NUM_SPECIAL
 from tfrec.models.retrieval_model import RetrievalModel, build_item_tower, build_user_tower, sampling_probabilities
 from tfrec.tasks.retrieval import RetrievalTask
@@ -51,9 +52,9 @@ class TwoTower(RetrievalModel):
         self._sampling_probability = sampling_probabilities(prepared)
 
     @staticmethod
-    def examples(features: FeaturesConfig, prepared: Prepared) -> NextItemExamples:
+    def examples(features: FeaturesConfig, prepared: Prepared) -> EpochBatches:
         """What it trains on."""
-        return NextItemExamples(prepared.split.train, features.history_length)
+        return next_item_examples(prepared.split.train, features)
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
         history = inputs["history"]

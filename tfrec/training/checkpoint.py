@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import keras
 import numpy as np
 
 
-def save_checkpoint(path: Path, variables: Sequence[keras.Variable], state: dict[str, Any]) -> None:
+def save_checkpoint(path: Path, variables: Sequence[keras.Variable | np.ndarray], state: dict[str, Any]) -> None:
     """Writes the variables, in order, and a JSON state, under a temporary name; then renames."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
@@ -20,6 +21,43 @@ def save_checkpoint(path: Path, variables: Sequence[keras.Variable], state: dict
         file.flush()
         os.fsync(file.fileno())
     os.replace(temporary, path)
+
+
+class CheckpointWriter:
+    """Writes checkpoints while training goes on: a step waits for a copy of the variables, not for the disk."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._under_way: Future[None] | None = None
+
+    def save(self, path: Path, variables: Sequence[keras.Variable], state: dict[str, Any]) -> None:
+        """Copies the variables, and begins to write them and the state, as `save_checkpoint` does.
+
+        Raises:
+            OSError: What was to be written before could not be.
+        """
+        self.wait()
+        copies = [np.array(variable) for variable in variables]
+        self._under_way = self._pool.submit(save_checkpoint, path, copies, state)
+
+    def wait(self) -> None:
+        """Returns once what was begun is written.
+
+        Raises:
+            OSError: It could not be.
+        """
+        under_way, self._under_way = self._under_way, None
+        if under_way is not None:
+            under_way.result()
+
+    def close(self) -> None:
+        """Writes what was begun, and ends the thread.
+
+        Raises:
+            OSError: It could not be written.
+        """
+        self._pool.shutdown()
+        self.wait()
 
 
 def read_state(path: Path) -> dict[str, Any]:

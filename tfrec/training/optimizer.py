@@ -1,6 +1,6 @@
 """The optimizer, with embedding gradients that add up."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import keras
 import tensorflow as tf
@@ -84,7 +84,11 @@ class AdamW(keras.optimizers.AdamW):
     def _apply_weight_decay(self, variables: object) -> None:
         """Nothing: `update_step` decays each variable at its own rate."""
 
-    def apply(self, grads: Sequence[tf.Tensor | tf.IndexedSlices | None], trainable_variables: object = None) -> None:
+    def apply(
+        self,
+        grads: Sequence[tf.Tensor | tf.IndexedSlices | None],
+        trainable_variables: Iterable[keras.Variable] | None = None,
+    ) -> None:
         """Updates the variables; see keras.optimizers.Optimizer.apply."""
         variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
         super().apply(

@@ -14,8 +14,10 @@ from pydantic import ValidationError
 from tfrec.config import Config
 from tfrec.errors import InputError
 
-MAY_CHANGE = frozenset({"training.epochs", "training.patience", "training.profile_steps", "training.wandb_project"})
-"""Settings that a run may go on with: they say how long it trains and what is told of it, not what it is.
+MAY_CHANGE = frozenset(
+    f"training.{name}" for name in ("checkpoint_minutes", "epochs", "patience", "profile_steps", "wandb_project")
+)
+"""Settings that a run may go on with: they say how long it trains, what a kill costs and what is told, not what it is.
 
 Under a schedule the epochs say more."""
 
@@ -30,7 +32,7 @@ class Run:
     Attributes:
         config: The resolved configuration, as in `config.json`.
         prepared: Folder of the split and the encoded tables.
-        latest: Checkpoint of the last finished epoch: weights, optimizer, early stopping.
+        latest: The last checkpoint, of a finished epoch or within one: weights, optimizer, early stopping.
         best: Weights of the best epoch.
         tensorboard: Folder of the events.
         stamps: Size and time of the user's tables when they were read.
@@ -70,7 +72,7 @@ class Run:
             fresh: Remove what a run left there, and start anew.
 
         Raises:
-            InputError: The folder holds a run with another configuration that has finished an epoch, or something else.
+            InputError: The folder holds a run with another configuration that has a checkpoint, or something else.
         """
         path = folder / "config.json"
         if cls.exists(folder):
@@ -110,7 +112,7 @@ class Run:
 
     def keeps(self, config: Config) -> bool:
         """Whether the data that are prepared stay there, unless the run is made anew: they are of this configuration,
-        or an epoch was trained on them."""
+        or something was trained on them."""
         return self.prepared.is_dir() and (self.latest.is_file() or not self._differing(config))
 
     def _differing(self, config: Config) -> list[str]:

@@ -1,7 +1,7 @@
 """The epochs of a run: fit, validate, checkpoint, stop early, resume."""
 
 import json
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from tfrec.config import Config, TrainingConfig
 from tfrec.datasets.splits import VALIDATION
 from tfrec.errors import InputError, TrainingError
 from tfrec.evaluation import Calibration, fit_calibration
+from tfrec.features.epochs import EpochBatches
 from tfrec.features.impression_rows import ImpressionRows
 from tfrec.features.prepared import Prepared
 from tfrec.features.prepared_impressions import PreparedImpressions
@@ -28,6 +29,7 @@ from tfrec.training.checkpoint import load_checkpoint
 from tfrec.training.cluster import Cluster
 from tfrec.training.devices import choose_strategy, keep_freed_memory
 from tfrec.training.epoch_end import AnyPrepared, TrainingState, ValidateAndSave, changing_variables, rows_digest
+from tfrec.training.interruption import Interruption
 from tfrec.training.optimizer import AdamW, LossScaleOptimizer
 from tfrec.training.run import Run, write_json
 from tfrec.training.weights_and_biases import tell_epoch, wandb_run
@@ -43,7 +45,7 @@ def train(
     """Trains to the end of the run, from wherever it stands.
 
     Every epoch's order of examples, dropout and initial weights follow from the seed, and a checkpoint holds all
-    variables that change and all random states: a run that was killed ends where an undisturbed one ends.
+    variables that change, all random states and the step: a run that was killed ends where an undisturbed one ends.
 
     Args:
         run: Where checkpoints and events go; of several workers, the chief writes them, and all read them.
@@ -54,6 +56,7 @@ def train(
     Raises:
         InputError: The text backbone can't be had, or is not the one that the run began with.
         TrainingError: The loss became NaN or infinite, or the memory did not suffice.
+        KeyboardInterrupt: It was interrupted, by Ctrl-C or SIGTERM; the step under way was finished and saved.
     """
     config = run.config
     keras.utils.set_random_seed(config.training.seed)
@@ -68,7 +71,8 @@ def train(
     state = TrainingState()
     if run.latest.is_file():
         state = TrainingState(**_restore(run.latest, changing_variables(model)))
-        console.say(f"resuming after epoch {state.epoch}")
+        step = f", step {state.step}" if state.step else ""
+        console.say(f"resuming after epoch {state.epoch}{step}")
     elif encoder is not None:
         with strategy.scope():
             model.start_from_texts()
@@ -85,41 +89,57 @@ def train(
             "is trained, which takes long and much memory. Choose another model.loss, which encodes the batch's items "
             "alone, model.name = two_tower, or backbone.tuning = frozen with mean pooling, whose vectors are kept."
         )
-    keeper = ValidateAndSave(run, prepared, state, examples, batch_size)
-    callbacks: list[keras.callbacks.Callback]
+    interruption = Interruption()
+    keeper = ValidateAndSave(run, prepared, state, examples, batch_size, interruption)
+    callbacks: list[keras.callbacks.Callback] = [Follow(state)]
     if is_chief(strategy):
-        tensorboard = keras.callbacks.TensorBoard(
-            run.tensorboard, write_graph=False, profile_batch=config.training.profile_steps or 0
-        )
-        callbacks = [keeper, tensorboard]
-    else:
-        callbacks = [Follow(state)]
+        profiled = config.training.profile_steps or 0
+        callbacks = [keeper, keras.callbacks.TensorBoard(run.tensorboard, write_graph=False, profile_batch=profiled)]
     try:
-        with wandb_run(run) if is_chief(strategy) else nullcontext() as tracker:
+        with ExitStack() as around:
+            tracker = None
+            if is_chief(strategy):
+                around.enter_context(interruption)
+                tracker = around.enter_context(wandb_run(run))
             if tracker is not None:
                 callbacks.append(keras.callbacks.LambdaCallback(on_epoch_end=partial(tell_epoch, tracker)))
             if isinstance(model, GBDT):
                 assert isinstance(prepared, PreparedImpressions) and isinstance(examples, ImpressionRows)
                 grow(model, examples, prepared, config, state.epoch, callbacks)
                 return state
-            model.fit(
-                examples.dataset(batch_size, config.training.seed, state.epoch, config.training.epochs),
-                initial_epoch=state.epoch,
-                epochs=config.training.epochs,
-                steps_per_epoch=examples.num_batches(batch_size),
-                callbacks=callbacks,
-                shuffle=False,  # The examples are shuffled already.
-                verbose=0,
-            )
+            _fit(model, examples, batch_size, config.training, state, callbacks)
     except tf.errors.ResourceExhaustedError as error:
         raise TrainingError(
             f"The memory of the device does not hold a step of {batch_size} examples. Lower training.batch_size or "
             "features.history_length, with --fresh or another --run; the last good epoch is kept here."
         ) from error
     finally:
-        if keeper.bar.live.is_started:  # Interrupted: give the terminal its cursor back.
-            keeper.bar.stop()
+        keeper.close()
     return state
+
+
+def _fit(
+    model: RetrievalModel | RankingModel,
+    examples: EpochBatches,
+    batch_size: int,
+    training: TrainingConfig,
+    state: TrainingState,
+    callbacks: list[keras.callbacks.Callback],
+) -> None:
+    """Trains the rest of the epoch under way, if there is one, and then the others: to Keras all epochs of a call have
+    as many steps."""
+    model.stop_training = False
+    for until in [*([state.epoch + 1] if state.step else []), training.epochs]:
+        if state.epoch < until and not model.stop_training:
+            model.fit(
+                examples.dataset(batch_size, training.seed, state.epoch, until, state.step),
+                initial_epoch=state.epoch,
+                epochs=until,
+                steps_per_epoch=examples.num_batches(batch_size) - state.step,
+                callbacks=callbacks,
+                shuffle=False,  # The examples are shuffled already.
+                verbose=0,
+            )
 
 
 def _compile(model: RetrievalModel | RankingModel, config: Config, num_steps: int) -> None:

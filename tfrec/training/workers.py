@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tfrec.errors import InputError, TrainingError
 from tfrec.training.cluster import Cluster
-from tfrec.training.epoch_end import TrainingState
+from tfrec.training.epoch_end import TrainingState, restore_loss
 
 CONNECT_SECONDS = 600.0
 """How long workers wait for each other at the start."""
@@ -87,11 +87,14 @@ def meet(strategy: tf.distribute.Strategy, knowing: str = "") -> None:
 
 
 class Follow(keras.callbacks.Callback):
-    """What a worker beside the chief does after each epoch, while the chief validates and saves: it counts."""
+    """What a worker beside the chief does while the chief validates and saves: it counts."""
 
     def __init__(self, state: TrainingState) -> None:
         super().__init__()
         self.state = state
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        restore_loss(self.model, self.state)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         loss = float((logs or {}).get("loss", 0.0))
@@ -99,7 +102,7 @@ class Follow(keras.callbacks.Callback):
             raise TrainingError(f"The loss became {loss} at step {batch + 1}. The chief says more.")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self.state.epoch = epoch + 1
+        self.state.finish_epoch()
 
 
 @contextmanager
