@@ -90,17 +90,16 @@ class AdamW(keras.optimizers.AdamW):
         trainable_variables: Iterable[keras.Variable] | None = None,
     ) -> None:
         """Updates the variables; see keras.optimizers.Optimizer.apply."""
-        variables = self._trainable_variables if trainable_variables is None else list(trainable_variables)
-        super().apply(
-            [self._summed(gradient, variable) for gradient, variable in zip(grads, variables, strict=True)],
-            trainable_variables,
-        )
+        named = None if trainable_variables is None else list(trainable_variables)
+        variables = self._trainable_variables if named is None else named
+        super().apply([self._summed(*each) for each in zip(grads, variables, strict=True)], named)
 
     def _summed(
         self, gradient: tf.Tensor | tf.IndexedSlices | None, variable: keras.Variable
     ) -> tf.Tensor | tf.IndexedSlices | None:
-        is_lazy = self.lazy_rows is not None and variable.shape[0] > self.lazy_rows
-        return gradient if gradient is None or is_lazy else tf.convert_to_tensor(gradient)
+        if not isinstance(gradient, tf.IndexedSlices) or (self.lazy_rows and variable.shape[0] > self.lazy_rows):
+            return gradient
+        return tf.convert_to_tensor(gradient)
 
 
 @keras.saving.register_keras_serializable(package="tfrec")
