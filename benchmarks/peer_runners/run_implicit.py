@@ -54,7 +54,8 @@ def main() -> None:
 def _matrix(cases: Cases, num_items: int) -> sparse.csr_matrix:
     """Ones where something was done, [num_cases, num_items]."""
     ones = np.ones(len(cases.values), np.float32)
-    matrix = sparse.csr_matrix((ones, cases.values, cases.offsets), shape=(len(cases.users), num_items))
+    # A copy: what follows sorts it, and the order of the cases is theirs.
+    matrix = sparse.csr_matrix((ones, cases.values, cases.offsets), shape=(len(cases.users), num_items), copy=True)
     matrix.sum_duplicates()
     matrix.data[:] = 1
     return matrix
