@@ -28,9 +28,9 @@ from tfrec.indices import exact
 from tfrec.models.retrieval_model import RetrievalRecommender
 from tfrec.recommend import app as recommend_app
 from tfrec.serving.batch import Task, merge
-from tfrec.serving.calls import _filters
 from tfrec.serving.client import Client
 from tfrec.serving.config import ModelConfig
+from tfrec.serving.inputs import _filters
 from tfrec.serving.rows import pad
 from tfrec.serving.server import Server
 from tfrec.serving.signatures import TensorSpec
