@@ -44,7 +44,8 @@ def start(shop: Path, run: str, addresses: Sequence[str] = (), number: int = 0) 
     # Without dropout, which each worker draws for its own rows: all that is left is arithmetic.
     flags = """--interactions log.csv --items items.csv --categorical genre --numeric year --batch-size 128
         --set model.use_text=false --set model.dropout=0.0 --set model.id_dropout=0.0 --set model.attribute_dropout=0.0
-        --set features.history_length=8 --set model.embedding_size=16 --set training.patience=99"""
+        --set features.history_length=8 --set model.embedding_size=16 --set training.patience=99
+        --set training.lazy_rows=20"""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200"}
     if addresses:
         told = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": number}}
