@@ -79,15 +79,6 @@ def known(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def diary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Gives a history back, three places of item|event|time, and whatever is excluded behind each."""
-    import tensorflow as tf
-
     folder = tmp_path_factory.mktemp("models") / "diary" / "1"
-    model = Diary()
-    recommend = tf.function(model.recommend).get_concrete_function(
-        tf.TensorSpec([None, 3], tf.string, name="history_item_ids"),
-        tf.TensorSpec([None, 3], tf.string, name="history_events"),
-        tf.TensorSpec([None, 3], tf.int64, name="history_timestamps"),
-        tf.TensorSpec([None, None], tf.string, name="exclude_item_ids"),
-    )
-    tf.saved_model.save(model, str(folder), signatures={"recommend": recommend})
+    Diary().save(folder, "recommend")
     return folder

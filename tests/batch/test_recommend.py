@@ -13,7 +13,8 @@ pytest.importorskip("apache_beam")
 from tests.batch.conftest import Batch
 from tests.conftest import Trained
 from tfrec.artifacts.export import export
-from tfrec.batch.recommend import as_id, as_seconds
+from tfrec.batch.recommend import as_seconds
+from tfrec.batch.tables import as_id
 from tfrec.config import ExportConfig
 
 TOP_K = 7

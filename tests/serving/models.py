@@ -169,14 +169,14 @@ class Diary(tf.Module):
         excluded = tf.strings.reduce_join(exclude_item_ids, axis=1, keepdims=True)
         return {"item_ids": tf.where(history_item_ids == "", "", entries + excluded), "scores": scores}
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, signature: str = "serving_default") -> None:
         recommend = tf.function(self.recommend).get_concrete_function(
             tf.TensorSpec([None, 3], tf.string, name="history_item_ids"),
             tf.TensorSpec([None, 3], tf.string, name="history_events"),
             tf.TensorSpec([None, 3], tf.int64, name="history_timestamps"),
             tf.TensorSpec([None, None], tf.string, name="exclude_item_ids"),
         )
-        tf.saved_model.save(self, str(folder), signatures={"serving_default": recommend})
+        tf.saved_model.save(self, str(folder), signatures={signature: recommend})
 
 
 class Recommender(tf.Module):

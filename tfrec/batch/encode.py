@@ -10,10 +10,9 @@ import pyarrow as pa
 
 from tfrec.batch.ask import AskModel
 from tfrec.batch.model import LoadedModel, ModelVersion
-from tfrec.batch.recommend import as_id
 from tfrec.batch.rejected import REJECTED, Counters, reject
 from tfrec.batch.run import Output
-from tfrec.batch.tables import Chunk, ReadTable
+from tfrec.batch.tables import Chunk, ReadTable, as_id
 from tfrec.errors import InputError
 from tfrec.features.text import render_texts
 

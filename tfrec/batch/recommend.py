@@ -12,7 +12,7 @@ from tfrec.batch.ask import AskModel
 from tfrec.batch.model import LoadedModel, ModelVersion
 from tfrec.batch.rejected import REJECTED, Counters, reject
 from tfrec.batch.run import Output
-from tfrec.batch.tables import Chunk, ReadTable, to_rows
+from tfrec.batch.tables import Chunk, ReadTable, as_id, to_rows
 from tfrec.serving.inputs import BESIDE_HISTORIES, EXCLUDED, FILTER, HISTORY, recommend_inputs
 from tfrec.serving.rows import ranking
 from tfrec.serving.signatures import Signature
@@ -173,17 +173,6 @@ def _history(user: str, parts: Iterable[list[Moment]]) -> dict[str, Any]:
         EVENTS: [moment[4] for moment in moments],
         TIMES: [math.floor(moment[0]) for moment in moments],
     }
-
-
-def as_id(value: Any) -> str:
-    """An id as text.
-
-    Raises:
-        ValueError: It is missing, or a kind of value that has several spellings.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
-        raise ValueError(f"Expected an id, as text or a whole number. Received: {value!r}.")
-    return str(value)
 
 
 def as_seconds(value: Any) -> float:

@@ -90,6 +90,17 @@ def to_rows(chunks: Any) -> Any:
     return chunks | "Spread rows" >> beam.Reshuffle() | "Rows" >> beam.FlatMap(lambda chunk: chunk.rows)
 
 
+def as_id(value: Any) -> str:
+    """An id as text.
+
+    Raises:
+        ValueError: It is missing, or a kind of value that has several spellings.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | str) or value == "":
+        raise ValueError(f"Expected an id, as text or a whole number. Received: {value!r}.")
+    return str(value)
+
+
 class _ReadFile(beam.DoFn):
     def __init__(self) -> None:
         self._counters = Counters()
