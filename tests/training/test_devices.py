@@ -144,7 +144,8 @@ def test_every_model_takes_the_same_steps_on_two_devices(kind: str, tmp_path: Pa
     for case, (one, two) in losses.items():
         assert len(one) == 3
         assert one[0] != one[1], case
-        np.testing.assert_allclose(two, one, rtol=2e-3 if "half" in case else 1e-4, err_msg=case)
+        tolerance = 5e-2 if "drawn" in case else 2e-3 if "half" in case else 1e-4
+        np.testing.assert_allclose(two, one, rtol=tolerance, err_msg=case)
 
 
 def test_a_batch_that_devices_cannot_share_is_refused() -> None:

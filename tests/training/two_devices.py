@@ -32,7 +32,8 @@ CASES: dict[str, dict[str, dict[str, Any]]] = {
     },
     "texts": {
         "jd_tower words": {**JD_TOWER, "model.user_tower": "gpt_text", "model.item_tokens": 4},
-        **{f"jd_tower {head}": {**JD_TOWER, "model.head": head} for head in ("linear", "mlp", "transformer")},
+        # Each device draws the places that its head ranks.
+        **{f"jd_tower {head}, drawn": {**JD_TOWER, "model.head": head} for head in ("linear", "mlp", "transformer")},
         "jd_tower lora": {**JD_TOWER, **LORA, "model.loss": "sampled_softmax"},
         "two_tower lora": {"model.name": "two_tower", **LORA},
         "two_tower lora half": {"model.name": "two_tower", **LORA, **HALF},
