@@ -116,7 +116,7 @@ def measure_tfrec(variant: str, arguments: argparse.Namespace) -> dict[str, floa
     times: list[float] = []
     steps = arguments.warm_up + arguments.steps
     batches = model.examples(config.features, prepared).dataset(arguments.batch_size, 0, 0, 1).take(steps)
-    model.fit(batches, callbacks=[Clock()], shuffle=False, verbose=0)
+    model.fit(batches, epochs=1, steps_per_epoch=steps, callbacks=[Clock()], shuffle=False, verbose=0)
     seconds = times[-1] - times[arguments.warm_up - 1]
     examples = sum(
         int(tf.math.count_nonzero(batch["target"] >= NUM_SPECIAL)) for batch in batches.skip(arguments.warm_up)
