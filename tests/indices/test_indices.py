@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfrec.errors import InputError
 from tfrec.indices import Index, build_index, exact, inverted_lists
 from tfrec.indices.exact import SMALL, ExactIndex
 from tfrec.indices.inverted_lists import CELL, InvertedLists, divide
@@ -32,7 +33,7 @@ def lists_of_all(vectors: tf.Variable) -> InvertedLists:
 
 MAKERS: dict[str, Callable[[tf.Variable], Index]] = {
     "exact": ExactIndex,
-    "rounded": lambda vectors: ExactIndex(vectors, "bfloat16"),
+    "rounded": lambda vectors: ExactIndex(vectors, is_rounded=True),
     "lists": lists_of_all,
 }
 
@@ -56,7 +57,7 @@ def best(products: np.ndarray, excluded: np.ndarray, top_k: int = TOP_K) -> tupl
     return np.take_along_axis(products, order, axis=1), order
 
 
-@pytest.mark.parametrize("num_queries", [1, exact.FEW_QUERIES + 1, exact.FEW_ROUNDED + 1])
+@pytest.mark.parametrize("num_queries", [1, exact.FEW_QUERIES + 1])
 @pytest.mark.parametrize("num_excluded", [0, 30])
 def test_it_is_a_sort_of_what_is_allowed(
     index: Index, vectors: tf.Variable, num_queries: int, num_excluded: int
@@ -70,7 +71,7 @@ def test_it_is_a_sort_of_what_is_allowed(
     np.testing.assert_allclose(scores, expected, atol=2**-6)
     np.testing.assert_allclose(np.take_along_axis(products, indices.numpy(), axis=1), scores, atol=1e-5)
     found = np.mean([np.isin(row, others).mean() for row, others in zip(order, indices.numpy(), strict=True)])
-    assert found == 1 if isinstance(index, ExactIndex) and not index.is_rounded else found > 0.9
+    assert found == 1 if isinstance(index, ExactIndex) and index.factor == 1 else found > 0.9
     assert not any(np.isin(row, bad).any() for row, bad in zip(indices.numpy(), excluded, strict=True))
     assert (np.diff(scores, axis=1) <= 0).all() and (indices.numpy() >= 2).all()
 
@@ -236,4 +237,22 @@ def test_the_size_of_the_catalogue_chooses(monkeypatch: pytest.MonkeyPatch) -> N
     assert build_index(alike, queries, nothing(8), TOP_K, recall=0.1).facts["kind"] == "lists"
     assert build_index(vectors, queries, nothing(8), TOP_K).facts["kind"] == "exact"
     rounded = build_index(vectors, queries, nothing(8), TOP_K, "rounded").facts
-    assert rounded == {"kind": "rounded", f"recall@{TOP_K}": 1.0}
+    assert rounded == {"kind": "rounded", f"recall@{TOP_K}": 1.0, "num_looked_at_again": 30}
+
+
+def test_as_many_are_looked_at_again_as_it_takes() -> None:
+    # Eight hundred items in one spot are all the same in 8 bits.
+    spot = draw(1, DIMENSIONS) + 0.005 * draw(800, DIMENSIONS, seed=1)
+    vectors = tf.Variable(np.concatenate([draw(NUM_ROWS - 800, DIMENSIONS, seed=2), spot]))
+    queries = draw(1, DIMENSIONS) + 0.1 * draw(8, DIMENSIONS, seed=3)
+    facts = build_index(vectors, queries, nothing(8), TOP_K, "rounded").facts
+    assert facts["num_looked_at_again"] > 30
+
+
+def test_without_onednn_rounded_is_refused(vectors: tf.Variable, monkeypatch: pytest.MonkeyPatch) -> None:
+    def has_no_kernel(*_: object) -> None:
+        raise tf.errors.InternalError(None, None, "Missing 0-th output")
+
+    monkeypatch.setattr("tfrec.indices.rounded._multiply", has_no_kernel)
+    with pytest.raises(InputError, match="TF_ENABLE_ONEDNN_OPTS=1"):
+        build_index(vectors, draw(1, DIMENSIONS), nothing(1), TOP_K, "rounded")
