@@ -192,6 +192,30 @@ class TestLists:
             scores, np.take_along_axis(queries @ vectors.numpy().T, found.numpy(), axis=1), rtol=1e-5
         )
 
+    def test_many_queries_may_look_at_all_means(self) -> None:
+        vectors, queries = tf.Variable(draw(10_003, DIMENSIONS)), draw(inverted_lists.FEW_QUERIES + 1, DIMENSIONS, seed=1)
+        cells = divide(vectors.numpy())
+        lists = InvertedLists(vectors, cells, 20, 100)
+        # So many cells that for many the answer is exact; of few it stays as it is.
+        before = lists(tf.constant(queries[:-1]), tf.constant(nothing(len(queries) - 1)), 100)
+        lists.num_probes_of_all = len(cells)
+        _, order = best(queries @ vectors.numpy().T, nothing(len(queries)), 100)
+        _, found = lists(tf.constant(queries), tf.constant(nothing(len(queries))), 100)
+        np.testing.assert_array_equal(found, order)
+        after = lists(tf.constant(queries[:-1]), tf.constant(nothing(len(queries) - 1)), 100)
+        np.testing.assert_array_equal(before[1], after[1])
+        assert (after[1].numpy() != order[:-1]).any()
+
+    def test_each_way_down_is_taken_where_it_pays(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        vectors, queries = tf.Variable(draw(10_000, 3)), draw(64, 3, seed=1)
+        monkeypatch.setattr("tfrec.indices.FEW_CELLS", 100)
+        expected = {(8, 8): False, (8, 10_000): True, (10_000, 10_000): True}
+        for (deep, deep_of_many), looks_at_all in expected.items():
+            monkeypatch.setattr("tfrec.indices.FEWEST_DEEP", deep)
+            monkeypatch.setattr("tfrec.indices.FEWEST_DEEP_OF_MANY", deep_of_many)
+            facts = build_index(vectors, queries, nothing(64), TOP_K, "lists", recall=0.99).facts
+            assert ("num_probes_of_all" in facts) == looks_at_all, facts
+
     def test_equal_items_are_divided_too(self) -> None:
         cells = divide(np.ones((1_000, 4), np.float32))
         assert sorted(cells[cells != 0].tolist()) == list(range(2, 1_000))

@@ -17,8 +17,9 @@ from tfrec.indices.inverted_lists import CELL, FEW_CELLS, InvertedLists, divide
 MANY_ITEMS = 200_000
 """From so many on, lists are faster by far."""
 FIRST_PROBES = 16
-FEWEST_CELLS, FEWEST_DEEP = 256, 1024
-"""Lists that must look at more than one in so many cells are no faster; with cells of cells, no faster than without."""
+FEWEST_CELLS, FEWEST_DEEP, FEWEST_DEEP_OF_MANY = 256, 512, 1024
+"""Lists that must look at more than one in so many cells are no faster; with cells of cells, no faster than without, for a
+few queries and for many."""
 QUERIES_AT_ONCE = 32
 ROUNDED_RECALL, MOST_AGAIN = 0.999, 12
 
@@ -75,20 +76,29 @@ def build_index(
         return _build_rounded(vectors, *asked_for, expected)
     cells = divide(vectors.numpy())
     first = max(FIRST_PROBES, -(-(2 * top_k + excluded.shape[1]) // CELL))
-    most = len(cells) if asked == "lists" else len(cells) // FEWEST_CELLS
-    for few_cells, fewest in ((FEW_CELLS, len(cells) // FEWEST_DEEP), (len(cells), most)):
-        lists = InvertedLists(vectors, cells, first, few_cells)
-        while (found := _recall(lists, *asked_for, expected)) < recall and lists.num_probes < fewest:
-            lists.num_probes = min(lists.num_probes * 3 // 2, fewest)
-        if found >= recall and lists.num_probes <= fewest:
-            break
-    else:
-        if asked == "auto":
-            console.say(f"index: exact, for {lists.num_probes:,} of {len(cells):,} cells find {found:.3f} of it")
+
+    def probe(few_cells: int, most: int) -> tuple[InvertedLists, float]:
+        """Lists that look at as many cells as it takes, but for at most so many, and their recall."""
+        lists = InvertedLists(vectors, cells, min(first, most), few_cells)
+        while (found := _recall(lists, *asked_for, expected)) < recall and lists.num_probes < most:
+            lists.num_probes = min(lists.num_probes * 3 // 2, most)
+        return lists, found
+
+    lists, found = probe(FEW_CELLS, max(len(cells) // FEWEST_DEEP, first))
+    if found < recall or lists.num_probes > len(cells) // FEWEST_DEEP_OF_MANY:
+        of_all, found_of_all = probe(len(cells), len(cells) if asked == "lists" else len(cells) // FEWEST_CELLS)
+        if found_of_all < recall and asked == "auto":
+            console.say(f"index: exact, for {of_all.num_probes:,} of {len(cells):,} cells find {found_of_all:.3f} of it")
             return BuiltIndex(exact, {"kind": "exact"})
+        if found < recall:
+            lists, found = of_all, found_of_all
+        else:
+            lists.num_probes_of_all, found = of_all.num_probes, min(found, found_of_all)
     console.say(f"index: {lists.num_probes} of {len(cells):,} cells are looked at; recall@{top_k} {found:.3f}")
-    probes = {"num_cells": len(cells), "num_probes": lists.num_probes}
-    return BuiltIndex(lists, {"kind": kind, f"recall@{top_k}": found, **probes})
+    probes = {"num_cells": len(cells), "num_probes": lists.num_probes, "num_probes_of_all": lists.num_probes_of_all}
+    return BuiltIndex(
+        lists, {"kind": kind, f"recall@{top_k}": found, **{name: value for name, value in probes.items() if value}}
+    )
 
 
 def _build_rounded(
