@@ -193,7 +193,10 @@ class TestLists:
         )
 
     def test_many_queries_may_look_at_all_means(self) -> None:
-        vectors, queries = tf.Variable(draw(10_003, DIMENSIONS)), draw(inverted_lists.FEW_QUERIES + 1, DIMENSIONS, seed=1)
+        vectors, queries = (
+            tf.Variable(draw(10_003, DIMENSIONS)),
+            draw(inverted_lists.FEW_QUERIES + 1, DIMENSIONS, seed=1),
+        )
         cells = divide(vectors.numpy())
         lists = InvertedLists(vectors, cells, 20, 100)
         # So many cells that for many the answer is exact; of few it stays as it is.

@@ -18,8 +18,8 @@ MANY_ITEMS = 200_000
 """From so many on, lists are faster by far."""
 FIRST_PROBES = 16
 FEWEST_CELLS, FEWEST_DEEP, FEWEST_DEEP_OF_MANY = 256, 512, 1024
-"""Lists that must look at more than one in so many cells are no faster; with cells of cells, no faster than without, for a
-few queries and for many."""
+"""Lists that must look at more than one in so many cells are no faster; with cells of cells, no faster than without,
+for a few queries and for many."""
 QUERIES_AT_ONCE = 32
 ROUNDED_RECALL, MOST_AGAIN = 0.999, 12
 
@@ -55,9 +55,9 @@ def build_index(
         queries: What will be asked, or is like it: float32 [num_queries, dimensions]; at least one.
         excluded: What is not to be in these answers: int32 [num_queries, num_excluded] item indices.
         top_k: How many items are wanted.
-        kind: exact: all items are looked at. rounded: the same, in integers of 8 bits first; as many of the
-            best are looked at again as find ROUNDED_RECALL of the exact answer. lists: the cells nearest to the query are. auto: exact; of MANY_ITEMS and more lists, if few
-            cells suffice.
+        kind: exact: all items are looked at. rounded: the same, in integers of 8 bits first; as many of the best are
+            looked at again as find ROUNDED_RECALL of the exact answer. lists: the cells nearest to the query are.
+            auto: exact; of MANY_ITEMS and more lists, if few cells suffice.
         recall: How much lists are to find of the exact answer: as many cells are looked at as that takes.
 
     Raises:
@@ -88,7 +88,8 @@ def build_index(
     if found < recall or lists.num_probes > len(cells) // FEWEST_DEEP_OF_MANY:
         of_all, found_of_all = probe(len(cells), len(cells) if asked == "lists" else len(cells) // FEWEST_CELLS)
         if found_of_all < recall and asked == "auto":
-            console.say(f"index: exact, for {of_all.num_probes:,} of {len(cells):,} cells find {found_of_all:.3f} of it")
+            few = f"{of_all.num_probes:,} of {len(cells):,} cells"
+            console.say(f"index: exact, for {few} find {found_of_all:.3f} of it")
             return BuiltIndex(exact, {"kind": "exact"})
         if found < recall:
             lists, found = of_all, found_of_all
@@ -101,9 +102,7 @@ def build_index(
     )
 
 
-def _build_rounded(
-    vectors: tf.Variable, queries: np.ndarray, excluded: np.ndarray, expected: np.ndarray
-) -> BuiltIndex:
+def _build_rounded(vectors: tf.Variable, queries: np.ndarray, excluded: np.ndarray, expected: np.ndarray) -> BuiltIndex:
     """As many are looked at again as that takes."""
     top_k = expected.shape[1]
     rounded = ExactIndex(vectors, is_rounded=True)

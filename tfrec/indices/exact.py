@@ -27,8 +27,8 @@ class ExactIndex(tf.Module):
     1. All products, the maximum of each block of items, of each block of blocks, until few are left.
     2. The k best members lie in the k blocks with the largest maxima: from the largest blocks down to items.
 
-    Rounded, the products are of integers of 8 bits (RoundedProducts): `factor` times as many blocks and items are taken,
-    and their exact products decide.
+    Rounded, the products are of integers of 8 bits (RoundedProducts): `factor` times as many blocks and items are
+    taken, and their exact products decide.
 
     Of items that are excluded there are so many blocks and items more, and a mask before the last top-k: an excluded
     item can't come back, however few are left.

@@ -12,10 +12,10 @@ SAMPLE, BEST_OF_SAMPLE = 1024, 64
 class RoundedProducts(tf.Module):
     r"""Which of many vectors have large dot products with a query, in a quarter of the bytes.
 
-    Vectors and queries become integers $u = \lfloor v / s \rceil$ and $r = \lfloor c q \rceil$, and their product, between the
-    score of a rather good vector and the most it can be by Cauchy and Schwarz, $|q| \max |v|$, one of LEVELS steps.
-    A rather good vector is the 64th of a sample of 1,024: one in sixteen is better, so what lies below, all 0, is
-    of no interest among millions.
+    Vectors and queries become integers $u = \lfloor v / s \rceil$ and $r = \lfloor c q \rceil$, and their product, between
+    the score of a rather good vector and the most it can be by Cauchy and Schwarz, $|q| \max |v|$, one of LEVELS
+    steps. A rather good vector is the 64th of a sample of 1,024: one in sixteen is better, so what lies below, all 0,
+    is of no interest among millions.
 
     The operation is oneDNN's, in TensorFlow for Linux on x86: at once on processors with VNNI, else if
     TF_ENABLE_ONEDNN_OPTS=1 is set.
@@ -66,7 +66,7 @@ class RoundedProducts(tf.Module):
 
 @tf.function(autograph=False)  # Outside of a graph the operation has no kernel.
 def _multiply(vectors: tf.Variable, largest: float, queries: tf.Tensor, bias: tf.Tensor, most: float) -> tf.Tensor:
-    """Products of integers, of which those of vectors mean values up to `largest`, as integers that mean up to `most`."""
+    """Products of integers; those of vectors mean values up to `largest`, those of the products up to `most`."""
     multiply = tf.raw_ops.QuantizedMatMulWithBiasAndRequantize
     products, _, _ = multiply(
         a=tf.bitcast(vectors, tf.quint8),
