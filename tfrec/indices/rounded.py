@@ -12,10 +12,10 @@ SAMPLE, BEST_OF_SAMPLE = 1024, 64
 class RoundedProducts(tf.Module):
     r"""Which of many vectors have large dot products with a query, in a quarter of the bytes.
 
-    Vectors and queries become integers $u = \lfloor v / s \rceil$ and $r = \lfloor c q \rceil$, and their product, between
-    the score of a rather good vector and the most it can be by Cauchy and Schwarz, $|q| \max |v|$, one of LEVELS
-    steps. A rather good vector is the 64th of a sample of 1,024: one in sixteen is better, so what lies below, all 0,
-    is of no interest among millions.
+    Vectors and queries become integers $u = \lfloor v / s \rceil$ and $r = \lfloor c q \rceil$, and their product,
+    between the score of a rather good vector and the most it can be by Cauchy and Schwarz, $|q| \max |v|$, one of
+    LEVELS steps. A rather good vector is the 64th of a sample of 1,024: one in sixteen is better, so what lies below,
+    all 0, is of no interest among millions.
 
     The operation is oneDNN's, in TensorFlow for Linux on x86: at once on processors with VNNI, else if
     TF_ENABLE_ONEDNN_OPTS=1 is set.
