@@ -67,8 +67,8 @@ def export(
     index: Annotated[
         IndexKind,
         typer.Option(
-            help="How items are found. exact: all are looked at. rounded: all, in bfloat16 first, for processors that "
-            "multiply it. lists: the cells of items nearest to the query. auto: exact, from 200,000 items on lists."
+            help="How items are found. exact: all are looked at. rounded: all, in 8 bits first; quicker, for "
+            "Linux on x86. lists: the cells of items nearest to the query. auto: exact, from 200,000 items on lists."
         ),
     ] = "auto",
     index_recall: Annotated[

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfrec.errors import InputError
 from tfrec.indices import Index, build_index, exact, inverted_lists
 from tfrec.indices.exact import SMALL, ExactIndex
 from tfrec.indices.inverted_lists import CELL, InvertedLists, divide
@@ -32,7 +33,7 @@ def lists_of_all(vectors: tf.Variable) -> InvertedLists:
 
 MAKERS: dict[str, Callable[[tf.Variable], Index]] = {
     "exact": ExactIndex,
-    "rounded": lambda vectors: ExactIndex(vectors, "bfloat16"),
+    "rounded": lambda vectors: ExactIndex(vectors, is_rounded=True),
     "lists": lists_of_all,
 }
 
@@ -56,7 +57,7 @@ def best(products: np.ndarray, excluded: np.ndarray, top_k: int = TOP_K) -> tupl
     return np.take_along_axis(products, order, axis=1), order
 
 
-@pytest.mark.parametrize("num_queries", [1, exact.FEW_QUERIES + 1, exact.FEW_ROUNDED + 1])
+@pytest.mark.parametrize("num_queries", [1, exact.FEW_QUERIES + 1])
 @pytest.mark.parametrize("num_excluded", [0, 30])
 def test_it_is_a_sort_of_what_is_allowed(
     index: Index, vectors: tf.Variable, num_queries: int, num_excluded: int
@@ -70,7 +71,7 @@ def test_it_is_a_sort_of_what_is_allowed(
     np.testing.assert_allclose(scores, expected, atol=2**-6)
     np.testing.assert_allclose(np.take_along_axis(products, indices.numpy(), axis=1), scores, atol=1e-5)
     found = np.mean([np.isin(row, others).mean() for row, others in zip(order, indices.numpy(), strict=True)])
-    assert found == 1 if isinstance(index, ExactIndex) and not index.is_rounded else found > 0.9
+    assert found == 1 if isinstance(index, ExactIndex) and index.factor == 1 else found > 0.9
     assert not any(np.isin(row, bad).any() for row, bad in zip(indices.numpy(), excluded, strict=True))
     assert (np.diff(scores, axis=1) <= 0).all() and (indices.numpy() >= 2).all()
 
@@ -191,6 +192,33 @@ class TestLists:
             scores, np.take_along_axis(queries @ vectors.numpy().T, found.numpy(), axis=1), rtol=1e-5
         )
 
+    def test_many_queries_may_look_at_all_means(self) -> None:
+        vectors, queries = (
+            tf.Variable(draw(10_003, DIMENSIONS)),
+            draw(inverted_lists.FEW_QUERIES + 1, DIMENSIONS, seed=1),
+        )
+        cells = divide(vectors.numpy())
+        lists = InvertedLists(vectors, cells, 20, 100)
+        # So many cells that for many the answer is exact; of few it stays as it is.
+        before = lists(tf.constant(queries[:-1]), tf.constant(nothing(len(queries) - 1)), 100)
+        lists.num_probes_of_all = len(cells)
+        _, order = best(queries @ vectors.numpy().T, nothing(len(queries)), 100)
+        _, found = lists(tf.constant(queries), tf.constant(nothing(len(queries))), 100)
+        np.testing.assert_array_equal(found, order)
+        after = lists(tf.constant(queries[:-1]), tf.constant(nothing(len(queries) - 1)), 100)
+        np.testing.assert_array_equal(before[1], after[1])
+        assert (after[1].numpy() != order[:-1]).any()
+
+    def test_each_way_down_is_taken_where_it_pays(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        vectors, queries = tf.Variable(draw(10_000, 3)), draw(64, 3, seed=1)
+        monkeypatch.setattr("tfrec.indices.FEW_CELLS", 100)
+        expected = {(8, 8): False, (8, 10_000): True, (10_000, 10_000): True}
+        for (deep, deep_of_many), looks_at_all in expected.items():
+            monkeypatch.setattr("tfrec.indices.FEWEST_DEEP", deep)
+            monkeypatch.setattr("tfrec.indices.FEWEST_DEEP_OF_MANY", deep_of_many)
+            facts = build_index(vectors, queries, nothing(64), TOP_K, "lists", recall=0.99).facts
+            assert ("num_probes_of_all" in facts) == looks_at_all, facts
+
     def test_equal_items_are_divided_too(self) -> None:
         cells = divide(np.ones((1_000, 4), np.float32))
         assert sorted(cells[cells != 0].tolist()) == list(range(2, 1_000))
@@ -236,4 +264,22 @@ def test_the_size_of_the_catalogue_chooses(monkeypatch: pytest.MonkeyPatch) -> N
     assert build_index(alike, queries, nothing(8), TOP_K, recall=0.1).facts["kind"] == "lists"
     assert build_index(vectors, queries, nothing(8), TOP_K).facts["kind"] == "exact"
     rounded = build_index(vectors, queries, nothing(8), TOP_K, "rounded").facts
-    assert rounded == {"kind": "rounded", f"recall@{TOP_K}": 1.0}
+    assert rounded == {"kind": "rounded", f"recall@{TOP_K}": 1.0, "num_looked_at_again": 30}
+
+
+def test_as_many_are_looked_at_again_as_it_takes() -> None:
+    # Eight hundred items in one spot are all the same in 8 bits.
+    spot = draw(1, DIMENSIONS) + 0.005 * draw(800, DIMENSIONS, seed=1)
+    vectors = tf.Variable(np.concatenate([draw(NUM_ROWS - 800, DIMENSIONS, seed=2), spot]))
+    queries = draw(1, DIMENSIONS) + 0.1 * draw(8, DIMENSIONS, seed=3)
+    facts = build_index(vectors, queries, nothing(8), TOP_K, "rounded").facts
+    assert facts["num_looked_at_again"] > 30
+
+
+def test_without_onednn_rounded_is_refused(vectors: tf.Variable, monkeypatch: pytest.MonkeyPatch) -> None:
+    def has_no_kernel(*_: object) -> None:
+        raise tf.errors.InternalError(None, None, "Missing 0-th output")
+
+    monkeypatch.setattr("tfrec.indices.rounded._multiply", has_no_kernel)
+    with pytest.raises(InputError, match="TF_ENABLE_ONEDNN_OPTS=1"):
+        build_index(vectors, draw(1, DIMENSIONS), nothing(1), TOP_K, "rounded")

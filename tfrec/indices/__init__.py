@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfrec import console
 from tfrec.config import INDEX_RECALL, IndexKind
+from tfrec.errors import InputError
 from tfrec.features.vocabulary import NUM_SPECIAL
 from tfrec.indices.exact import ExactIndex
 from tfrec.indices.inverted_lists import CELL, FEW_CELLS, InvertedLists, divide
@@ -16,9 +17,11 @@ from tfrec.indices.inverted_lists import CELL, FEW_CELLS, InvertedLists, divide
 MANY_ITEMS = 200_000
 """From so many on, lists are faster by far."""
 FIRST_PROBES = 16
-FEWEST_CELLS, FEWEST_DEEP = 256, 1024
-"""Lists that must look at more than one in so many cells are no faster; with cells of cells, no faster than without."""
+FEWEST_CELLS, FEWEST_DEEP, FEWEST_DEEP_OF_MANY = 256, 512, 1024
+"""Lists that must look at more than one in so many cells are no faster; with cells of cells, no faster than without,
+for a few queries and for many."""
 QUERIES_AT_ONCE = 32
+ROUNDED_RECALL, MOST_AGAIN = 0.999, 12
 
 
 class Index(Protocol):
@@ -52,10 +55,13 @@ def build_index(
         queries: What will be asked, or is like it: float32 [num_queries, dimensions]; at least one.
         excluded: What is not to be in these answers: int32 [num_queries, num_excluded] item indices.
         top_k: How many items are wanted.
-        kind: exact: all items are looked at. rounded: the same, in bfloat16 first; faster where the processor
-            multiplies it. lists: the cells nearest to the query are. auto: exact; of MANY_ITEMS and more lists, if few
-            cells suffice.
+        kind: exact: all items are looked at. rounded: the same, in integers of 8 bits first; as many of the best are
+            looked at again as find ROUNDED_RECALL of the exact answer. lists: the cells nearest to the query are.
+            auto: exact; of MANY_ITEMS and more lists, if few cells suffice.
         recall: How much lists are to find of the exact answer: as many cells are looked at as that takes.
+
+    Raises:
+        InputError: rounded, and TensorFlow has no oneDNN here.
     """
     num_items = int(vectors.shape[0]) - NUM_SPECIAL
     asked = kind
@@ -67,24 +73,51 @@ def build_index(
     asked_for = queries, excluded
     expected = _answers(exact, *asked_for, top_k)
     if kind == "rounded":
-        rounded = ExactIndex(vectors, "bfloat16")
-        return BuiltIndex(rounded, {"kind": kind, f"recall@{top_k}": _recall(rounded, *asked_for, expected)})
+        return _build_rounded(vectors, *asked_for, expected)
     cells = divide(vectors.numpy())
     first = max(FIRST_PROBES, -(-(2 * top_k + excluded.shape[1]) // CELL))
-    most = len(cells) if asked == "lists" else len(cells) // FEWEST_CELLS
-    for few_cells, fewest in ((FEW_CELLS, len(cells) // FEWEST_DEEP), (len(cells), most)):
-        lists = InvertedLists(vectors, cells, first, few_cells)
-        while (found := _recall(lists, *asked_for, expected)) < recall and lists.num_probes < fewest:
-            lists.num_probes = min(lists.num_probes * 3 // 2, fewest)
-        if found >= recall and lists.num_probes <= fewest:
-            break
-    else:
-        if asked == "auto":
-            console.say(f"index: exact, for {lists.num_probes:,} of {len(cells):,} cells find {found:.3f} of it")
+
+    def probe(few_cells: int, most: int) -> tuple[InvertedLists, float]:
+        """Lists that look at as many cells as it takes, but for at most so many, and their recall."""
+        lists = InvertedLists(vectors, cells, min(first, most), few_cells)
+        while (found := _recall(lists, *asked_for, expected)) < recall and lists.num_probes < most:
+            lists.num_probes = min(lists.num_probes * 3 // 2, most)
+        return lists, found
+
+    lists, found = probe(FEW_CELLS, max(len(cells) // FEWEST_DEEP, first))
+    if found < recall or lists.num_probes > len(cells) // FEWEST_DEEP_OF_MANY:
+        of_all, found_of_all = probe(len(cells), len(cells) if asked == "lists" else len(cells) // FEWEST_CELLS)
+        if found_of_all < recall and asked == "auto":
+            few = f"{of_all.num_probes:,} of {len(cells):,} cells"
+            console.say(f"index: exact, for {few} find {found_of_all:.3f} of it")
             return BuiltIndex(exact, {"kind": "exact"})
+        if found < recall:
+            lists, found = of_all, found_of_all
+        else:
+            lists.num_probes_of_all, found = of_all.num_probes, min(found, found_of_all)
     console.say(f"index: {lists.num_probes} of {len(cells):,} cells are looked at; recall@{top_k} {found:.3f}")
-    probes = {"num_cells": len(cells), "num_probes": lists.num_probes}
-    return BuiltIndex(lists, {"kind": kind, f"recall@{top_k}": found, **probes})
+    probes = {"num_cells": len(cells), "num_probes": lists.num_probes, "num_probes_of_all": lists.num_probes_of_all}
+    return BuiltIndex(
+        lists, {"kind": kind, f"recall@{top_k}": found, **{name: value for name, value in probes.items() if value}}
+    )
+
+
+def _build_rounded(vectors: tf.Variable, queries: np.ndarray, excluded: np.ndarray, expected: np.ndarray) -> BuiltIndex:
+    """As many are looked at again as that takes."""
+    top_k = expected.shape[1]
+    rounded = ExactIndex(vectors, is_rounded=True)
+    try:
+        while (found := _recall(rounded, queries, excluded, expected)) < ROUNDED_RECALL and rounded.factor < MOST_AGAIN:
+            rounded.factor *= 2
+    except (tf.errors.InternalError, tf.errors.NotFoundError, tf.errors.InvalidArgumentError):
+        raise InputError(
+            "Expected TensorFlow with oneDNN for --index rounded, as for Linux on x86. Received: one without. "
+            "Set TF_ENABLE_ONEDNN_OPTS=1, here and where the model is served, or choose --index exact."
+        ) from None
+    console.say(f"index: {rounded.num_again(top_k)} items are looked at again; recall@{top_k} {found:.4f}")
+    return BuiltIndex(
+        rounded, {"kind": "rounded", f"recall@{top_k}": found, "num_looked_at_again": rounded.num_again(top_k)}
+    )
 
 
 def _answers(index: Index, queries: np.ndarray, excluded: np.ndarray, top_k: int) -> np.ndarray:

@@ -1,11 +1,12 @@
 """Exact top-k over the whole catalogue."""
 
+import math
 from collections.abc import Callable
-from typing import Literal
 
 import tensorflow as tf
 
 from tfrec.features.vocabulary import NUM_SPECIAL, PADDING
+from tfrec.indices.rounded import RoundedProducts
 
 BLOCK = 8
 """Items, or blocks, of which the best is looked at first."""
@@ -13,8 +14,9 @@ SMALL = 2**15
 """Up to so many rows, all scores are sorted at once."""
 FEW_BLOCKS = 2**14
 """Up to so many blocks are not put into larger ones."""
-FEW_QUERIES, FEW_ROUNDED = 2, 7
-"""Of so few the product, and the rounded product, is quicker the other way round."""
+FEW_QUERIES = 2
+"""Of so few the product is quicker the other way round."""
+FACTOR = 1.5
 SCORES_AT_ONCE = 2**27
 """Of queries and items; more queries are answered in turn."""
 
@@ -25,9 +27,8 @@ class ExactIndex(tf.Module):
     1. All products, the maximum of each block of items, of each block of blocks, until few are left.
     2. The k best members lie in the k blocks with the largest maxima: from the largest blocks down to items.
 
-    With `bfloat16` the products read half the bytes, and are rounded: some more blocks and items are taken, and
-    their exact products decide. What is left out is better than the last of the answer by less than
-    $2^{-6} |q| \max |v|$, twice the rounding of both factors and of their product.
+    Rounded, the products are of integers of 8 bits (RoundedProducts): `factor` times as many blocks and items are
+    taken, and their exact products decide.
 
     Of items that are excluded there are so many blocks and items more, and a mask before the last top-k: an excluded
     item can't come back, however few are left.
@@ -35,8 +36,7 @@ class ExactIndex(tf.Module):
     Args:
         vectors: float32 [num_rows, dimensions], a row for each row of the item table: the first two are padding and
             unknown, never an answer.
-        precision: Of the products. bfloat16 needs half as much memory again, and pays where the processor
-            multiplies it.
+        is_rounded: Whether products are rounded first. It needs a quarter as much memory again.
 
     Call arguments:
         queries: float32 [batch_size, dimensions]
@@ -49,13 +49,16 @@ class ExactIndex(tf.Module):
         are left, the index is 0 and the score 0.
     """
 
-    def __init__(self, vectors: tf.Variable, precision: Literal["float32", "bfloat16"] = "float32") -> None:
+    def __init__(self, vectors: tf.Variable, is_rounded: bool = False) -> None:
         super().__init__(name="exact_index")
         self.vectors = vectors
         self.num_rows = int(vectors.shape[0])
-        self.is_rounded = precision == "bfloat16" and self.num_rows > SMALL
-        if self.is_rounded:
-            self._rounded = tf.Variable(tf.cast(vectors, tf.bfloat16), trainable=False, name="rounded_vectors")
+        self._rounded = RoundedProducts(vectors) if is_rounded and self.num_rows > SMALL else None
+        self.factor = FACTOR
+
+    def num_again(self, top_k: int) -> int:
+        """How many of the best by rounded products are looked at again, exactly."""
+        return math.ceil(self.factor * top_k)
 
     def __call__(
         self, queries: tf.Tensor, excluded: tf.Tensor, top_k: int, allowed: tf.Tensor | None = None
@@ -68,7 +71,7 @@ class ExactIndex(tf.Module):
     def _in_blocks(
         self, top_k: int, queries: tf.Tensor, excluded: tf.Tensor, allowed: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        products, num_blocks = self._products(queries), self.num_rows
+        products, num_blocks = self._products(queries, allowed is not None), self.num_rows
         if allowed is not None:
             products = tf.where(tf.transpose(allowed), products, products.dtype.min)
         levels = [products]
@@ -77,7 +80,7 @@ class ExactIndex(tf.Module):
             num_blocks //= BLOCK
         # The best that are allowed are among so many of all.
         num_barred = tf.shape(excluded)[1] + NUM_SPECIAL
-        num_taken = num_barred + (num_rescored(top_k) if self.is_rounded else top_k)
+        num_taken = num_barred + (top_k if self._rounded is None else self.num_again(top_k))
         scores = tf.transpose(tf.cast(levels.pop(), tf.float32))  # [num_queries, num_blocks]
         _, members = tf.math.top_k(scores, tf.minimum(num_taken, num_blocks))
         while levels:
@@ -86,33 +89,20 @@ class ExactIndex(tf.Module):
             members, scores = best(_of_columns(values, members), members, num_taken)
         if allowed is not None:
             members = tf.where(scores > tf.cast(products.dtype.min, tf.float32), members, PADDING)
-        if self.is_rounded:
+        if self._rounded is not None:
             # Of the value: once a variable was gathered from, TensorFlow copies it whenever it is read as a whole.
             scores = tf.einsum("qd,qcd->qc", queries, tf.gather(self.vectors.value(), members))
         return best_allowed(scores, members, excluded, top_k)
 
-    def _products(self, queries: tf.Tensor) -> tf.Tensor:
+    def _products(self, queries: tf.Tensor, has_low: bool) -> tf.Tensor:
         """Items first, [num_rows, num_queries], by whichever kernel was measured to be the quickest."""
-        num_queries = tf.shape(queries)[0]
-        if not self.is_rounded:
-            return tf.cond(
-                num_queries <= FEW_QUERIES,
-                lambda: tf.transpose(tf.matmul(queries, self.vectors, transpose_b=True)),
-                lambda: tf.matmul(self.vectors, queries, transpose_b=True),
-            )
-        asked = tf.cast(queries, tf.bfloat16)
-
-        def of_few() -> tf.Tensor:
-            # A single one would take twice as long as two.
-            several = tf.pad(asked, [[0, tf.maximum(2 - num_queries, 0)], [0, 0]])
-            return tf.transpose(tf.matmul(several, self._rounded, transpose_b=True)[:num_queries])
-
-        def of_many() -> tf.Tensor:
-            pixels = tf.reshape(self._rounded, [1, self.num_rows, 1, -1])
-            convolved = tf.nn.conv2d(pixels, tf.transpose(asked)[tf.newaxis, tf.newaxis], 1, "VALID")
-            return tf.reshape(convolved, [self.num_rows, num_queries])
-
-        return tf.cond(num_queries <= FEW_ROUNDED, of_few, of_many)
+        if self._rounded is not None:
+            return self._rounded(queries, has_low)
+        return tf.cond(
+            tf.shape(queries)[0] <= FEW_QUERIES,
+            lambda: tf.transpose(tf.matmul(queries, self.vectors, transpose_b=True)),
+            lambda: tf.matmul(self.vectors, queries, transpose_b=True),
+        )
 
 
 def in_turn(
@@ -176,11 +166,6 @@ def best(scores: tf.Tensor, members: tf.Tensor, number: tf.Tensor | int) -> tupl
     """So many members with the best scores, if there are, and their scores."""
     scores, places = tf.math.top_k(scores, tf.minimum(number, tf.shape(members)[1]))
     return tf.gather(members, places, batch_dims=1), scores
-
-
-def num_rescored(top_k: int) -> int:
-    """How many of the best by rounded products are looked at again, exactly."""
-    return top_k + max(top_k // 2, 16)
 
 
 def best_allowed(scores: tf.Tensor, items: tf.Tensor, excluded: tf.Tensor, top_k: int) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,6 +1,7 @@
 """Approximate top-k: only the cells that lie nearest to the query are looked at."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
@@ -20,7 +21,9 @@ SAMPLED = 256
 """Items that the place of a cluster is learned from, on average."""
 FEW_CELLS = 2**13
 """Of so many the means are all looked at, in no time."""
-WIDER = 2
+FEW_QUERIES = 4
+"""Of more it can be quicker to look at all means at once than to gather some for each."""
+WIDER = 3
 """Of the cells of cells so many times as many are looked at: what is missed there is missed for good."""
 COMPONENTS_AT_ONCE = 2**26
 """Of the vectors that are looked at; more queries are answered in turn."""
@@ -34,6 +37,7 @@ class InvertedLists(tf.Module):
     looked at has one shape. There are many of them, and an ExactIndex finds the nearest. Where more than `few_cells`
     are, they are in cells in turn, by their means, until few are left: a query goes down from these, to the best of
     what lies in the best cells of the level above. The items' own vectors are read: nothing is rounded or held twice.
+    If `num_probes_of_all` is set, so many cells are looked at for more than FEW_QUERIES, nearest of all.
 
     Excluded items are masked before the last top-k, as in ExactIndex. Where so much is excluded that the cells hold too
     little else, the whole catalogue is looked at.
@@ -50,37 +54,50 @@ class InvertedLists(tf.Module):
 
     def __init__(self, vectors: tf.Variable, cells: np.ndarray, num_probes: int, few_cells: int) -> None:
         super().__init__(name="inverted_lists")
-        self.num_probes = num_probes
+        self.num_probes, self.num_probes_of_all = num_probes, 0
         self._exact = ExactIndex(vectors)
         tables, members = [_table(cells)], [vectors]
         means = _means(cells, vectors.numpy())
+        indices = [ExactIndex(tf.Variable(means, trainable=False, name="means"))]
         while len(cells) > few_cells:
-            members.append(tf.Variable(means, trainable=False, name="means"))
+            members.append(indices[-1].vectors)
             cells = divide(means)
             tables.append(_table(cells))
             means = _means(cells, means)
-        self._top = ExactIndex(tf.Variable(means, trainable=False, name="means"))
-        # From the top down: cells, and the vectors of what is in them.
-        self._cells, self._members = tables[::-1], members[::-1]
+            indices.append(ExactIndex(tf.Variable(means, trainable=False, name="means")))
+        # From the top down: indices of cells' means, cells, and the vectors of what is in them.
+        self._indices, self._cells, self._members = indices[::-1], tables[::-1], members[::-1]
 
     def __call__(
         self, queries: tf.Tensor, excluded: tf.Tensor, top_k: int, allowed: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         if allowed is not None:
             return self._exact(queries, excluded, top_k, allowed)
-        num_components = WIDER * self.num_probes * CELL * int(self._top.vectors.shape[1])
-        found = in_turn(self._among_cells, COMPONENTS_AT_ONCE // num_components, top_k, queries, excluded)
+        down = partial(self._find, 0, self.num_probes, top_k, queries, excluded)
+        of_all = partial(self._find, -1, self.num_probes_of_all, top_k, queries, excluded)
+        found = tf.cond(tf.shape(queries)[0] <= FEW_QUERIES, down, of_all) if self.num_probes_of_all else down()
         return tf.cond(
             tf.reduce_all(found[1][:, -1] != PADDING),
             lambda: found,
             lambda: self._exact(queries, excluded, top_k),
         )
 
-    def _among_cells(self, top_k: int, queries: tf.Tensor, excluded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        num_probes = [WIDER * self.num_probes] * (len(self._cells) - 1) + [self.num_probes]
-        numbers = [*num_probes[1:], tf.shape(excluded)[1] + top_k]
-        _, nearest = self._top(queries, tf.zeros([tf.shape(queries)[0], 0], tf.int32), num_probes[0])
-        for cells, vectors, number in zip(self._cells, self._members, numbers, strict=True):
+    def _find(
+        self, level: int, num_probes: int, top_k: int, queries: tf.Tensor, excluded: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Down from a level of the means."""
+        num_components = WIDER * num_probes * CELL * int(self._members[-1].shape[1])
+        find = partial(self._among_cells, level, num_probes)
+        return in_turn(find, COMPONENTS_AT_ONCE // num_components, top_k, queries, excluded)
+
+    def _among_cells(
+        self, level: int, num_probes: int, top_k: int, queries: tf.Tensor, excluded: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        index, tables, members = self._indices[level], self._cells[level:], self._members[level:]
+        probes = [WIDER * num_probes] * (len(tables) - 1) + [num_probes]
+        numbers = [*probes[1:], tf.shape(excluded)[1] + top_k]
+        _, nearest = index(queries, tf.zeros([tf.shape(queries)[0], 0], tf.int32), probes[0])
+        for cells, vectors, number in zip(tables, members, numbers, strict=True):
             inside = tf.gather(cells.value(), nearest)  # [num_queries, num_nearest, CELL]
             inside = tf.reshape(inside, [tf.shape(queries)[0], CELL * tf.shape(nearest)[1]])
             scores = tf.einsum("qd,qcd->qc", queries, tf.gather(vectors.value(), inside))
