@@ -145,7 +145,7 @@ class TestPadding:
 
     @pytest.mark.parametrize(
         ("lengths", "width"),
-        [([], 16), ([0], 16), ([1, 0], 16), ([16, 3], 16), ([17], 32), ([2, 32], 32), ([33], 40), ([40], 40), ([99], 40)],
+        [([], 16), ([0], 16), ([1, 0], 16), ([16, 3], 16), ([17], 32), ([2, 32], 32), ([33], 40), ([99], 40)],
     )
     def test_a_request_is_as_wide_as_its_longest_history_needs(self, lengths: list[int], width: int) -> None:
         # Unknown items stand before them, and do not count.

@@ -155,7 +155,7 @@ def compact_history(history: tf.Tensor, history_length: int) -> tf.Tensor:
         history_length: The most recent known items that are kept.
 
     Returns:
-        int32 [batch_size, width]: the kept items in their order, padded at the end; as wide as `compact_context` has it.
+        int32 [batch_size, width]: the kept items in their order, padded at the end; the width as of `compact_context`.
     """
     return compact_context(history, {}, history_length)[0]
 
