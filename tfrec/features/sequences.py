@@ -14,8 +14,7 @@ from tfrec.features.vocabulary import NUM_SPECIAL, PADDING
 ITEMS, CONTEXT = "items", "context/"
 """Tensors' name, and what begins the names of others, which may be called like anything else."""
 BUCKET = 16
-"""The histories of requests have a multiple of so many places: TensorFlow prepares kernels for each shape, and keeps
-them."""
+"""The histories of requests have a multiple of so many places: a new shape costs memory and, once, time."""
 VALUES_AT_ONCE = 2**24
 
 
