@@ -21,6 +21,7 @@ from tfrec.datasets.simulator import Simulation
 from tfrec.errors import InputError
 from tfrec.evaluate import app as evaluate_app
 from tfrec.evaluation import evaluate
+from tfrec.features import sequences
 from tfrec.features.prepared import Prepared
 from tfrec.models import build_model
 from tfrec.models.jd_tower import JDTower
@@ -58,9 +59,14 @@ def model(run: Run, prepared: Prepared) -> JDTower:
 
 @pytest.fixture(scope="module")
 def base_path(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its answers are compared after reload, in Python and through a v1 Session, before the version is there."""
+    """Its answers are compared after reload, in Python and through a v1 Session, before the version is there.
+
+    It reads histories in widths of 3, 6 and 8, evaluation in one.
+    """
     folder = tmp_path_factory.mktemp("saved_models") / "films"
-    export(run, tmp_path_factory.mktemp("data"), folder, ExportConfig(top_k=TOP_K, rank_candidates=NUM_CANDIDATES))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sequences, "BUCKET", 3)
+        export(run, tmp_path_factory.mktemp("data"), folder, ExportConfig(top_k=TOP_K, rank_candidates=NUM_CANDIDATES))
     return folder
 
 
@@ -79,8 +85,8 @@ def client(address: str) -> Iterator[Client]:
 
 @pytest.fixture(scope="module")
 def histories(prepared: Prepared) -> Ragged:
-    """No longer than the model's: what is cut off is the client's to exclude."""
-    rows = [prepared.split.test.histories[case][-8:] for case in range(20)]
+    """Of each length up to the model's: what is cut off is the client's to exclude."""
+    rows = [prepared.split.test.histories[case][-1 - case % 8 :] for case in range(20)]
     return Ragged(np.concatenate(rows), np.cumsum([0, *map(len, rows)]))
 
 
@@ -120,6 +126,14 @@ class TestServed:
             assert [item for item, _ in answer] == ids(best)
             np.testing.assert_allclose([score for _, score in answer], sigmoid(scores[row, best]), atol=1e-5)
         assert answers != client.recommend([["item-0"]] * 20)
+
+    def test_a_short_history_is_read_alone_as_beside_long_ones(self, client: Client, histories: Ragged) -> None:
+        together = client.recommend([ids(histories[row]) for row in range(8)])
+        for row in range(8):
+            [answer] = client.recommend([ids(histories[row])])
+            assert [item for item, _ in answer] == [item for item, _ in together[row]]
+            expected = [score for _, score in together[row]]
+            np.testing.assert_allclose([score for _, score in answer], expected, atol=1e-5)
 
     def test_what_is_excluded_leaves_room_among_the_candidates(self, client: Client, model: JDTower) -> None:
         history = Ragged(np.array([3]), np.array([0, 1]))

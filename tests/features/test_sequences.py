@@ -143,6 +143,19 @@ class TestPadding:
     def test_a_request_narrower_than_the_history(self, width: int) -> None:
         assert compact_history(tf.fill([1, width], 5), 3).numpy().tolist() == [[5] * width + [0] * (3 - width)]
 
+    @pytest.mark.parametrize(
+        ("lengths", "width"),
+        [([], 16), ([0], 16), ([1, 0], 16), ([16, 3], 16), ([17], 32), ([2, 32], 32), ([33], 40), ([99], 40)],
+    )
+    def test_a_request_is_as_wide_as_its_longest_history_needs(self, lengths: list[int], width: int) -> None:
+        # Unknown items stand before them, and do not count.
+        rows = [[1] * (100 - length) + list(range(2, 2 + length)) for length in lengths]
+        history = tf.constant(rows, tf.int32, [len(rows), 100])
+        compact, context = compact_context(history, {"time": tf.cast(history, tf.int64)}, 40)
+        expected = [(list(range(2, 2 + length))[-40:] + [0] * width)[:width] for length in lengths]
+        assert compact.numpy().tolist() == context["time"].numpy().tolist() == expected
+        assert compact.shape == (len(lengths), width)
+
     @given(
         width=st.integers(0, 8),
         history_length=st.integers(1, 6),

@@ -13,6 +13,8 @@ from tfrec.features.vocabulary import NUM_SPECIAL, PADDING
 
 ITEMS, CONTEXT = "items", "context/"
 """Tensors' name, and what begins the names of others, which may be called like anything else."""
+BUCKET = 16
+"""The histories of requests have a multiple of so many places: a new shape costs memory and, once, time."""
 VALUES_AT_ONCE = 2**24
 
 
@@ -152,7 +154,7 @@ def compact_history(history: tf.Tensor, history_length: int) -> tf.Tensor:
         history_length: The most recent known items that are kept.
 
     Returns:
-        int32 [batch_size, history_length]: the kept items in their order, padded at the end.
+        int32 [batch_size, width]: the kept items in their order, padded at the end; the width as of `compact_context`.
     """
     return compact_context(history, {}, history_length)[0]
 
@@ -162,25 +164,30 @@ def compact_context(
 ) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
     """What `pad_histories` and `pad_context` make of a history that comes with a request.
 
+    But they are no wider than the batch needs: most histories are shorter than they may be, and what reads them takes
+    its time for each place.
+
     Args:
         history: int32 [batch_size, any width] item indices, oldest first, padding and unknown items anywhere.
         context: What is known of each of these items: tensors of the same shape.
         history_length: The most recent known items that are kept.
 
     Returns:
-        The kept items in their order, int32 [batch_size, history_length], padded at the end, and the context of these
-        very items, 0 where padded.
+        The kept items in their order, int32 [batch_size, width], padded at the end, and the context of these very
+        items, 0 where padded. The width is the least multiple of BUCKET that holds all of them, at most history_length.
     """
     known = tf.cast(_newest_first(history, history_length) >= NUM_SPECIAL, tf.int32)
     # top_k of equal values keeps their order: the known items move to the front, the newest first.
     _, places = tf.math.top_k(known, history_length)
     lengths = tf.minimum(tf.reduce_sum(known, axis=1), history_length)
-    filled = tf.sequence_mask(lengths, history_length)
+    longest = tf.maximum(tf.reduce_max(lengths), 1)
+    width = tf.minimum(-(-longest // BUCKET) * BUCKET, history_length)
+    filled = tf.sequence_mask(lengths, width)
 
     def keep(values: tf.Tensor) -> tf.Tensor:
-        kept = tf.gather(_newest_first(values, history_length), places, batch_dims=1)
+        kept = tf.gather(_newest_first(values, history_length), places[:, :width], batch_dims=1)
         kept = tf.where(filled, kept, tf.zeros([], kept.dtype))
-        return tf.ensure_shape(tf.reverse_sequence(kept, lengths, seq_axis=1), [None, history_length])
+        return tf.reverse_sequence(kept, lengths, seq_axis=1)
 
     return keep(history), {name: keep(values) for name, values in context.items()}
 
