@@ -29,7 +29,7 @@ def draw(path: Path, panels: Mapping[str, Curves], across: str, up: str) -> None
         for power in range(powers[0][0], powers[0][1] + 1):
             x = place(0, 10**power)
             parts.append(f'<path d="M{x:.1f} 0V{HEIGHT}" stroke="#dddddd"/>')
-            parts.append(f'<text x="{x:.1f}" y="{HEIGHT + 16}" text-anchor="middle">{10**power:,}</text>')
+            parts.append(f'<text x="{x:.1f}" y="{HEIGHT + 16}" text-anchor="middle">{_short(power)}</text>')
         for power in range(powers[1][0], powers[1][1] + 1):
             y = place(1, 10**power)
             parts.append(f'<path d="M0 {y:.1f}H{WIDTH}" stroke="#dddddd"/>')
@@ -48,6 +48,12 @@ def draw(path: Path, panels: Mapping[str, Curves], across: str, up: str) -> None
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" '
     parts = [head + 'font-size="12"><rect width="100%" height="100%" fill="white"/>', *parts, "</svg>"]
     path.write_text("\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _short(power: int) -> str:
+    """100 thousand as 100k, 10 million as 10M."""
+    thousands = max(min(power // 3, 3), 0)
+    return f"{10 ** (power - 3 * thousands):g}{'kMG'[thousands - 1] if thousands else ''}"
 
 
 def _powers(values: Sequence[float]) -> tuple[int, int]:
