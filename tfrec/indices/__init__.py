@@ -108,13 +108,17 @@ def _build_rounded(vectors: tf.Variable, queries: np.ndarray, excluded: np.ndarr
     rounded = ExactIndex(vectors, is_rounded=True)
     try:
         while (found := _recall(rounded, queries, excluded, expected)) < ROUNDED_RECALL and rounded.factor < MOST_AGAIN:
-            rounded.factor *= 2
+            rounded.factor *= 1.5
     except (tf.errors.InternalError, tf.errors.NotFoundError, tf.errors.InvalidArgumentError):
         raise InputError(
             "Expected TensorFlow with oneDNN for --index rounded, as for Linux on x86. Received: one without. "
             "Set TF_ENABLE_ONEDNN_OPTS=1, here and where the model is served, or choose --index exact."
         ) from None
-    console.say(f"index: {rounded.num_again(top_k)} items are looked at again; recall@{top_k} {found:.4f}")
+    again = f"{rounded.num_again(top_k)} items"
+    if found < ROUNDED_RECALL:
+        console.say(f"index: exact, for of products in 8 bits {again} hold {found:.3f} of it")
+        return BuiltIndex(ExactIndex(vectors), {"kind": "exact"})
+    console.say(f"index: {again} are looked at again; recall@{top_k} {found:.4f}")
     return BuiltIndex(
         rounded, {"kind": "rounded", f"recall@{top_k}": found, "num_looked_at_again": rounded.num_again(top_k)}
     )

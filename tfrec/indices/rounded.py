@@ -1,27 +1,34 @@
 """Dot products with many vectors, in integers of 8 bits."""
 
+import numpy as np
 import tensorflow as tf
+
+from tfrec.features.vocabulary import NUM_SPECIAL
 
 LARGEST_ITEM, LARGEST_QUERY = 127, 63
 """Of a vector's integers. Where a processor adds two products in 16 bits, larger ones of queries would not fit."""
+ZERO = LARGEST_ITEM + 1
+"""What is added to a vector's integers, which the operation wants from 0 to 255."""
 LEVELS = 254
 """Of scores; 0 is for what is not asked for."""
 SAMPLE, BEST_OF_SAMPLE = 1024, 64
+ROWS_AT_ONCE = 2**16
 
 
 class RoundedProducts(tf.Module):
     r"""Which of many vectors have large dot products with a query, in a quarter of the bytes.
 
-    Vectors and queries become integers $u = \lfloor v / s \rceil$ and $r = \lfloor c q \rceil$, and their product,
-    between the score of a rather good vector and the most it can be by Cauchy and Schwarz, $|q| \max |v|$, one of
-    LEVELS steps. A rather good vector is the 64th of a sample of 1,024: one in sixteen is better, so what lies below,
-    all 0, is of no interest among millions.
+    What all vectors have in common adds the same to each score, and is taken off first. Then vectors and queries become
+    integers $u = \lfloor v / s \rceil$ and $r = \lfloor c q \rceil$, and their product, between the score of a rather
+    good vector and the most it can be by Cauchy and Schwarz, $|q| \max |v|$, one of LEVELS steps. A rather good vector
+    is the 64th of a sample of 1,024: one in sixteen is better, so what lies below, all 0, is of no interest among
+    millions.
 
     The operation is oneDNN's, in TensorFlow for Linux on x86: at once on processors with VNNI, else if
     TF_ENABLE_ONEDNN_OPTS=1 is set.
 
     Args:
-        vectors: float32 [num_rows, dimensions]
+        vectors: float32 [num_rows, dimensions], a row for each row of the item table.
 
     Call arguments:
         queries: float32 [num_queries, dimensions]
@@ -34,12 +41,18 @@ class RoundedProducts(tf.Module):
     def __init__(self, vectors: tf.Variable) -> None:
         super().__init__(name="rounded_products")
         self.num_rows = int(vectors.shape[0])
-        values = vectors.value()
-        self._step = float(tf.reduce_max(tf.abs(values))) / LARGEST_ITEM or 1.0
-        self._longest = float(tf.reduce_max(tf.norm(values, axis=1))) or 1.0
-        integers = tf.round(values / self._step) + (LARGEST_ITEM + 1)
-        self._integers = tf.Variable(tf.cast(integers, tf.uint8), trainable=False, name="rounded_vectors")
-        self._sample = tf.Variable(values[:: max(self.num_rows // SAMPLE, 1)][:SAMPLE], trainable=False, name="sample")
+        items = vectors.numpy()[NUM_SPECIAL:]
+        mean = items.mean(axis=0)
+        parts = [items[low : low + ROWS_AT_ONCE] for low in range(0, len(items), ROWS_AT_ONCE)]
+        self._step = float(max(np.abs(part - mean).max() for part in parts)) / LARGEST_ITEM or 1.0
+        self._longest = float(max(np.linalg.norm(part - mean, axis=1).max() for part in parts)) or 1.0
+        integers = np.full(vectors.shape, ZERO, np.uint8)
+        for number, part in enumerate(parts):
+            first = NUM_SPECIAL + number * ROWS_AT_ONCE
+            integers[first : first + len(part)] = np.rint((part - mean) / self._step) + ZERO
+        self._integers = tf.Variable(integers, trainable=False, name="rounded_vectors")
+        sample = items[:: max(len(items) // SAMPLE, 1)][:SAMPLE] - mean
+        self._sample = tf.Variable(sample, trainable=False, name="sample")
 
     def __call__(self, queries: tf.Tensor, has_low: bool) -> tf.Tensor:
         most = tf.norm(queries, axis=1, keepdims=True) * self._longest
@@ -53,19 +66,22 @@ class RoundedProducts(tf.Module):
             tf.math.divide_no_nan(float(LARGEST_QUERY), tf.reduce_max(tf.abs(queries), axis=1, keepdims=True)),
         )
         scaled = tf.transpose(tf.round(queries * scale))  # [dimensions, num_queries]
-        # The products are of integers from 1 to 255, not from -127: that much is too much.
-        too_much = (LARGEST_ITEM + 1) * self._step * tf.reduce_sum(scaled, axis=0)
+        too_much = ZERO * self._step * tf.reduce_sum(scaled, axis=0)
         level = span / LEVELS
         bias = level - too_much - tf.squeeze(least * scale, axis=1)
         return tf.cond(
             tf.shape(queries)[0] > 0,
-            lambda: _multiply(self._integers, 255 * self._step, tf.cast(scaled, tf.int8), bias, 255 * level),
+            lambda: _multiply(
+                self._integers, tf.constant(255 * self._step), tf.cast(scaled, tf.int8), bias, tf.constant(255 * level)
+            ),
             lambda: tf.zeros([self.num_rows, 0], tf.uint8),
         )
 
 
-@tf.function(autograph=False)  # Outside of a graph the operation has no kernel.
-def _multiply(vectors: tf.Variable, largest: float, queries: tf.Tensor, bias: tf.Tensor, most: float) -> tf.Tensor:
+@tf.function(autograph=False, reduce_retracing=True)  # Outside of a graph the operation has no kernel.
+def _multiply(
+    vectors: tf.Variable, largest: tf.Tensor, queries: tf.Tensor, bias: tf.Tensor, most: tf.Tensor
+) -> tf.Tensor:
     """Products of integers; those of vectors mean values up to `largest`, those of the products up to `most`."""
     multiply = tf.raw_ops.QuantizedMatMulWithBiasAndRequantize
     products, _, _ = multiply(
