@@ -37,12 +37,12 @@ BENCHMARKS = {
     "load_tables": ("load_tables.py", "--rows 100000 --rounds 1"),
     "scale": (
         "scale.py --folder {folder}/scale --growth {folder}/scale.svg",
-        "--rows 300000 --items 30000 --users 6000",
+        "--rows 100000 --items 20000 --users 4000",
     ),
     "evaluation": ("evaluation.py --rounds 15", "--users 500 --rounds 1"),
     "index": ("index.py --runs {folder}/run --data-root {data_root}", "--items 50000 --rounds 1"),
     "index_growth": ("index.py --growth {folder}/index_growth.svg", "--rounds 1 --items 100000"),
-    "serving_load": ("serving_load.py --model_base_path {folder}/model", "--seconds 1"),
+    "serving_load": ("serving_load.py --model_base_path {folder}/model", "--seconds 1 --first_rate 100"),
     "serving_chaos": (
         "serving_chaos.py --model_base_path {folder}/model --rate 10 --minutes 60 --reloads 50 --fuzz 100",
         "--rate 5 --swaps 2 --pause 1 --minutes 0.1 --reloads 2 --fuzz 2",
@@ -50,11 +50,11 @@ BENCHMARKS = {
     "served_baselines": ("served_baselines.py {folder}/compared --data-root {data_root}", ""),
     "peers": (
         "peers.py {recipe} --data-root {data_root} --folder {folder}/peers",
-        "--seeds 0 --epochs 1 --peers tfrec/ease implicit/item_knn",
+        "--seeds 0 --epochs 1 --tries 1 --peers tfrec/ease implicit/item_knn",
     ),
     "peers_clicks": (
         "peers.py movielens-100k/deepfm --data-root {data_root} --folder {folder}/peers_clicks",
-        "--seeds 0 --epochs 1 --peers tfrec/logistic_regression lightgbm/binary",
+        "--seeds 0 --epochs 1 --tries 1 --peers tfrec/logistic_regression lightgbm/binary",
     ),
     "click_truth": (
         "click_truth.py --folder {folder}/click_truth",
