@@ -321,13 +321,15 @@ def _repeat(arguments: argparse.Namespace) -> None:
     start_tensorflow()
     is_of_ids = arguments.run == "two_tower_step"
     settings = {"model.use_text": False} if is_of_ids else None
-    run = STAGES[arguments.run](Material(TWO_TOWER if is_of_ids else arguments.recipe, arguments.data_root, settings))
+    material = Material(TWO_TOWER if is_of_ids else arguments.recipe, arguments.data_root, settings)
+    run = STAGES[arguments.run](material)
     if arguments.run != "load":  # The first answer is the question there.
         run()
     seconds = measured(run, arguments.seconds)
     with profiling(arguments.folder / f"{arguments.run}.operations"):
         run()
     print(f"seconds {seconds:.4f}", flush=True)
+    material.folder.cleanup()
     os._exit(0)  # A server's threads need not be awaited.
 
 
