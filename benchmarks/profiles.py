@@ -35,8 +35,10 @@ from served import MODEL_NAME
 from tfrec.config import Config
 
 TWO_TOWER = "movielens-100k/two_tower"
-RATE = 100.0
-"""Requests a second, and samples."""
+SAMPLES = 100
+"""A second."""
+REQUESTS = 30.0
+"""A second, of which even a busy machine refuses none."""
 STEPS = 10
 MOST = 6
 """Lines of each list."""
@@ -53,6 +55,7 @@ class Material:
             raise SystemExit("Expected a recipe that retrieves, with a frozen backbone.")
         self.data_root = data_root
         self.folder = tempfile.TemporaryDirectory()
+        self.server: Any = None
         set_up_devices(self.config)
 
     def load(self) -> Any:
@@ -205,9 +208,9 @@ def _serve(material: Material) -> Callable[[], object]:
     from tfrec.serving.server import Server
 
     path = material.version
-    server = Server([ModelConfig(MODEL_NAME, path.parent)], grpc_port=0)
-    server.start()
-    command = [sys.executable, __file__, "--ask", f"127.0.0.1:{server.grpc_port}", str(path)]
+    material.server = Server([ModelConfig(MODEL_NAME, path.parent)], grpc_port=0)
+    material.server.start()
+    command = [sys.executable, __file__, "--ask", f"127.0.0.1:{material.server.grpc_port}", str(path)]
     return lambda: subprocess.run(command, check=True)
 
 
@@ -256,7 +259,7 @@ def main() -> None:
 def _profile(stage: str, arguments: argparse.Namespace) -> None:
     raw, operations = (arguments.folder / f"{stage}.{kind}" for kind in ("raw", "operations"))
     shutil.rmtree(operations, ignore_errors=True)
-    command = [arguments.py_spy, "record", "--format", "raw", "--function", "--rate", f"{RATE:g}", "--output", str(raw)]
+    command = [arguments.py_spy, "record", "--format", "raw", "--function", "--rate", str(SAMPLES), "--output", str(raw)]
     command += [] if stage == "serve" else ["--idle"]
     command += ["--", sys.executable, __file__, "--run", stage, "--recipe", arguments.recipe]
     command += ["--data-root", str(arguments.data_root), "--seconds", str(arguments.seconds)]
@@ -352,7 +355,7 @@ def _ask(target: str, version: str) -> None:
     with Client(target, MODEL_NAME) as client:
         client.wait_until_available(60)
     requests = [each.SerializeToString() for each in random_requests(target, Path(version), 100)]
-    outcome = asyncio.run(ask(target, requests, RATE, 10.0, 10.0))
+    outcome = asyncio.run(ask(target, requests, REQUESTS, 10.0, 30.0))
     if outcome.errors:
         raise SystemExit(f"Expected answers. Received: {outcome.errors}.")
 
