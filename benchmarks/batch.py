@@ -2,14 +2,17 @@
 
     python benchmarks/batch.py --model saved_models/films --interactions data/ml-1m/ratings.parquet \\
         --column item_id=movie_id --column timestamp=pos --items data/ml-1m/movies.csv [--rounds 3]
+    python benchmarks/batch.py --model saved_models/films --recipe movielens-100k/two_tower [--data-root data]
 
-Needs Beam: see docs/batch.md. Each run is a process of its own, from its start to its last file; the ways take turns.
+Needs Beam: see docs/batch.md. With --recipe the tables are of its data. Each run is a process of its own, from its
+start to its last file; the ways take turns.
 The loop reads the table with pandas, makes the same requests in batches of the same size, asks the same SavedModel and
 writes one Parquet file. The peak is of the proportional memory of all processes of a run, looked at five times a
 second. The answers of all ways are compared.
 """
 
 import argparse
+import importlib.util
 import os
 import statistics
 import subprocess
@@ -76,6 +79,12 @@ def loop_encode(model: str, items: str, item_id: str, output: Path) -> None:
     pyarrow.parquet.write_table(table, output / "vectors-loop.parquet", compression="zstd")
 
 
+def columns_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """Which column has which role."""
+    columns = {"user_id": "user_id", "item_id": "item_id", "timestamp": "timestamp"}
+    return columns | dict(entry.split("=", 1) for entry in arguments.column)
+
+
 def measure(command: list[str]) -> tuple[float, float]:
     """Seconds, and the peak of memory in GB."""
     started, peak = time.perf_counter(), 0.0
@@ -127,25 +136,52 @@ def agree(first: pd.DataFrame, second: pd.DataFrame) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", required=True)
-    parser.add_argument("--interactions", required=True)
-    parser.add_argument("--items", required=True)
+    parser.add_argument("--interactions")
+    parser.add_argument("--items")
+    parser.add_argument("--recipe", help="instead of --interactions and --items")
+    parser.add_argument("--data-root", type=Path, default=Path("data"))
     parser.add_argument("--column", action="append", default=[])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--loop", choices=("recommend", "encode"), help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    columns = {"user_id": "user_id", "item_id": "item_id", "timestamp": "timestamp"}
-    columns |= dict(entry.split("=", 1) for entry in arguments.column)
+    columns = columns_of(arguments)
     if arguments.loop == "recommend":
         return loop_recommend(arguments.model, arguments.interactions, columns, arguments.output)
     if arguments.loop == "encode":
         return loop_encode(arguments.model, arguments.items, columns["item_id"], arguments.output)
 
+    if importlib.util.find_spec("apache_beam") is None:
+        sys.exit("Expected Apache Beam. Received: an environment without it. docs/batch.md says how to make one.")
+    if not arguments.recipe and not (arguments.interactions and arguments.items):
+        parser.error("expected --recipe, or --interactions and --items")
+    with tempfile.TemporaryDirectory() as folder:
+        if arguments.recipe:
+            write_tables(arguments, Path(folder))
+        compare(arguments)
+    return None
+
+
+def write_tables(arguments: argparse.Namespace, folder: Path) -> None:
+    """Writes the recipe's tables, and names them in the arguments."""
+    from tfrec.config import Config
+    from tfrec.datasets import load_dataset
+
+    dataset = load_dataset(Config.load(arguments.recipe, {}).data, arguments.data_root)
+    arguments.interactions, arguments.items = str(folder / "interactions.parquet"), str(folder / "items.csv")
+    dataset.interactions[["user_id", "item_id", "timestamp"]].to_parquet(arguments.interactions)
+    dataset.items.to_csv(arguments.items, index=False)
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Every job by every way, round by round, and the table."""
+    tables = ["--interactions", arguments.interactions, "--items", arguments.items]
+    tables += [f"--column={each}" for each in arguments.column]
     print(markdown_row("job", "way", "rows", "s", "rows / s", "times the loop", "peak GB", "same answers"))
     print(markdown_row("---", "---", *["--:"] * 6))
     jobs = {
         "recommend": ["--interactions", arguments.interactions, *(f"--column={each}" for each in arguments.column)],
-        "encode": ["--items", arguments.items, f"--column=item_id={columns['item_id']}"],
+        "encode": ["--items", arguments.items, f"--column=item_id={columns_of(arguments)['item_id']}"],
     }
     for job, table in jobs.items():
         runs: dict[str, list[tuple[float, float]]] = {way: [] for way in WAYS}
@@ -154,7 +190,8 @@ def main() -> None:
             for way, options in WAYS.items():
                 with tempfile.TemporaryDirectory() as folder:
                     if options is None:
-                        command = [sys.executable, __file__, *sys.argv[1:], "--loop", job, "--output", folder]
+                        command = [sys.executable, __file__, "--model", arguments.model, *tables]
+                        command += ["--loop", job, "--output", folder]
                     else:
                         command = [sys.executable, "-m", "tfrec.batch", job, "--model", arguments.model, *table]
                         command += [f"--batch-size={BATCH_SIZE}", "--output", folder, "--", *options]

@@ -64,6 +64,7 @@ def main() -> None:
     parser.add_argument("--peers", nargs="+", metavar="NAME", help="as in the table; all if not given")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="SEED")
     parser.add_argument("--epochs", type=int, help="at most, of what learns in epochs")
+    parser.add_argument("--tries", type=int, metavar="NUMBER", help="at most, of each peer's grid; all if not given")
     parser.add_argument(
         "--minutes",
         type=float,
@@ -84,7 +85,8 @@ def main() -> None:
     _begin(folder, config)
     asked = Asked(config, arguments.recipe, overrides, arguments.data_root, folder, arguments.epochs, arguments.runs)
     comparison = Clicks(asked) if config.ranks else Lists(asked)
-    chosen = [each for each in comparison.contenders() if _is_named(each, arguments.peers)]
+    named = (each for each in comparison.contenders() if _is_named(each, arguments.peers))
+    chosen = [replace(each, grid=each.grid[: arguments.tries]) for each in named]
     if not chosen:
         parser.error(f"expected --peers among {', '.join(each.name for each in comparison.contenders())}")
     run = Runs(folder, arguments.environments, arguments.minutes)

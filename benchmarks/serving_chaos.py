@@ -375,6 +375,8 @@ def main() -> None:
     parser.add_argument("--fuzz", type=int, default=200, help="random messages of each kind")
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--reloads", type=int, default=10)
+    parser.add_argument("--swaps", type=int, default=10)
+    parser.add_argument("--pause", type=float, default=10.0, help="seconds in which nothing happens")
     parser.add_argument("--small_disk", type=Path, default=None)
     parser.add_argument("--log", type=Path, default=None, help="where the server's log goes; a temporary file")
     arguments = parser.parse_args()
@@ -406,14 +408,14 @@ def run(server: Served, source: Path, arguments: argparse.Namespace) -> None:
     print(markdown_row("---", "--:", "---", *["--:"] * 4))
     disk = cut_off if arguments.small_disk is None else lambda version: fill(arguments.small_disk, version)
     phases: list[tuple[str, Callable[[], None]]] = [
-        ("nothing happens", lambda: time.sleep(10)),
-        ("ten swaps of versions", lambda: chaos.swaps(10)),
+        ("nothing happens", lambda: time.sleep(arguments.pause)),
+        (f"{arguments.swaps} swaps of versions", lambda: chaos.swaps(arguments.swaps)),
         ("back to the version before, and forth", chaos.roll_back),
         ("a version that is no SavedModel", lambda: chaos.broken(write_nonsense)),
         ("a version that fails its warm-up", lambda: chaos.broken(fail_warm_up)),
         ("a version that a full disk cut off", lambda: chaos.broken(disk)),
         ("kill -9 and a new start", chaos.kill),
-        ("nothing happens", lambda: time.sleep(5)),
+        ("nothing happens", lambda: time.sleep(arguments.pause)),
     ]
     for phase, happen in phases:
         happen()

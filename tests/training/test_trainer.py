@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ import tensorflow as tf
 
 from tests.conftest import Trained, Tuned
 from tests.training.stop import stop_at
+from tfrec import console
 from tfrec.backbones.resolve import load_text_encoder
 from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.config import Config, JDTowerConfig
@@ -119,9 +121,14 @@ def test_a_killed_run_from_shards_ends_where_an_undisturbed_one_ends(
 
 
 def test_each_epoch_is_told_and_takes_its_time(
-    prepared: Prepared, config: Config, tmp_path, monkeypatch: pytest.MonkeyPatch
+    prepared: Prepared,
+    config: Config,
+    tmp_path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     logged = []
+    monkeypatch.setattr(console, "SECONDS_BETWEEN_LINES", 0.0)
 
     @contextmanager
     def recorder(run: Run) -> Iterator[SimpleNamespace]:
@@ -138,6 +145,8 @@ def test_each_epoch_is_told_and_takes_its_time(
     assert epoch["validation/ndcg@10"] == state.history[0]["val_ndcg@10"] == state.best_value
     assert epoch["train/loss"] == state.history[0]["loss"]
     assert len(state.seconds) == 1
+    said = r"epoch 1/1: step 1 of \d+, loss \d+\.\d{4}, [\d,]+ examples/s, \d+:\d\d:\d\d left"
+    assert re.search(said, capsys.readouterr().err)
     assert not run.page.exists()
     assert sorted(path.name for path in run.tensorboard.iterdir()) == ["train", "validation"]
     assert len(list(run.tensorboard.rglob("*.xplane.pb"))) == 1

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from tfrec.layers.weighted_sum import weighted_sum
+
 
 @keras.saving.register_keras_serializable(package="tfrec")
 class HistoryPooling(keras.layers.Layer):
@@ -40,4 +42,4 @@ class HistoryPooling(keras.layers.Layer):
         # The softmax of the filled places alone; in float32 under every precision policy.
         weights = tf.nn.softmax(tf.where(mask, bias, bias.dtype.min), axis=1)
         weights = tf.where(mask, weights, 0.0)
-        return tf.einsum("bh,bhd->bd", tf.cast(weights, vectors.dtype), vectors)
+        return weighted_sum(tf.cast(weights, vectors.dtype), vectors)

@@ -15,6 +15,7 @@ from tfrec.features.impression_rows import CONTEXT, HistoryConfig, ImpressionRow
 from tfrec.features.prepared_impressions import PreparedImpressions
 from tfrec.features.vocabulary import NUM_SPECIAL, PADDING, UNKNOWN
 from tfrec.layers.field_embeddings import Field, FieldEmbeddings
+from tfrec.layers.weighted_sum import weighted_sum
 from tfrec.models.batch_model import BatchModel
 from tfrec.tasks.ranking import RankingTask
 
@@ -444,4 +445,4 @@ def history_statistics(count: tf.Tensor, liked: tf.Tensor) -> dict[str, tf.Tenso
 def _mean(vectors: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
     """The mean of those that the mask keeps, [batch_size, embedding_size]; zero where there are none."""
     kept = tf.cast(mask, vectors.dtype)
-    return tf.math.divide_no_nan(tf.einsum("bh,bhd->bd", kept, vectors), tf.reduce_sum(kept, axis=1, keepdims=True))
+    return tf.math.divide_no_nan(weighted_sum(kept, vectors), tf.reduce_sum(kept, axis=1, keepdims=True))

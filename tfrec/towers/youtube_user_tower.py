@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from tfrec.features.columns import Column
 from tfrec.layers.feature_projection import FeatureProjection
+from tfrec.layers.weighted_sum import weighted_sum
 
 
 class YouTubeUserTower(keras.layers.Layer):
@@ -79,9 +80,7 @@ class YouTubeUserTower(keras.layers.Layer):
         example_age: tf.Tensor | None = None,
     ) -> tf.Tensor:
         filled = tf.cast(mask, history.dtype)
-        means = tf.math.divide_no_nan(
-            tf.einsum("bh,bhd->bd", filled, history), tf.reduce_sum(filled, axis=1, keepdims=True)
-        )
+        means = tf.math.divide_no_nan(weighted_sum(filled, history), tf.reduce_sum(filled, axis=1, keepdims=True))
         age = tf.zeros_like(means[:, 0]) if example_age is None else tf.cast(example_age, means.dtype)
         parts = [means, tf.stack([age, age**2, tf.sqrt(age)], axis=1)]
         if self.attributes is not None:

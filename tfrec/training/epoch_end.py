@@ -84,7 +84,7 @@ class ValidateAndSave(keras.callbacks.Callback):
         self.run = run
         self.prepared = prepared
         self.state = state
-        self.bar = console.progress_bar()
+        self.bar = console.ProgressBar("epoch", 0)
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         self.epoch = epoch
@@ -92,19 +92,22 @@ class ValidateAndSave(keras.callbacks.Callback):
         restore_loss(self.model, self.state)
         self.interruption.can_wait = self._saves_steps
         self.started = time.perf_counter() - self.state.step_seconds
-        self.bar = console.progress_bar()
-        self.bar.start()
         title = f"epoch {epoch + 1}/{self.run.config.training.epochs}"
-        self.task = self.bar.add_task(title, total=self.num_steps, completed=self.state.step)
+        self.bar = console.ProgressBar(title, self.num_steps, self.state.step, "step")
+        self.bar.start()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         step = self.state.step + batch + 1
         loss = float((logs or {}).get("loss", 0.0))  # The epoch's mean so far: it never recovers from a NaN.
         if not math.isfinite(loss):
             self._stop_at(step - 1, f"The loss became {loss}")
-        self.bar.advance(self.task)
+        self.bar.advance(1, lambda rate: f"loss {loss:.4f}{self._examples_a_second(rate)}")
         if self._saves_steps:
             self._save_step(step)
+
+    def _examples_a_second(self, steps: float) -> str:
+        """Trees see all rows in each step."""
+        return "" if isinstance(self.model, GBDT) else f", {steps * self.batch_size:,.0f} examples/s"
 
     @property
     def _saves_steps(self) -> bool:
@@ -179,8 +182,7 @@ class ValidateAndSave(keras.callbacks.Callback):
 
     def close(self) -> None:
         """Ends what is under way: the bar, which gives the terminal its cursor back, and the writing."""
-        if self.bar.live.is_started:
-            self.bar.stop()
+        self.bar.stop()
         self.writer.close()
 
 
