@@ -150,11 +150,7 @@ class Lists:
                     for regularization in (0.01, 0.001)
                 ],
             ),
-            # Its own learning rate, and one that such a batch bears.
-            Contender(
-                "rectools/sasrec_64",
-                [*by_epochs(100, 5, **sasrec_64, **fewer), *by_epochs(100, 5, lr=0.004, **sasrec_64, **fewer)],
-            ),
+            Contender("rectools/sasrec_64", by_epochs(100, 5, **sasrec_64, **fewer)),
             Contender("rectools/sasrec", by_epochs(100, 5, **fewer)),
             Contender("tfrs/tutorial", by_epochs(30, 3)),
             Contender("keras_rs/sasrec", by_epochs(100, 5, **fewer)),
