@@ -8,7 +8,10 @@ import numpy as np
 from tfrec.config import SplitConfig
 from tfrec.datasets.dataset import Dataset, EvaluationSet, Ragged, Split
 from tfrec.datasets.leakage import check_split
+from tfrec.datasets.ordering import gather
 from tfrec.errors import InputError
+
+_AT_ONCE = 1 << 20  # times that are looked at together
 
 TRAINING, VALIDATION, TEST = 0, 1, 2
 LATER = 3
@@ -63,6 +66,11 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
     order = dataset.order
     history = _by_user(dataset, order, context or {})
     parts = divide(dataset, config, order)
+    in_time = config.kind in ("global_time", "rolling_origin")
+    trained_until, cut = (
+        _borders(dataset.interactions["timestamp"].to_numpy(), order, parts) if in_time else (None, None)
+    )
+    del order  # The rest needs the memory.
     split = _split(history, parts, config)
     if not len(split.train.values):
         raise InputError(f"Expected interactions to train on after split '{config.kind}'. Received: none. {_REMEDY}")
@@ -73,10 +81,7 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
                 f"Received: {len(part):,} of {dataset.num_users:,} users. {_REMEDY}"
                 + "".join(f"\n  - {note}" for note in split.notes)
             )
-    times = dataset.interactions["timestamp"].to_numpy()[order]
-    in_time = config.kind in ("global_time", "rolling_origin")
-    trained_until = float(times[parts == TRAINING].max()) if in_time else None
-    check_split(split, config.kind, trained_until, float(times[parts != TRAINING].min()) if in_time else None)
+    check_split(split, config.kind, trained_until, cut)
     return split
 
 
@@ -130,32 +135,32 @@ def divide(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarr
     Raises:
         InputError: `global_time` is asked of times that cannot be compared between users.
     """
-    return _PARTS[config.kind](dataset, config, order).astype(np.int8)
+    return _PARTS[config.kind](dataset, config, order)
 
 
 def _leave_last_out(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
-    from_end, counts = _places_from_end(dataset.user_codes[order])
-    return np.select([counts < 3, from_end == 1, from_end == 2], [TRAINING, TEST, VALIDATION], TRAINING)
+    lengths = np.bincount(dataset.user_codes)
+    is_asked = lengths >= 3
+    return _ends(lengths, is_asked, is_asked)
 
 
 def _last_fraction(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
-    from_end, counts = _places_from_end(dataset.user_codes[order])
-    num_test = np.floor(config.test_fraction * counts)
-    num_validation = np.floor(config.validation_fraction * counts)
-    return np.select([from_end <= num_test, from_end <= num_test + num_validation], [TEST, VALIDATION], TRAINING)
+    lengths = np.bincount(dataset.user_codes)
+    num_test = np.floor(config.test_fraction * lengths)
+    return _ends(lengths, np.floor(config.validation_fraction * lengths), num_test)
+
+
+def _ends(lengths: np.ndarray, num_validation: np.ndarray, num_test: np.ndarray) -> np.ndarray:
+    """The parts of users' interactions, int8 [sum(lengths)]: so many last of each are tested, and validated before."""
+    counts = np.stack([lengths - num_validation - num_test, num_validation, num_test], axis=1)
+    parts = np.array([TRAINING, VALIDATION, TEST], np.int8)
+    return np.repeat(np.tile(parts, len(lengths)), counts.astype(np.int64).reshape(-1))
 
 
 def runs(users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Of interactions ordered by user: where each user's begin, and how many they are."""
     starts = np.flatnonzero(np.diff(users, prepend=-1))
     return starts, np.diff(starts, append=len(users))
-
-
-def _places_from_end(users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of interactions ordered by user: 1 for each user's last, 2 for the one before, …; and how many the user has."""
-    starts, lengths = runs(users)
-    counts = np.repeat(lengths, lengths)
-    return np.repeat(starts, lengths) + counts - np.arange(len(users)), counts
 
 
 def _global_time(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
@@ -182,17 +187,34 @@ def _in_time(dataset: Dataset, config: SplitConfig, order: np.ndarray, later: fl
     shares = (end - config.validation_fraction - config.test_fraction, end - config.test_fraction, end)
     places = [min(max(round(share * len(timestamps)), 0), len(timestamps) - 1) for share in shares]
     validation_start, test_start, test_end = np.partition(timestamps, places)[places]
-    times = timestamps[order]
-    is_later = (times >= test_end) & (later > 0)
-    return np.select([is_later, times >= test_start, times >= validation_start], [LATER, TEST, VALIDATION], TRAINING)
+    parts = np.zeros(len(timestamps), np.int8)
+    for part, start in (
+        (VALIDATION, validation_start),
+        (TEST, test_start),
+        *([(LATER, test_end)] if later > 0 else []),
+    ):
+        parts[timestamps >= start] = part
+    return gather(parts, order)
+
+
+def _borders(timestamps: np.ndarray, order: np.ndarray, parts: np.ndarray) -> tuple[float, float]:
+    """The time of the last training interaction, and of the first other one; `parts` are in order."""
+    trained_until, cut = -np.inf, np.inf
+    for low in range(0, len(order), _AT_ONCE):
+        times, is_training = timestamps[order[low : low + _AT_ONCE]], parts[low : low + _AT_ONCE] == TRAINING
+        if is_training.any():
+            trained_until = max(trained_until, float(times[is_training].max()))
+        if not is_training.all():
+            cut = min(cut, float(times[~is_training].min()))
+    return trained_until, cut
 
 
 def _cold_items(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
-    return _draw(dataset.item_codes, dataset.num_items, config)[order]
+    return gather(_draw(dataset.item_codes, dataset.num_items, config), order)
 
 
 def _cold_users(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
-    return _draw(dataset.user_codes, dataset.num_users, config)[order]
+    return gather(_draw(dataset.user_codes, dataset.num_users, config), order)
 
 
 def _draw(codes: np.ndarray, number: int, config: SplitConfig) -> np.ndarray:
@@ -201,15 +223,19 @@ def _draw(codes: np.ndarray, number: int, config: SplitConfig) -> np.ndarray:
     num_validation = round(config.validation_fraction * len(seen))
     num_test = round(config.test_fraction * len(seen))
     drawn = np.random.default_rng(config.seed).permutation(seen)[: num_validation + num_test]
-    parts = np.full(number, TRAINING)
+    parts = np.full(number, TRAINING, np.int8)
     parts[drawn[:num_validation]], parts[drawn[num_validation:]] = VALIDATION, TEST
-    return parts[codes]
+    return gather(parts, codes)
 
 
 def _before_first(history: Ragged, is_target: np.ndarray) -> np.ndarray:
     """What precedes its user's first target, bool [total]."""
-    num_targets = np.concatenate([[0], np.cumsum(is_target)])
-    return num_targets[1:] == np.repeat(num_targets[history.offsets[:-1]], history.lengths)
+    places = np.flatnonzero(is_target)
+    rows, first = np.unique(np.searchsorted(history.offsets, places, side="right") - 1, return_index=True)
+    num_before = history.lengths
+    num_before[rows] = places[first] - history.offsets[rows]
+    counts = np.stack([num_before, history.lengths - num_before], axis=1)
+    return np.repeat(np.tile([True, False], len(history)), counts.reshape(-1))
 
 
 def _cases(name: str, history: Ragged, before: np.ndarray, target: np.ndarray) -> tuple[EvaluationSet, tuple[str, ...]]:
@@ -221,11 +247,12 @@ def _cases(name: str, history: Ragged, before: np.ndarray, target: np.ndarray) -
         before: What a user's history may hold, bool [total].
         target: What a user is asked for, bool [total].
     """
-    histories, targets = history.where(before), replace(history, context={}).where(target)
-    asked = targets.lengths > 0
-    known = asked & (histories.lengths > 0)
+    asked = history.count(target) > 0
+    known = asked & (history.count(before) > 0)
     users = np.flatnonzero(known).astype(np.int32)
-    histories, targets = histories.take(users), targets.take(users)
+    is_known = np.repeat(known, history.lengths)
+    histories = history.where(before & is_known).take(users)
+    targets = replace(history, context={}).where(target & is_known).take(users)
 
     targets = targets.where(~targets.is_repeat())
     is_known = targets.is_in(histories)
@@ -244,7 +271,7 @@ def _by_user(dataset: Dataset, order: np.ndarray, context: Mapping[str, np.ndarr
     """The items of each user in order; row u is user code u."""
     lengths = np.bincount(dataset.user_codes, minlength=dataset.num_users)
     return Ragged.from_lengths(
-        dataset.item_codes[order], lengths, {name: array[order] for name, array in context.items()}
+        gather(dataset.item_codes, order), lengths, {name: gather(array, order) for name, array in context.items()}
     )
 
 
