@@ -272,8 +272,7 @@ class Ragged:
         return found
 
     def _may_be_in(self, others: "Ragged") -> np.ndarray:
-        """Whether the same row of `others` has a value with the same last 6 bits, bool [total]. Such rows are sets of 64
-        bits."""
+        """Whether the same row of `others` has a value with the same last 6 bits, bool [total]."""
         sets = np.zeros(max(len(self), len(others)), np.uint64)
         is_filled = others.lengths > 0
         for low, high in stretches(others.offsets, _VALUES_AT_ONCE):

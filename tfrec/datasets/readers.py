@@ -6,7 +6,9 @@ import gzip
 import json
 import re
 import zlib
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +28,8 @@ DELIMITERS = ",\t;|"
 
 _LOOKED_AT = 1 << 20  # bytes that tell an encoding
 _BLOCK = 1 << 24  # bytes that Arrow parses at once; no single value may be longer
+_SMALL_BLOCK = 1 << 22  # as long as no value is longer: Arrow reads 32 blocks ahead
+_WAITING = 4  # parsed blocks whose values still are strings
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,9 @@ class Reader(Protocol):
     columns: list[str]
     """The names of its columns, in order."""
 
-    def read(self, columns: Collection[str], categories: Collection[str]) -> Rows:
-        """Reads these columns; those that are `categories` come as dictionaries where that saves memory."""
+    def read(self, columns: Collection[str], categories: Collection[str], times: Collection[str]) -> Rows:
+        """Reads these columns; those that are `categories` come as dictionaries where that saves memory, and `times` as
+        numbers or moments if all of a column are that."""
 
 
 def open_table(config: TableConfig) -> Reader:
@@ -116,14 +121,27 @@ def _is_single_byte(encoding: str) -> bool:
     return decodable > 64  # Shift JIS has 63 characters of one such byte, others of several bytes fewer
 
 
-def read_rows(reader: Reader, config: TableConfig, columns: Collection[str], categories: Collection[str] = ()) -> Rows:
+def read_rows(
+    reader: Reader,
+    config: TableConfig,
+    columns: Collection[str],
+    categories: Collection[str] = (),
+    times: Collection[str] = (),
+) -> Rows:
     """Reads columns of an opened file.
+
+    Args:
+        reader: The opened file.
+        config: Its table.
+        columns: Names of what is read.
+        categories: Of these, those with the same values again and again.
+        times: Of these, those that are likely whole numbers or moments.
 
     Raises:
         InputError: The file has no rows, is broken, or not in the declared encoding.
     """
     with _explaining(config):
-        rows = reader.read(columns, categories)
+        rows = reader.read(columns, categories, times)
     if not rows.table.num_rows and not rows.broken:
         raise InputError(f"Expected rows in {config.path.name}. Received: none after the header.")
     return rows
@@ -147,13 +165,28 @@ class _Csv:
             lines = [header] if is_whole else [header, *file]
         self.columns = next(csv.reader(lines, delimiter=self._delimiter), [])
 
-    def read(self, columns: Collection[str], categories: Collection[str]) -> Rows:
-        self._require_closed_quotes()
-        table, broken = self._parse(columns, categories)
+    def read(self, columns: Collection[str], categories: Collection[str], times: Collection[str]) -> Rows:
+        attempts, is_quoted, block = [*_TIMES] if times else [], self._begins_with_quotes(), _SMALL_BLOCK
+        while True:
+            kind = attempts[0] if attempts else pa.string()
+            types = {name: kind if name in times else pa.string() for name in columns}
+            try:
+                table, broken, quotes = self._parse(types, categories, is_quoted, block)
+            except _QuoteFoundError:
+                is_quoted = True
+            except pa.ArrowInvalid as error:
+                if "straddl" in str(error) and block < _BLOCK:
+                    block = _BLOCK
+                    continue
+                if not attempts or f"conversion error to {kind}" not in str(error):
+                    raise
+                attempts.pop(0)  # Strings are what is left, and are looked at with more patience.
+            else:
+                break
+        if quotes % 2:
+            self._require_closed_quotes()
         numbers: Sequence[int] | np.ndarray = range(1, table.num_rows + 1)
         if broken:
-            # The parser counts rows only when it goes through them one by one.
-            table, broken = self._parse(columns, categories, threads=False)
             numbers = np.arange(1, table.num_rows + len(broken) + 1)
             numbers = np.delete(numbers, [number - 1 for number, _ in broken])
         return Rows(table, numbers, broken, broken_values=[self._divide(text) for _, text in broken])
@@ -165,33 +198,63 @@ class _Csv:
             return []
 
     def _parse(
-        self, columns: Collection[str], categories: Collection[str] = (), threads: bool = True
-    ) -> tuple[pa.Table, list[tuple[int, str]]]:
+        self, types: dict[str, pa.DataType], categories: Collection[str], is_quoted: bool, block: int
+    ) -> tuple[pa.Table, list[tuple[int, str]], int]:
+        """Columns, broken rows, and the number of quotes.
+
+        Each block's categories become codes while the next is parsed: the strings of a few blocks are all that is kept.
+
+        Raises:
+            _QuoteFoundError: There is a quote after all.
+        """
         broken: list[tuple[int, str]] = []
 
         def skip(row: pyarrow.csv.InvalidRow) -> str:
             broken.append(((row.number or 1) - 1, row.text))  # the parser's row 1 is the header
             return "skip"
 
-        types = {name: _CATEGORY if name in categories else pa.string() for name in columns}
-        with pa.input_stream(str(self._path), compression="detect") as stream:
-            table = pyarrow.csv.read_csv(
-                stream,
-                pyarrow.csv.ReadOptions(encoding=self._encoding, block_size=_BLOCK, use_threads=threads),
-                pyarrow.csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=skip),
+        def encode(batch: pa.RecordBatch) -> list[pa.Array]:
+            return [
+                batch[name].dictionary_encode() if name in categories else batch[name] for name in batch.schema.names
+            ]
+
+        chunks: list[list[pa.Array]] = [[] for _ in types]
+        waiting: deque[Future[list[pa.Array]]] = deque()
+        with pa.input_stream(str(self._path), compression="detect") as binary, ThreadPoolExecutor(1) as encoder:
+            stream = _CountingStream(binary, is_quoted)
+            # Without threads of its own the parser counts rows.
+            batches = pyarrow.csv.open_csv(
+                pa.PythonFile(stream, "r"),
+                pyarrow.csv.ReadOptions(encoding=self._encoding, block_size=block, use_threads=False),
+                pyarrow.csv.ParseOptions(
+                    delimiter=self._delimiter,
+                    quote_char='"' if is_quoted else False,
+                    newlines_in_values=is_quoted,
+                    invalid_row_handler=skip,
+                ),
                 pyarrow.csv.ConvertOptions(
-                    include_columns=list(columns), column_types=types, null_values=[""], strings_can_be_null=True
+                    include_columns=list(types), column_types=types, null_values=[""], strings_can_be_null=True
                 ),
             )
-        return table, broken
+            while True:
+                batch = next(batches, None)
+                if batch is not None:
+                    waiting.append(encoder.submit(encode, batch))
+                while waiting and (batch is None or len(waiting) > _WAITING):
+                    for column, chunk in zip(chunks, waiting.popleft().result(), strict=True):
+                        column.append(chunk)
+                if batch is None:
+                    break
+        columns = [_joined(chunks.pop(0), _CATEGORY if name in categories else types[name]) for name in types]
+        return pa.table(columns, names=list(types)), broken, stream.quotes
+
+    def _begins_with_quotes(self) -> bool:
+        with _open(self._path) as file:
+            return b'"' in file.read(_LOOKED_AT)
 
     def _require_closed_quotes(self) -> None:
         """A quote that is never closed would swallow the rest of the file without a word."""
-        with _open(self._path) as file:
-            quotes = sum(block.count(b'"') for block in iter(lambda: file.read(_BLOCK), b""))
-        if quotes % 2 == 0:
-            return
-        table, broken = self._parse(self.columns)
+        table, broken, _ = self._parse(dict.fromkeys(self.columns, pa.string()), (), True, _BLOCK)
         last = [table[name][-1].as_py() for name in table.column_names if table.num_rows]
         if any("\n" in (value or "") for value in [*last, *(text for _, text in broken[-1:])]):
             row = table.num_rows + len(broken)
@@ -202,12 +265,54 @@ class _Csv:
             )
 
 
+class _QuoteFoundError(Exception):
+    """A file that seemed to have no quotes has one."""
+
+
+class _CountingStream:
+    """Counts the quotes of what is read.
+
+    Args:
+        stream: What to read.
+        is_quoted: Whether there may be any.
+    """
+
+    closed = False
+
+    def __init__(self, stream: pa.NativeFile, is_quoted: bool) -> None:
+        self.quotes = 0
+        self._stream, self._is_quoted = stream, is_quoted
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes.
+
+        Raises:
+            _QuoteFoundError: One is a quote, and there may be none.
+        """
+        block: bytes = self._stream.read(size)
+        self.quotes += block.count(b'"')
+        if self.quotes and not self._is_quoted:
+            raise _QuoteFoundError
+        return block
+
+    def close(self) -> None:
+        """What opened the stream closes it."""
+
+
+def _joined(chunks: list[pa.Array], kind: pa.DataType) -> pa.ChunkedArray:
+    """The chunks as one, of codes into one dictionary if they are dictionaries."""
+    column = pa.chunked_array(chunks, kind)
+    chunks.clear()
+    column = column.unify_dictionaries()
+    return pa.chunked_array([column.combine_chunks()]) if pa.types.is_dictionary(kind) and len(column) else column
+
+
 class _Parquet:
     def __init__(self, config: TableConfig) -> None:
         self._path = config.path
         self.columns = pyarrow.parquet.read_schema(self._path).names
 
-    def read(self, columns: Collection[str], categories: Collection[str]) -> Rows:
+    def read(self, columns: Collection[str], categories: Collection[str], times: Collection[str]) -> Rows:
         table = pyarrow.parquet.read_table(self._path, columns=list(columns), read_dictionary=list(categories))
         undecodable: dict[str, np.ndarray] = {}
         for place, name in enumerate(table.column_names):
@@ -238,7 +343,7 @@ class _JsonLines:
                 pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="infer"),
             )
 
-    def read(self, columns: Collection[str], categories: Collection[str]) -> Rows:
+    def read(self, columns: Collection[str], categories: Collection[str], times: Collection[str]) -> Rows:
         table = self._table.select(list(columns))
         table.validate(full=True)  # nothing else looks at the bytes of its strings
         return Rows(table, range(1, table.num_rows + 1), [])
@@ -354,6 +459,9 @@ def _broken_line(config: TableConfig) -> str | None:
 
 
 _CATEGORY = pa.dictionary(pa.int32(), pa.string())
+
+_TIMES = (pa.int64(), pa.timestamp("us", "UTC"), pa.timestamp("us"))
+"""How times may be written in a whole column of a CSV file, one to be tried after the other."""
 
 _READERS: dict[str, type[_Csv] | type[_Parquet] | type[_JsonLines]] = {
     ".csv": _Csv,
