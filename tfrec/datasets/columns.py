@@ -161,6 +161,10 @@ def to_vectors(column: pa.ChunkedArray) -> Converted:
 
 def to_dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
     """The column as codes (int32) into its distinct values, which are strings in order of appearance."""
+    if pa.types.is_integer(column.type):
+        codes = _combined(column.dictionary_encode().unify_dictionaries())
+        if isinstance(codes, pa.DictionaryArray):
+            return pa.DictionaryArray.from_arrays(codes.indices, codes.dictionary.cast(pa.string()))
     if not pa.types.is_dictionary(column.type):
         column = column.cast(pa.string()).dictionary_encode()
     elif column.type != pa.dictionary(pa.int32(), pa.string()):

@@ -34,8 +34,9 @@ def by_group_and_time(groups: np.ndarray, times: np.ndarray) -> np.ndarray:
     rows, times, offsets = counted.indices, counted.data, counted.indptr
     for first, end in stretches(offsets, _BLOCK):
         low, high = offsets[first], offsets[end]
-        lengths = np.diff(offsets[first : end + 1])
-        rows[low:high] = rows[low:high][_sorted_places(lengths, times[low:high])]
+        if low < high:
+            lengths = np.diff(offsets[first : end + 1])
+            rows[low:high] = rows[low:high][_sorted_places(lengths, times[low:high])]
     return rows
 
 

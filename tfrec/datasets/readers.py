@@ -21,6 +21,7 @@ import pyarrow.json
 import pyarrow.parquet
 
 from tfrec.config import TableConfig
+from tfrec.datasets.checks import RowNumbers
 from tfrec.errors import InputError
 
 DELIMITERS = ",\t;|"
@@ -38,16 +39,18 @@ class Rows:
 
     Attributes:
         table: Its columns. Those of a CSV file are strings, null where nothing is written.
-        numbers: The row number of each row of `table`, as people count: from 1, after the header.
-        broken: Row number and text of the rows that do not have a value for each column; they are not in `table`.
+        numbers: The row number of each row of `table`, as people count: from 1, after the header. Of several files,
+            text that names the file too.
+        broken: Row number, or such text, and what is in the rows that do not have a value for each column; they are not
+            in `table`.
         broken_values: What each of them has instead.
         undecodable: Of a column that has values which are no UTF-8, the rows of these, bool [num_rows]. They hold
             replacement characters.
     """
 
     table: pa.Table
-    numbers: Sequence[int] | np.ndarray
-    broken: list[tuple[int, str]]
+    numbers: RowNumbers
+    broken: Sequence[tuple[int | str, str]]
     undecodable: dict[str, np.ndarray] = field(default_factory=dict)
     broken_values: list[list[str]] = field(default_factory=list)
 
@@ -64,14 +67,17 @@ class Reader(Protocol):
 
 
 def open_table(config: TableConfig) -> Reader:
-    """Opens the file of a table; its suffix says what it is.
+    """Opens the file of a table, or its files; their suffix says what they are.
 
     Raises:
-        InputError: There is no such file, its suffix is unknown, it is empty, broken, or not in the declared encoding.
+        InputError: There is no such file, its suffix is unknown, it is empty, broken, or not in the declared encoding;
+            or files of one table have other columns than its first.
     """
-    path = config.path
+    path, files = config.path, config.files
+    if files and files != (path,):
+        return _Shards([config.model_copy(update={"path": file}) for file in files])
     if path.is_dir():
-        raise InputError(f"Expected a file at {path}. Received: a folder.")
+        raise InputError(f"Expected a file, or files in a folder, at {path}. Received: an empty folder.")
     if not path.is_file():
         elsewhere = f" The working directory is {Path.cwd()}, and the data root has none either."
         raise InputError(
@@ -100,11 +106,14 @@ def open_table(config: TableConfig) -> Reader:
 
 
 def looks_like_utf8(config: TableConfig) -> bool:
-    """Whether the text of an opened file is UTF-8 beyond ASCII, but declared to be in an encoding of one byte a
+    """Whether the text of an opened table is UTF-8 beyond ASCII, but declared to be in an encoding of one byte a
     character, in which any bytes are text."""
-    if config.path.suffix == ".parquet" or not _is_single_byte(config.encoding):
-        return False
-    with _explaining(config), _open(config.path) as file:
+    files = [file for file in config.files if file.suffix != ".parquet"]
+    return _is_single_byte(config.encoding) and any(_is_utf8_beyond_ascii(config, file) for file in files)
+
+
+def _is_utf8_beyond_ascii(config: TableConfig, path: Path) -> bool:
+    with _explaining(config), _open(path) as file:
         start = file.read(_LOOKED_AT)
     try:
         codecs.getincrementaldecoder("utf-8")().decode(start)  # its last character may be cut
@@ -185,7 +194,7 @@ class _Csv:
                 break
         if quotes % 2:
             self._require_closed_quotes()
-        numbers: Sequence[int] | np.ndarray = range(1, table.num_rows + 1)
+        numbers: RowNumbers = range(1, table.num_rows + 1)
         if broken:
             numbers = np.arange(1, table.num_rows + len(broken) + 1)
             numbers = np.delete(numbers, [number - 1 for number, _ in broken])
@@ -246,6 +255,7 @@ class _Csv:
                 if batch is None:
                     break
         columns = [_joined(chunks.pop(0), _CATEGORY if name in categories else types[name]) for name in types]
+        pa.default_memory_pool().release_unused()  # else what strings took would stay taken
         return pa.table(columns, names=list(types)), broken, stream.quotes
 
     def _begins_with_quotes(self) -> bool:
@@ -283,14 +293,14 @@ class _CountingStream:
         self.quotes = 0
         self._stream, self._is_quoted = stream, is_quoted
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int) -> pa.Buffer:
         """The next bytes.
 
         Raises:
             _QuoteFoundError: One is a quote, and there may be none.
         """
-        block: bytes = self._stream.read(size)
-        self.quotes += block.count(b'"')
+        block = self._stream.read_buffer(size)
+        self.quotes += int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord('"')))
         if self.quotes and not self._is_quoted:
             raise _QuoteFoundError
         return block
@@ -347,6 +357,102 @@ class _JsonLines:
         table = self._table.select(list(columns))
         table.validate(full=True)  # nothing else looks at the bytes of its strings
         return Rows(table, range(1, table.num_rows + 1), [])
+
+
+class _Shards:
+    """Files that are one table."""
+
+    def __init__(self, configs: list[TableConfig]) -> None:
+        self._configs, self._readers = configs, [open_table(config) for config in configs]
+        self.columns = self._readers[0].columns
+        for config, reader in zip(configs, self._readers, strict=True):
+            if set(reader.columns) != set(self.columns):
+                raise InputError(
+                    f"Expected the columns {self.columns} in {config.path}, as in {configs[0].path.name}. "
+                    f"Received: {reader.columns}. The files of a table have the same columns."
+                )
+
+    def read(self, columns: Collection[str], categories: Collection[str], times: Collection[str]) -> Rows:
+        parts = self._read(columns, categories, times)
+        kinds = [{part.table.schema.field(name).type for part in parts if part.table.num_rows} for name in times]
+        if any(len(each) > 1 and not all(map(pa.types.is_integer, each)) for each in kinds):
+            parts = self._read(columns, categories, ())  # Only together it is seen how times are written.
+        undecodable = {
+            name: np.concatenate([part.undecodable.get(name, np.zeros(part.table.num_rows, bool)) for part in parts])
+            for name in sorted(set().union(*(part.undecodable for part in parts)))
+        }
+        numbers = _ShardNumbers([config.path.name for config in self._configs], [part.numbers for part in parts])
+        names = [config.path.name for config in self._configs]
+        broken = [
+            (f"{row} of {name}", text) for name, part in zip(names, parts, strict=True) for row, text in part.broken
+        ]
+        values = [
+            _reordered(each, reader.columns, self.columns)
+            for reader, part in zip(self._readers, parts, strict=True)
+            for each in part.broken_values
+        ]
+        return Rows(self._concatenated([part.table for part in parts]), numbers, broken, undecodable, values)
+
+    def _read(self, columns: Collection[str], categories: Collection[str], times: Collection[str]) -> list[Rows]:
+        parts = []
+        for config, reader in zip(self._configs, self._readers, strict=True):
+            with _explaining(config):
+                parts.append(reader.read(columns, categories, times))
+        return parts
+
+    def _concatenated(self, tables: list[pa.Table]) -> pa.Table:
+        filled = [(table, config) for table, config in zip(tables, self._configs, strict=True) if table.num_rows]
+        if not filled:
+            return tables[0]
+        first, named = filled[0][0], filled[0][1].path.name
+        for name in first.column_names:
+            kinds = [table.schema.field(name).type for table, _ in filled]
+            if len(set(kinds)) > 1 and any(map(pa.types.is_dictionary, kinds)):
+                filled = [(_with_plain(table, name), config) for table, config in filled]
+        for table, config in filled:
+            for name in first.column_names:
+                expected, received = filled[0][0].schema.field(name).type, table.schema.field(name).type
+                try:
+                    pa.unify_schemas(
+                        [pa.schema([(name, expected)]), pa.schema([(name, received)])], promote_options="permissive"
+                    )
+                except (pa.ArrowTypeError, pa.ArrowInvalid):
+                    raise InputError(
+                        f"Expected values of one kind in column '{name}', in {config.path} {expected} as in {named}. "
+                        f"Received: {received}. Write that file's column as the others have it."
+                    ) from None
+        return pa.concat_tables([table for table, _ in filled], promote_options="permissive")
+
+
+class _ShardNumbers:
+    """The rows of several files, as people name them."""
+
+    def __init__(self, names: list[str], numbers: list[RowNumbers]) -> None:
+        self._names, self._numbers = names, numbers
+        self._ends = np.cumsum([len(each) for each in numbers])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, row: int) -> str:
+        shard = int(np.searchsorted(self._ends, row, side="right"))
+        place = row - (self._ends[shard - 1] if shard else 0)
+        return f"{self._numbers[shard][place]} of {self._names[shard]}"
+
+
+def _with_plain(table: pa.Table, name: str) -> pa.Table:
+    """The table with a column of values, not of codes."""
+    column = table[name]
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    return table.set_column(table.column_names.index(name), name, column.cast(kind))
+
+
+def _reordered(values: list[str], columns: list[str], wanted: list[str]) -> list[str]:
+    """The values of a broken row, as far as it has them, in the order of other columns."""
+    if columns == wanted:
+        return values
+    places = [columns.index(column) for column in wanted]
+    return [values[place] for place in places] if len(values) > max(places) else []
 
 
 def _as_written(kind: pa.DataType) -> pa.DataType:

@@ -67,7 +67,7 @@ def load_tables(config: DataConfig) -> Dataset:
         )
     tables = [table for table in (interactions, items, users) if table]
     dataset = assemble(
-        config.interactions.path.name.split(".")[0],
+        config.interactions.title,
         interactions.columns,
         items.columns.to_pandas() if items else None,
         users.columns.to_pandas() if users else None,
