@@ -3,6 +3,7 @@
 import codecs
 import csv
 import gzip
+import itertools
 import json
 import re
 import zlib
@@ -29,8 +30,8 @@ DELIMITERS = ",\t;|"
 
 _LOOKED_AT = 1 << 20  # bytes that tell an encoding
 _BLOCK = 1 << 24  # bytes that Arrow parses at once; no single value may be longer
-_SMALL_BLOCK = 1 << 22  # as long as no value is longer: Arrow reads 32 blocks ahead
-_WAITING = 4  # parsed blocks whose values still are strings
+_SMALL_BLOCK = 1 << 20  # as long as no value is longer: Arrow reads 32 blocks ahead
+_TOGETHER = 8  # parsed blocks whose values become codes together
 
 
 @dataclass(frozen=True)
@@ -222,13 +223,17 @@ class _Csv:
             broken.append(((row.number or 1) - 1, row.text))  # the parser's row 1 is the header
             return "skip"
 
-        def encode(batch: pa.RecordBatch) -> list[pa.Array]:
-            return [
-                batch[name].dictionary_encode() if name in categories else batch[name] for name in batch.schema.names
-            ]
+        def encode(batches: list[pa.RecordBatch]) -> list[pa.ChunkedArray]:
+            table = pa.Table.from_batches(batches)
+            return [table[name].dictionary_encode() if name in categories else table[name] for name in types]
 
         chunks: list[list[pa.Array]] = [[] for _ in types]
-        waiting: deque[Future[list[pa.Array]]] = deque()
+        encodings: deque[Future[list[pa.ChunkedArray]]] = deque()
+
+        def collect() -> None:
+            for column, encoded in zip(chunks, encodings.popleft().result(), strict=True):
+                column += encoded.chunks
+
         with pa.input_stream(str(self._path), compression="detect") as binary, ThreadPoolExecutor(1) as encoder:
             stream = _CountingStream(binary, is_quoted)
             # Without threads of its own the parser counts rows.
@@ -245,15 +250,12 @@ class _Csv:
                     include_columns=list(types), column_types=types, null_values=[""], strings_can_be_null=True
                 ),
             )
-            while True:
-                batch = next(batches, None)
-                if batch is not None:
-                    waiting.append(encoder.submit(encode, batch))
-                while waiting and (batch is None or len(waiting) > _WAITING):
-                    for column, chunk in zip(chunks, waiting.popleft().result(), strict=True):
-                        column.append(chunk)
-                if batch is None:
-                    break
+            while parsed := list(itertools.islice(batches, _TOGETHER)):
+                encodings.append(encoder.submit(encode, parsed))
+                if len(encodings) > 1:
+                    collect()
+            while encodings:
+                collect()
         columns = [_joined(chunks.pop(0), _CATEGORY if name in categories else types[name]) for name in types]
         pa.default_memory_pool().release_unused()  # else what strings took would stay taken
         return pa.table(columns, names=list(types)), broken, stream.quotes

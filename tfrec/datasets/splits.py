@@ -186,7 +186,10 @@ def _in_time(dataset: Dataset, config: SplitConfig, order: np.ndarray, later: fl
     end = 1 - later
     shares = (end - config.validation_fraction - config.test_fraction, end - config.test_fraction, end)
     places = [min(max(round(share * len(timestamps)), 0), len(timestamps) - 1) for share in shares]
-    validation_start, test_start, test_end = np.partition(timestamps, places)[places]
+    ordered = np.array(timestamps)
+    ordered.partition(places)
+    validation_start, test_start, test_end = ordered[places]
+    del ordered
     parts = np.zeros(len(timestamps), np.int8)
     for part, start in (
         (VALIDATION, validation_start),
