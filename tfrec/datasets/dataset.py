@@ -207,6 +207,18 @@ class Ragged:
         """Cuts `values`, and the context beside them, into rows of the given lengths, which add up to it."""
         return cls(values, np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]), context or {})
 
+    @classmethod
+    def concatenate(cls, parts: "list[Self]") -> Self:
+        """The rows of all parts, one or more, one after the other. Takes them from the list: only one array is twice in
+        memory at a time."""
+        lengths = np.concatenate([part.lengths for part in parts])
+        values = [part.values for part in parts]
+        context = {name: [part.context[name] for part in parts] for name in parts[0].context}
+        parts.clear()
+        joined = np.concatenate(values)
+        values.clear()
+        return cls.from_lengths(joined, lengths, {name: np.concatenate(arrays) for name, arrays in context.items()})
+
     @property
     def lengths(self) -> np.ndarray:
         """Entries of each row, int64 [num_rows]."""

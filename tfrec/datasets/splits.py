@@ -1,17 +1,17 @@
 """Divides a data set into training, validation and test, without letting the future or the held-out leak."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tfrec.config import SplitConfig
 from tfrec.datasets.dataset import Dataset, EvaluationSet, Ragged, Split
 from tfrec.datasets.leakage import check_split
-from tfrec.datasets.ordering import gather
+from tfrec.datasets.ordering import gather, stretches
 from tfrec.errors import InputError
 
-_AT_ONCE = 1 << 20  # times that are looked at together
+_AT_ONCE = 1 << 20  # interactions that are looked at together
 
 TRAINING, VALIDATION, TEST = 0, 1, 2
 LATER = 3
@@ -72,6 +72,7 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
     )
     del order  # The rest needs the memory.
     split = _split(history, parts, config)
+    del history
     if not len(split.train.values):
         raise InputError(f"Expected interactions to train on after split '{config.kind}'. Received: none. {_REMEDY}")
     for name, part in (("validation", split.validation), ("test", split.test)):
@@ -97,31 +98,47 @@ _REMEDY = (
 
 
 def _split(history: Ragged, parts: np.ndarray, config: SplitConfig) -> Split:
+    """Some users at a time, so that nothing but the result is as long as the history."""
+    trained, found = list[Ragged](), {name: list[_Cases]() for name in ("validation", "test")}
+    held_out = np.zeros(int(history.values.max(initial=-1)) + 1, bool)
+    for first, end in stretches(history.offsets, _AT_ONCE):
+        some, some_parts = history.stretch(first, end), parts[history.offsets[first] : history.offsets[end]]
+        before, targets = _sides(some, some_parts, config.kind)
+        for name in found:
+            found[name].append(_cases(some, before[name], targets[name], first))
+            held_out[some.values[targets[name]]] = True
+        trained.append(some.where(some_parts == TRAINING))
+    lengths = history.lengths
+    short = int(((lengths > 0) & (lengths < 3)).sum())
+    train = Ragged.concatenate(trained)
+    del history, trained, some
+    drawn, notes, notes_on_draws = {}, tuple[str, ...](), tuple[str, ...]()
+    for name in list(found):
+        cases, its_notes = _joined_cases(name, found.pop(name))
+        notes += its_notes
+        drawn[name] = cases.drawn(config.max_cases, config.seed)
+        if len(drawn[name]) < len(cases):
+            notes_on_draws += (f"{len(drawn[name]):,} of {len(cases):,} users in {name} are drawn (split.max_cases).",)
+    if config.kind == "leave_last_out" and short:
+        notes += (f"{short:,} users with fewer than 3 interactions are only trained on.",)
+    candidates = np.flatnonzero(held_out).astype(np.int32) if config.kind == "cold_items" else None
+    return Split(train, drawn["validation"], drawn["test"], candidates, notes + notes_on_draws)
+
+
+def _sides(history: Ragged, parts: np.ndarray, kind: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """What histories may hold, and what is asked, of validation and of test: bool [total] each."""
     is_training, is_validation, is_test = (parts == part for part in (TRAINING, VALIDATION, TEST))
-    candidates = None
     before_validation, before_test = is_training, is_training | is_validation
-    if config.kind == "cold_items":
+    if kind == "cold_items":
         before_validation, before_test = (
             is_training & _before_first(history, each) for each in (is_validation, is_test)
         )
-        candidates = np.unique(history.values[is_validation | is_test]).astype(np.int32)
-    if config.kind == "cold_users":
+    if kind == "cold_users":
         is_last = np.zeros(len(history.values), bool)
         is_last[history.offsets[1:][history.lengths > 0] - 1] = True
         before_validation, before_test = is_validation & ~is_last, is_test & ~is_last
         is_validation, is_test = is_validation & is_last, is_test & is_last
-    validation, validation_notes = _cases("validation", history, before_validation, is_validation)
-    test, test_notes = _cases("test", history, before_test, is_test)
-    notes = validation_notes + test_notes
-    short = int(((history.lengths > 0) & (history.lengths < 3)).sum())
-    if config.kind == "leave_last_out" and short:
-        notes += (f"{short:,} users with fewer than 3 interactions are only trained on.",)
-    drawn = {}
-    for name, cases in (("validation", validation), ("test", test)):
-        drawn[name] = cases.drawn(config.max_cases, config.seed)
-        if len(drawn[name]) < len(cases):
-            notes += (f"{len(drawn[name]):,} of {len(cases):,} users in {name} are drawn (split.max_cases).",)
-    return Split(history.where(is_training), drawn["validation"], drawn["test"], candidates, notes)
+    return {"validation": before_validation, "test": before_test}, {"validation": is_validation, "test": is_test}
 
 
 def divide(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
@@ -241,14 +258,23 @@ def _before_first(history: Ragged, is_target: np.ndarray) -> np.ndarray:
     return np.repeat(np.tile([True, False], len(history)), counts.reshape(-1))
 
 
-def _cases(name: str, history: Ragged, before: np.ndarray, target: np.ndarray) -> tuple[EvaluationSet, tuple[str, ...]]:
+@dataclass(frozen=True)
+class _Cases:
+    """Cases of some users, how many of these have targets but no history, and how many targets were known."""
+
+    cases: EvaluationSet
+    num_unknown: int
+    num_repeated: int
+
+
+def _cases(history: Ragged, before: np.ndarray, target: np.ndarray, first: int) -> _Cases:
     """Makes one case for each user who has a target.
 
     Args:
-        name: The part, for the notes.
         history: All that each user did, oldest first.
         before: What a user's history may hold, bool [total].
         target: What a user is asked for, bool [total].
+        first: The code of the first user.
     """
     asked = history.count(target) > 0
     known = asked & (history.count(before) > 0)
@@ -258,16 +284,25 @@ def _cases(name: str, history: Ragged, before: np.ndarray, target: np.ndarray) -
     targets = replace(history, context={}).where(target & is_known).take(users)
 
     targets = targets.where(~targets.is_repeat())
-    is_known = targets.is_in(histories)
-    targets = targets.where(~is_known)
-
-    notes: tuple[str, ...] = ()
-    if num_unknown := int((asked & ~known).sum()):
-        notes += (f"{num_unknown:,} users have {name} targets but no history before them: left out.",)
-    if num_repeated := int(is_known.sum()):
-        notes += (f"{num_repeated:,} {name} targets were in their user's history already: left out.",)
+    is_repeated = targets.is_in(histories)
+    targets = targets.where(~is_repeated)
     answered = targets.lengths > 0
-    return EvaluationSet(users[answered], histories.take(answered), targets.take(answered)), notes
+    cases = EvaluationSet(users[answered] + np.int32(first), histories.take(answered), targets.take(answered))
+    return _Cases(cases, int((asked & ~known).sum()), int(is_repeated.sum()))
+
+
+def _joined_cases(name: str, found: list[_Cases]) -> tuple[EvaluationSet, tuple[str, ...]]:
+    """The cases of all users, and what to tell of those that are none. `name`: the part, for the notes."""
+    notes: tuple[str, ...] = ()
+    if num_unknown := sum(each.num_unknown for each in found):
+        notes += (f"{num_unknown:,} users have {name} targets but no history before them: left out.",)
+    if num_repeated := sum(each.num_repeated for each in found):
+        notes += (f"{num_repeated:,} {name} targets were in their user's history already: left out.",)
+    users, histories, targets = (
+        [getattr(each.cases, which) for each in found] for which in ("users", "histories", "targets")
+    )
+    found.clear()
+    return EvaluationSet(np.concatenate(users), Ragged.concatenate(histories), Ragged.concatenate(targets)), notes
 
 
 def _by_user(dataset: Dataset, order: np.ndarray, context: Mapping[str, np.ndarray]) -> Ragged:
