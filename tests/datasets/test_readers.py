@@ -142,7 +142,9 @@ class TestShards:
         assert "1 row (row 1 of part-0.csv: '17')" in folder.error(TableConfig(path=path))
 
     def test_items_may_be_in_files_too(self, folder: Folder) -> None:
-        path = shards(folder, "item_id,title\na,Ant\nb\n", "title,item_id\nBee,b\nAnt again,a\n")
-        dataset = folder.load(items=TableConfig(path=path, text=("title",)), bad_rows="drop")
+        path = shards(folder, "item_id,title\na,Ant\nb\n", "title,item_id\nBee,b\nAnt again,a\nCat,c,9\n")
+        log = HEADER + "u1,a,1\nu1,b,2\nu1,c,3\n"
+        dataset = folder.load(log, items=TableConfig(path=path, text=("title",)), bad_rows="drop")
         assert dataset.items["title"].tolist() == ["Ant", "Bee"]
         assert "(row 2 of part-1.csv: 'a')" in dataset.notes[0]
+        assert "whose own rows in the items table were left out (such as 'c')" in dataset.notes[1]

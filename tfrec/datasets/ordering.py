@@ -30,7 +30,7 @@ def by_group_and_time(groups: np.ndarray, times: np.ndarray) -> np.ndarray:
     rows = np.arange(num_rows, dtype=np.int32 if num_rows < 2**31 else np.int64)
     if not num_rows:
         return rows
-    counted = coo_array((_from_zero(times), (groups, rows)), shape=(int(groups.max()) + 1, num_rows)).tocsr()
+    counted = coo_array((from_zero(times)[0], (groups, rows)), shape=(int(groups.max()) + 1, num_rows)).tocsr()
     rows, times, offsets = counted.indices, counted.data, counted.indptr
     for first, end in stretches(offsets, _BLOCK):
         low, high = offsets[first], offsets[end]
@@ -40,15 +40,17 @@ def by_group_and_time(groups: np.ndarray, times: np.ndarray) -> np.ndarray:
     return rows
 
 
-def _from_zero(times: np.ndarray) -> np.ndarray:
-    """Whole times from 0 on, in as few bytes as they need; others as they are."""
+def from_zero(times: np.ndarray) -> tuple[np.ndarray, int]:
+    """Whole times from 0 on, in a new array of as few bytes as they need, and what was taken from each; others as they
+    are, and 0."""
     if times.dtype.kind != "i":
-        return times
+        return times, 0
     low = int(times.min())
     span = int(times.max()) - low
     if span >= 2**63:
-        return times
-    return np.subtract(times, low, out=np.empty(len(times), np.uint32 if span < 2**32 else np.int64), casting="unsafe")
+        return times, 0
+    kind = np.uint32 if span < 2**32 else np.int64
+    return np.subtract(times, low, out=np.empty(len(times), kind), casting="unsafe"), low
 
 
 def _sorted_places(lengths: np.ndarray, times: np.ndarray) -> np.ndarray | slice:

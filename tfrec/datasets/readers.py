@@ -312,10 +312,9 @@ class _CountingStream:
 
 
 def _joined(chunks: list[pa.Array], kind: pa.DataType) -> pa.ChunkedArray:
-    """The chunks as one, of codes into one dictionary if they are dictionaries."""
+    """The chunks as one column; codes as one array, into one dictionary in order of appearance."""
     column = pa.chunked_array(chunks, kind)
     chunks.clear()
-    column = column.unify_dictionaries()
     return pa.chunked_array([column.combine_chunks()]) if pa.types.is_dictionary(kind) and len(column) else column
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from tfrec.config import SplitConfig
 from tfrec.datasets.dataset import Dataset, EvaluationSet, Ragged, Split
 from tfrec.datasets.leakage import check_split
-from tfrec.datasets.ordering import gather, stretches
+from tfrec.datasets.ordering import from_zero, gather, stretches
 from tfrec.errors import InputError
 
 _AT_ONCE = 1 << 20  # interactions that are looked at together
@@ -64,12 +64,12 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
         array([ 49, 256, 110], dtype=int32)
     """
     order = dataset.order
-    history = _by_user(dataset, order, context or {})
     parts = divide(dataset, config, order)
     in_time = config.kind in ("global_time", "rolling_origin")
     trained_until, cut = (
         _borders(dataset.interactions["timestamp"].to_numpy(), order, parts) if in_time else (None, None)
     )
+    history = _by_user(dataset, order, context or {})
     del order  # The rest needs the memory.
     split = _split(history, parts, config)
     del history
@@ -203,10 +203,7 @@ def _in_time(dataset: Dataset, config: SplitConfig, order: np.ndarray, later: fl
     end = 1 - later
     shares = (end - config.validation_fraction - config.test_fraction, end - config.test_fraction, end)
     places = [min(max(round(share * len(timestamps)), 0), len(timestamps) - 1) for share in shares]
-    ordered = np.array(timestamps)
-    ordered.partition(places)
-    validation_start, test_start, test_end = ordered[places]
-    del ordered
+    validation_start, test_start, test_end = _at_places(timestamps, places)
     parts = np.zeros(len(timestamps), np.int8)
     for part, start in (
         (VALIDATION, validation_start),
@@ -215,6 +212,14 @@ def _in_time(dataset: Dataset, config: SplitConfig, order: np.ndarray, later: fl
     ):
         parts[timestamps >= start] = part
     return gather(parts, order)
+
+
+def _at_places(timestamps: np.ndarray, places: list[int]) -> list[float]:
+    """What would stand at these places if times were sorted."""
+    ordered, low = from_zero(timestamps)
+    ordered = ordered.copy() if ordered is timestamps else ordered
+    ordered.partition(places)
+    return [low + each for each in ordered[places].tolist()]
 
 
 def _borders(timestamps: np.ndarray, order: np.ndarray, parts: np.ndarray) -> tuple[float, float]:
