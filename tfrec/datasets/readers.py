@@ -312,10 +312,11 @@ class _CountingStream:
 
 
 def _joined(chunks: list[pa.Array], kind: pa.DataType) -> pa.ChunkedArray:
-    """The chunks as one column; codes as one array, into one dictionary in order of appearance."""
+    """The chunks as one column: strings as they are, codes (into one dictionary in order of appearance) and numbers as
+    one array."""
     column = pa.chunked_array(chunks, kind)
     chunks.clear()
-    return pa.chunked_array([column.combine_chunks()]) if pa.types.is_dictionary(kind) and len(column) else column
+    return column if pa.types.is_string(kind) or not len(column) else pa.chunked_array([column.combine_chunks()])
 
 
 class _Parquet:
