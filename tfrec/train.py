@@ -10,7 +10,7 @@ import typer
 
 from tfrec import console
 from tfrec.cli import DataRoot, messages_for_errors, new_app, parse_settings, start_tensorflow
-from tfrec.config import Config, recipe_names
+from tfrec.config import Config, TableConfig, recipe_names
 from tfrec.config.models import MULTI_TASK_NAMES
 from tfrec.errors import InputError
 from tfrec.training.cluster import Cluster
@@ -34,6 +34,8 @@ EXAMPLES = f"""
 
   python -m tfrec.train --interactions orders.csv --items products.csv --column user_id=customer
   --column item_id=sku --column timestamp=when --text name --categorical brand --run runs/shop
+
+  python -m tfrec.train --interactions 'logs/2024-*.parquet' --items products.csv --run runs/year
 
   python -m tfrec.train --interactions impressions.csv --items ads.csv --column label=clicked
   --categorical interactions.device,advertiser --set model.name=deepfm --set split.kind=global_time --run runs/ads
@@ -66,7 +68,9 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any setting of the configuration.")
     ] = None,
-    interactions: Annotated[Path | None, _table("Who did what: CSV, Parquet or JSON lines.")] = None,
+    interactions: Annotated[
+        Path | None, _table("Who did what: CSV, Parquet or JSON lines; a folder of such files, or 'logs/*.parquet'.")
+    ] = None,
     items: Annotated[Path | None, _table("What each item says about itself.")] = None,
     users: Annotated[Path | None, _table("What is known of each user.")] = None,
     column: Annotated[
@@ -151,7 +155,7 @@ def train(
 
 def _run_name(recipe: str | None, tables: dict[str, Path]) -> str:
     if recipe is None:
-        return tables["interactions"].stem
+        return TableConfig.model_validate({"path": tables["interactions"]}).title
     return recipe if recipe in recipe_names() else Path(recipe).stem
 
 
@@ -214,9 +218,9 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool, cluster: 
     if config.training.wandb_project is not None:
         require_wandb()
     stamps = {
-        name: [str(table.path), table.path.stat().st_size, table.path.stat().st_mtime_ns]
+        name: [each for file in table.files for each in (str(file), file.stat().st_size, file.stat().st_mtime_ns)]
         for name, table in config.data.located(data_root).tables().items()
-        if table.path.is_file()
+        if table.files
     }
     # Workers that wait for each other learn at once if one fails.
     strategy = None if cluster is None else _start(config, cluster)

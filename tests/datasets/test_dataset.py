@@ -1,7 +1,10 @@
+from unittest import mock
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tfrec.datasets import dataset
 from tfrec.datasets.dataset import Ragged
 
 ROWS = st.lists(st.lists(st.integers(0, 99), max_size=5), max_size=8)
@@ -36,6 +39,28 @@ def test_take_understands_a_mask(rows: list[list[int]]) -> None:
     assert lists(ragged(rows).take(mask)) == [row for row in rows if len(row) > 2]
 
 
+@given(ROWS, st.data())
+def test_most_rows_are_taken_in_order_without_positions(rows: list[list[int]], data: st.DataObject) -> None:
+    left_out = data.draw(st.sets(st.sampled_from(range(len(rows))), max_size=2)) if rows else set()
+    picked = [row for row in range(len(rows)) if row not in left_out]
+    whole = ragged(rows)
+    whole = Ragged(whole.values, whole.offsets, {"tenfold": whole.values * 10})
+    taken = whole.take(np.array(picked, np.int64))
+    assert lists(taken) == [rows[row] for row in picked]
+    assert (taken.context["tenfold"] == taken.values * 10).all()
+
+
+@given(ROWS)
+def test_a_stretch_is_some_rows(rows: list[list[int]]) -> None:
+    assert lists(ragged(rows).stretch(len(rows) // 3, len(rows))) == rows[len(rows) // 3 :]
+
+
+@given(ROWS)
+def test_count_is_of_each_row(rows: list[list[int]]) -> None:
+    whole = ragged(rows)
+    assert whole.count(whole.values > 50).tolist() == [sum(value > 50 for value in row) for row in rows]
+
+
 @given(ROWS)
 def test_where_filters_values_and_keeps_rows(rows: list[list[int]]) -> None:
     whole = ragged(rows)
@@ -51,7 +76,9 @@ def test_last_is_the_end_of_each_row(rows: list[list[int]], number: int) -> None
 def test_is_in_looks_into_the_same_row(rows: list[list[int]], others: list[list[int]]) -> None:
     others = [*others, *([] for _ in rows)][: len(rows)]
     expected = [value in other for row, other in zip(rows, others, strict=True) for value in row]
-    assert ragged(rows).is_in(ragged(others)).tolist() == expected
+    for at_once in (1, 4, 1 << 18):
+        with mock.patch.object(dataset, "_VALUES_AT_ONCE", at_once):
+            assert ragged(rows).is_in(ragged(others)).tolist() == expected
 
 
 @given(ROWS)

@@ -161,4 +161,4 @@ def test_a_mistyped_column_is_recognised(folder: Folder) -> None:
 
 def test_missing_file_is_named(folder: Folder) -> None:
     assert folder.error(TableConfig(path=folder.path / "absent.csv")).endswith("absent.csv. Received: nothing there.")
-    assert folder.error(TableConfig(path=folder.path)).endswith("Received: a folder.")
+    assert folder.error(TableConfig(path=folder.path)).endswith("Received: an empty folder.")

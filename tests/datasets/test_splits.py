@@ -1,5 +1,7 @@
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -12,6 +14,14 @@ from tfrec.config import Config, SplitConfig
 from tfrec.datasets import Dataset, EvaluationSet, Ragged, Split, split_dataset, splits
 from tfrec.datasets.assemble import assemble
 from tfrec.errors import InputError
+
+
+@pytest.fixture(scope="module", params=[2, 1 << 20], autouse=True)
+def interactions_looked_at_at_once(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A user at a time, as of many interactions some are; and all together."""
+    with mock.patch.object(splits, "_AT_ONCE", request.param):
+        yield
+
 
 Event = tuple[int, int, int]
 """User, item, time."""

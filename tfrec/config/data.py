@@ -1,5 +1,6 @@
 """Where the data come from, how they are divided, and what becomes of them."""
 
+import glob
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -12,7 +13,8 @@ class TableConfig(Section):
     """One of the user's own tables, and the roles of its columns."""
 
     path: Path
-    """A .csv, .tsv, .txt, .parquet, .jsonl or .ndjson file; the text formats may be gzipped (.gz). A relative path is
+    """A .csv, .tsv, .txt, .parquet, .jsonl or .ndjson file; the text formats may be gzipped (.gz). Or a folder of such
+    files, or a pattern as `logs/*.parquet`: they are read as one table, in the order of their names. A relative path is
     looked for in the working directory, then in the data root."""
 
     encoding: str = "utf-8"
@@ -49,6 +51,23 @@ class TableConfig(Section):
     outcomes: tuple[str, ...] = ()
     """Columns of the interactions that are 0 or 1, which models with several tasks predict beside the label: what
     became of each impression besides, as a purchase after the click."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The table's files that are there, in the order of their names. Hidden files of a folder, and those that begin
+        with `_`, are no part of it."""
+        if self.path.is_dir():
+            return tuple(each for each in sorted(self.path.iterdir()) if each.is_file() and each.name[0] not in "._")
+        if self.path.exists():
+            return (self.path,)
+        return tuple(each for each in map(Path, sorted(glob.glob(str(self.path), recursive=True))) if each.is_file())
+
+    @property
+    def title(self) -> str:
+        """What to call it: the name of its file or folder without a suffix; of a pattern, that of the folder before."""
+        is_pattern = glob.has_magic(str(self.path)) and not self.path.exists()
+        named = [part for part in self.path.parts if not (is_pattern and glob.has_magic(part)) and part != "/"]
+        return named[-1].split(".")[0] if named else "tables"
 
     @model_validator(mode="after")
     def _what_is_separated_is_categorical(self) -> Self:
@@ -98,11 +117,13 @@ class DataConfig(Section):
 
     def located(self, data_root: Path) -> Self:
         """The same, with the paths of tables that are only found in the data root leading there."""
-        elsewhere = {name: table for name, table in self.tables().items() if not table.path.exists()}
-        found = {name: data_root / table.path for name, table in elsewhere.items() if (data_root / table.path).exists()}
-        return self.model_copy(
-            update={name: elsewhere[name].model_copy(update={"path": path}) for name, path in found.items()}
-        )
+        there = {
+            name: table.model_copy(update={"path": data_root / table.path})
+            for name, table in self.tables().items()
+            if not table.path.exists() and not table.files
+        }
+        found = {name: table for name, table in there.items() if table.path.exists() or table.files}
+        return self.model_copy(update=found)
 
     @model_validator(mode="after")
     def _tables_are_described(self) -> Self:

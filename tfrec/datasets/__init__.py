@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from tfrec import console
 from tfrec.config import Config, DataConfig
@@ -55,6 +56,7 @@ def load_dataset(config: DataConfig, data_root: Path) -> Dataset:
     """
     if config.source == "tables":
         dataset = load_tables(config.located(data_root))
+        pa.default_memory_pool().release_unused()  # else what the tables took would stay taken
     elif config.source in LOADERS:
         dataset = LOADERS[config.source](data_root)
     else:

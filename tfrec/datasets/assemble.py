@@ -10,7 +10,11 @@ import pyarrow.compute as pc
 
 from tfrec.datasets.columns import to_dictionary
 from tfrec.datasets.dataset import Dataset, Roles
+from tfrec.datasets.ordering import gather
 from tfrec.errors import InputError
+
+_AT_ONCE = 1 << 20
+"""So many codes are looked up at once: NumPy makes 8 bytes of each before."""
 
 
 def assemble(
@@ -46,7 +50,7 @@ def assemble(
     item_codes, item_ids = _encode(interactions["item_id"])
     if items is None:
         items = pd.DataFrame({"item_id": _used(item_codes, item_ids)})
-    unknown = (_rows_of(item_ids, items["item_id"]) < 0)[item_codes]
+    unknown = gather(_rows_of(item_ids, items["item_id"]) < 0, item_codes)
     if unknown.any():
         ids = _used(item_codes[unknown], item_ids)
         is_left_out = item_ids.isin(left_out_items).to_numpy()[item_codes]
@@ -79,7 +83,8 @@ def assemble(
         "user_id": _categorical(user_codes, user_ids, users["user_id"]),
         "item_id": _categorical(item_codes, item_ids, items["item_id"]),
     }
-    frame |= interactions.drop_columns(["user_id", "item_id"]).to_pandas().to_dict("series")
+    others = interactions.drop_columns(["user_id", "item_id"])
+    frame |= {name: column.to_pandas() for name, column in zip(others.column_names, others.columns, strict=True)}
     return Dataset(
         name=name,
         interactions=pd.DataFrame(frame, copy=False),
@@ -99,16 +104,24 @@ def assemble(
 def _encode(column: pa.ChunkedArray) -> tuple[np.ndarray, pd.Series]:
     """The column as codes (int32) into its distinct ids, which are in order of appearance."""
     array = to_dictionary(column)
-    return array.indices.to_numpy(zero_copy_only=False).astype(np.int32), array.dictionary.to_pandas().astype("str")
+    return array.indices.to_numpy(zero_copy_only=False).astype(
+        np.int32, copy=False
+    ), array.dictionary.to_pandas().astype("str")
 
 
 def _used(codes: np.ndarray, ids: pd.Series) -> pd.Series:
     """The ids that occur, in order of appearance."""
-    return ids[np.bincount(codes, minlength=len(ids)) > 0].reset_index(drop=True)
+    is_used = np.zeros(len(ids), bool)
+    for low in range(0, len(codes), _AT_ONCE):
+        is_used[codes[low : low + _AT_ONCE]] = True
+    return ids[is_used].reset_index(drop=True)
 
 
 def _categorical(codes: np.ndarray, ids: pd.Series, known: pd.Series) -> pd.Categorical:
-    return pd.Categorical.from_codes(_rows_of(ids, known)[codes], pd.Index(known))
+    rows = _rows_of(ids, known)
+    if not np.array_equal(rows, np.arange(len(rows))):
+        codes = gather(rows, codes)
+    return pd.Categorical.from_codes(codes, pd.Index(known))
 
 
 def _rows_of(ids: pd.Series, known: pd.Series) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +10,14 @@ import pyarrow as pa
 from tfrec.errors import InputError
 
 _EXAMPLES = 3
+
+
+class RowNumbers(Protocol):
+    """What to call each row of a table."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, row: int, /) -> int | str: ...
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,7 @@ class RowChecks:
 
     Args:
         file: The file's name, for people.
-        numbers: The number of each row as people count, [num_rows].
+        numbers: The number of each row as people count, [num_rows]; of several files with the file's name.
 
     Attributes:
         good: Whether nothing was found wrong with a row so far, bool [num_rows].
@@ -52,7 +60,7 @@ class RowChecks:
         ("items.csv: 1 of 3 rows left out. column 'price', expected a number: 1 row (row 2: 'x').",)
     """
 
-    def __init__(self, file: str, numbers: Sequence[int] | np.ndarray) -> None:
+    def __init__(self, file: str, numbers: RowNumbers) -> None:
         self.good = np.ones(len(numbers), bool)
         self._file = file
         self._numbers = numbers
@@ -115,7 +123,7 @@ class RowChecks:
         examples = tuple(f"row {self._numbers[row]}: {_show(_value(values[row]))}" for row in rows[:_EXAMPLES])
         return _Problem(what, len(rows), examples)
 
-    def reject_broken(self, broken: list[tuple[int, str]], num_columns: int) -> None:
+    def reject_broken(self, broken: Sequence[tuple[int | str, str]], num_columns: int) -> None:
         """Counts rows (number, text) that could not be divided into columns and are not in the table at all."""
         if broken:
             examples = tuple(f"row {number}: {_show(text)}" for number, text in broken[:_EXAMPLES])

@@ -40,6 +40,8 @@ def to_ids(column: pa.ChunkedArray) -> Converted:
     ids = array.dictionary
     is_bad = pc.or_(pc.equal(pc.utf8_trim_whitespace(ids), ""), pc.match_substring_regex(ids, _BREAKS_LINES))
     is_bad = np.append(is_bad.fill_null(True).to_numpy(zero_copy_only=False), True)  # the last: for what is null
+    if not array.null_count and not is_bad[:-1].any():
+        return array, np.zeros(len(array), bool)
     codes = array.indices.fill_null(len(ids)).to_numpy(zero_copy_only=False)
     return array, is_bad[codes]
 
@@ -95,8 +97,10 @@ def to_timestamps(column: pa.ChunkedArray) -> Converted:
     since 1970 (UTC where no zone is given). Bad: missing, or neither a finite number nor an ISO 8601 date or time."""
     if pa.types.is_date(column.type) or pa.types.is_timestamp(column.type):
         micros = column.cast(pa.timestamp("us", getattr(column.type, "tz", None)), safe=False).cast(pa.int64())
-        return _seconds(micros.combine_chunks())
+        return _seconds(_combined(micros))
     numbers, bad = _parse_numbers(column)
+    if pa.types.is_integer(numbers.type) and not numbers.null_count:
+        return numbers, bad
     missing = _mask(numbers.is_null())
     if _is_text(column.type) and bad.sum() > (~missing).sum():
         micros = pa.chunked_array([_parse_times(chunk) for chunk in _plain(column).chunks], pa.int64())
@@ -157,11 +161,16 @@ def to_vectors(column: pa.ChunkedArray) -> Converted:
 
 def to_dictionary(column: pa.ChunkedArray) -> pa.DictionaryArray:
     """The column as codes (int32) into its distinct values, which are strings in order of appearance."""
+    if pa.types.is_integer(column.type):
+        codes = _combined(column.dictionary_encode().unify_dictionaries())
+        if isinstance(codes, pa.DictionaryArray):
+            return pa.DictionaryArray.from_arrays(codes.indices, codes.dictionary.cast(pa.string()))
     if not pa.types.is_dictionary(column.type):
         column = column.cast(pa.string()).dictionary_encode()
     elif column.type != pa.dictionary(pa.int32(), pa.string()):
         column = column.cast(column.type.value_type).cast(pa.string()).dictionary_encode()
-    array = column.unify_dictionaries().combine_chunks()
+    column = column.unify_dictionaries()
+    array = _combined(column)
     if isinstance(array, pa.ChunkedArray):  # without rows
         return pa.DictionaryArray.from_arrays(pa.array([], pa.int32()), pa.array([], pa.string()))
     return array
@@ -179,7 +188,7 @@ def _parse_numbers(column: pa.ChunkedArray) -> Converted:
         column = _plain(column)
     for target in (pa.int64(), pa.float64()):
         try:
-            return column.cast(target).combine_chunks(), np.zeros(len(column), bool)
+            return _combined(column.cast(target)), np.zeros(len(column), bool)
         except pa.ArrowInvalid:
             continue
     text = pc.utf8_trim_whitespace(column)
@@ -193,16 +202,22 @@ def _parse_numbers(column: pa.ChunkedArray) -> Converted:
         return text.cast(pa.float64()).combine_chunks(), bad
 
 
+def _combined(column: pa.ChunkedArray) -> pa.Array:
+    """The column in one piece; what is in one already is not copied."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+
+
 def _parse_times(chunk: pa.Array) -> pa.Array:
     times = pd.to_datetime(chunk.to_pandas(), format="ISO8601", utc=True, errors="coerce")
     return pa.array(times, pa.timestamp("us", "UTC")).cast(pa.int64())
 
 
 def _seconds(micros: pa.Array) -> Converted:
-    bad = _mask(micros.is_null())
+    bad = _mask(micros.is_null()) if micros.null_count else np.zeros(len(micros), bool)
     values = micros.fill_null(0).to_numpy(zero_copy_only=False)
-    whole, rest = np.divmod(values, 1_000_000)
-    return pa.array(values / 1e6 if rest.any() else whole), bad
+    whole = values // 1_000_000
+    is_exact = (whole * 1_000_000 == values).all()
+    return pa.array(whole if is_exact else values / 1e6), bad
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:

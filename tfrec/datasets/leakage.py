@@ -3,7 +3,10 @@
 import numpy as np
 
 from tfrec.datasets.dataset import EvaluationSet, Ragged, Split
+from tfrec.datasets.ordering import stretches
 from tfrec.errors import InputError
+
+_VALUES_AT_ONCE = 1 << 19  # of histories, so that what is computed of them stays small
 
 
 def check_split(split: Split, kind: str, trained_until: float | None = None, cut: float | None = None) -> None:
@@ -32,22 +35,30 @@ def check_split(split: Split, kind: str, trained_until: float | None = None, cut
     if kind == "cold_users" and len(both):
         _refuse("users of validation that are not tested", f"user code {both[0]}")
     for name, cases in (("validation", split.validation), ("test", split.test)):
-        _check_cases(name, cases)
         if kind == "cold_users":
             trained = cases.users[split.train.lengths[cases.users] > 0]
             if len(trained):
                 _refuse(f"no {name} user in training", f"user code {trained[0]}")
-            continue
-        own = split.train.take(cases.users)
-        found = _first_common(own, cases.targets)
-        if found is not None:
-            _refuse(
-                f"no {name} target in its user's training", f"item code {found[1]} of user code {cases.users[found[0]]}"
-            )
         if kind == "cold_items":
             _check_cold(name, cases, split)
-        else:
-            _check_prefix(name, cases, own)
+        for first, end in stretches(cases.histories.offsets, _VALUES_AT_ONCE):
+            some = EvaluationSet(
+                cases.users[first:end], cases.histories.stretch(first, end), cases.targets.stretch(first, end)
+            )
+            _check_cases(name, some)
+            if kind != "cold_users":
+                _check_training(name, some, split.train.take(some.users), kind)
+
+
+def _check_training(name: str, cases: EvaluationSet, own: Ragged, kind: str) -> None:
+    """What users are trained on, beside what is asked of them."""
+    found = _first_common(own, cases.targets)
+    if found is not None:
+        _refuse(
+            f"no {name} target in its user's training", f"item code {found[1]} of user code {cases.users[found[0]]}"
+        )
+    if kind != "cold_items":
+        _check_prefix(name, cases, own)
 
 
 def _check_cases(name: str, cases: EvaluationSet) -> None:
@@ -65,9 +76,11 @@ def _check_cases(name: str, cases: EvaluationSet) -> None:
 def _check_cold(name: str, cases: EvaluationSet, split: Split) -> None:
     cold = np.union1d(cases.targets.values, [] if split.candidates is None else split.candidates)
     for place, values in (("training", split.train.values), (f"a {name} history", cases.histories.values)):
-        known = values[np.isin(values, cold)]
-        if len(known):
-            _refuse(f"no held-out item in {place}", f"item code {known[0]:.0f}")
+        for low in range(0, len(values), _VALUES_AT_ONCE):
+            some = values[low : low + _VALUES_AT_ONCE]
+            known = some[np.isin(some, cold)]
+            if len(known):
+                _refuse(f"no held-out item in {place}", f"item code {known[0]:.0f}")
 
 
 def _check_prefix(name: str, cases: EvaluationSet, own: Ragged) -> None:

@@ -1,13 +1,22 @@
 """Who did what when, in order."""
 
+from collections.abc import Iterator
+
 import numpy as np
+from scipy.sparse import coo_array
+
+_BLOCK = 1 << 14
+"""So many rows are sorted at once: they stay in the processor's cache, and their numbers need few bits."""
+
+_GATHERED = 1 << 20
+"""So many rows are picked at once: NumPy makes 8 bytes of each number before it picks."""
 
 
 def by_group_and_time(groups: np.ndarray, times: np.ndarray) -> np.ndarray:
-    """The rows by group, those of a group by time, those of a time as they stand: int64 [num_rows].
+    """The rows by group, those of a group by time, those of a time as they stand: int32 [num_rows], int64 if it must.
 
-    It is `np.lexsort((times, groups))`. Whole times that fit into one number of 64 bits beside their group are ordered
-    in a third of its time, for which NumPy has vector instructions.
+    It is `np.lexsort((times, groups))`, in a tenth of its time: rows are counted into their groups, and a few groups at
+    a time sorted by numbers that hold group, time and place. Groups that are in order already are not sorted.
 
     Args:
         groups: int32 [num_rows], from 0 on, such as codes of users.
@@ -15,19 +24,68 @@ def by_group_and_time(groups: np.ndarray, times: np.ndarray) -> np.ndarray:
 
     Example:
         >>> by_group_and_time(np.array([1, 0, 1], np.int32), np.array([20, 10, 10]))
-        array([1, 2, 0])
+        array([1, 2, 0], dtype=int32)
     """
-    if not len(times) or times.dtype.kind != "i":
-        return np.lexsort((times, groups))
+    num_rows = len(groups)
+    rows = np.arange(num_rows, dtype=np.int32 if num_rows < 2**31 else np.int64)
+    if not num_rows:
+        return rows
+    counted = coo_array((from_zero(times)[0], (groups, rows)), shape=(int(groups.max()) + 1, num_rows)).tocsr()
+    rows, times, offsets = counted.indices, counted.data, counted.indptr
+    for first, end in stretches(offsets, _BLOCK):
+        low, high = offsets[first], offsets[end]
+        if low < high:
+            lengths = np.diff(offsets[first : end + 1])
+            rows[low:high] = rows[low:high][_sorted_places(lengths, times[low:high])]
+    return rows
+
+
+def from_zero(times: np.ndarray) -> tuple[np.ndarray, int]:
+    """Whole times from 0 on, in a new array of as few bytes as they need, and what was taken from each; others as they
+    are, and 0."""
+    if times.dtype.kind != "i":
+        return times, 0
     low = int(times.min())
-    num_bits = (int(times.max()) - low).bit_length()
-    if num_bits + int(groups.max()).bit_length() > 63:
+    span = int(times.max()) - low
+    if span >= 2**63:
+        return times, 0
+    kind = np.uint32 if span < 2**32 else np.int64
+    return np.subtract(times, low, out=np.empty(len(times), kind), casting="unsafe"), low
+
+
+def _sorted_places(lengths: np.ndarray, times: np.ndarray) -> np.ndarray | slice:
+    """The places of rows that are ordered by group already, by time too."""
+    groups = np.repeat(np.arange(len(lengths)), lengths)
+    if times.dtype.kind == "f" or int(times.min()) < 0:
         return np.lexsort((times, groups))
-    keys = (groups.astype(np.int64) << num_bits) | (times - low)
-    order = np.argsort(keys)
-    keys = keys[order]
-    ties = np.cumsum(keys[1:] != keys[:-1])
-    order[1:] |= ties << 32
-    order.sort()  # Of equal keys the rows are in any order until here.
-    order &= 0xFFFFFFFF
-    return order
+    time_bits, place_bits = int(times.max()).bit_length(), len(times).bit_length()
+    if len(lengths).bit_length() + time_bits + place_bits > 63:
+        return np.lexsort((times, groups))
+    keys = (groups << time_bits) | times.astype(np.int64)
+    if (keys[1:] >= keys[:-1]).all():
+        return slice(None)
+    keys = (keys << place_bits) | np.arange(len(times))
+    keys.sort()
+    return keys & ((1 << place_bits) - 1)
+
+
+def stretches(offsets: np.ndarray, size: int) -> Iterator[tuple[int, int]]:
+    """Cuts rows that lie end to end into stretches of whole rows: the first of each, and the one after its last.
+
+    Args:
+        offsets: Where each row begins, and the last ends: [num_rows + 1].
+        size: So many values a stretch has at most; more, if a single row has.
+    """
+    first = 0
+    while first < len(offsets) - 1:
+        end = max(int(np.searchsorted(offsets, offsets[first] + size, side="right")) - 1, first + 1)
+        yield first, end
+        first = end
+
+
+def gather(values: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """`values[rows]`, without a copy of the row numbers."""
+    gathered = np.empty((len(rows), *values.shape[1:]), values.dtype)
+    for low in range(0, len(rows), _GATHERED):
+        gathered[low : low + _GATHERED] = values[rows[low : low + _GATHERED]]
+    return gathered

@@ -3,10 +3,13 @@
 import codecs
 import csv
 import gzip
+import itertools
 import json
 import re
 import zlib
+from collections import deque
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +22,7 @@ import pyarrow.json
 import pyarrow.parquet
 
 from tfrec.config import TableConfig
+from tfrec.datasets.checks import RowNumbers
 from tfrec.errors import InputError
 
 DELIMITERS = ",\t;|"
@@ -26,6 +30,8 @@ DELIMITERS = ",\t;|"
 
 _LOOKED_AT = 1 << 20  # bytes that tell an encoding
 _BLOCK = 1 << 24  # bytes that Arrow parses at once; no single value may be longer
+_SMALL_BLOCK = 1 << 20  # as long as no value is longer: Arrow reads 32 blocks ahead
+_TOGETHER = 8  # parsed blocks whose values become codes together
 
 
 @dataclass(frozen=True)
@@ -34,16 +40,18 @@ class Rows:
 
     Attributes:
         table: Its columns. Those of a CSV file are strings, null where nothing is written.
-        numbers: The row number of each row of `table`, as people count: from 1, after the header.
-        broken: Row number and text of the rows that do not have a value for each column; they are not in `table`.
+        numbers: The row number of each row of `table`, as people count: from 1, after the header. Of several files,
+            text that names the file too.
+        broken: Row number, or such text, and what is in the rows that do not have a value for each column; they are not
+            in `table`.
         broken_values: What each of them has instead.
         undecodable: Of a column that has values which are no UTF-8, the rows of these, bool [num_rows]. They hold
             replacement characters.
     """
 
     table: pa.Table
-    numbers: Sequence[int] | np.ndarray
-    broken: list[tuple[int, str]]
+    numbers: RowNumbers
+    broken: Sequence[tuple[int | str, str]]
     undecodable: dict[str, np.ndarray] = field(default_factory=dict)
     broken_values: list[list[str]] = field(default_factory=list)
 
@@ -54,19 +62,23 @@ class Reader(Protocol):
     columns: list[str]
     """The names of its columns, in order."""
 
-    def read(self, columns: Collection[str], categories: Collection[str]) -> Rows:
-        """Reads these columns; those that are `categories` come as dictionaries where that saves memory."""
+    def read(self, columns: Collection[str], categories: Collection[str], times: Collection[str]) -> Rows:
+        """Reads these columns; those that are `categories` come as dictionaries where that saves memory, and `times` as
+        numbers or moments if all of a column are that."""
 
 
 def open_table(config: TableConfig) -> Reader:
-    """Opens the file of a table; its suffix says what it is.
+    """Opens the file of a table, or its files; their suffix says what they are.
 
     Raises:
-        InputError: There is no such file, its suffix is unknown, it is empty, broken, or not in the declared encoding.
+        InputError: There is no such file, its suffix is unknown, it is empty, broken, or not in the declared encoding;
+            or files of one table have other columns than its first.
     """
-    path = config.path
+    path, files = config.path, config.files
+    if files and files != (path,):
+        return _Shards([config.model_copy(update={"path": file}) for file in files])
     if path.is_dir():
-        raise InputError(f"Expected a file at {path}. Received: a folder.")
+        raise InputError(f"Expected a file, or files in a folder, at {path}. Received: an empty folder.")
     if not path.is_file():
         elsewhere = f" The working directory is {Path.cwd()}, and the data root has none either."
         raise InputError(
@@ -95,11 +107,14 @@ def open_table(config: TableConfig) -> Reader:
 
 
 def looks_like_utf8(config: TableConfig) -> bool:
-    """Whether the text of an opened file is UTF-8 beyond ASCII, but declared to be in an encoding of one byte a
+    """Whether the text of an opened table is UTF-8 beyond ASCII, but declared to be in an encoding of one byte a
     character, in which any bytes are text."""
-    if config.path.suffix == ".parquet" or not _is_single_byte(config.encoding):
-        return False
-    with _explaining(config), _open(config.path) as file:
+    files = [file for file in config.files if file.suffix != ".parquet"]
+    return _is_single_byte(config.encoding) and any(_is_utf8_beyond_ascii(config, file) for file in files)
+
+
+def _is_utf8_beyond_ascii(config: TableConfig, path: Path) -> bool:
+    with _explaining(config), _open(path) as file:
         start = file.read(_LOOKED_AT)
     try:
         codecs.getincrementaldecoder("utf-8")().decode(start)  # its last character may be cut
@@ -116,14 +131,27 @@ def _is_single_byte(encoding: str) -> bool:
     return decodable > 64  # Shift JIS has 63 characters of one such byte, others of several bytes fewer
 
 
-def read_rows(reader: Reader, config: TableConfig, columns: Collection[str], categories: Collection[str] = ()) -> Rows:
+def read_rows(
+    reader: Reader,
+    config: TableConfig,
+    columns: Collection[str],
+    categories: Collection[str] = (),
+    times: Collection[str] = (),
+) -> Rows:
     """Reads columns of an opened file.
+
+    Args:
+        reader: The opened file.
+        config: Its table.
+        columns: Names of what is read.
+        categories: Of these, those with the same values again and again.
+        times: Of these, those that are likely whole numbers or moments.
 
     Raises:
         InputError: The file has no rows, is broken, or not in the declared encoding.
     """
     with _explaining(config):
-        rows = reader.read(columns, categories)
+        rows = reader.read(columns, categories, times)
     if not rows.table.num_rows and not rows.broken:
         raise InputError(f"Expected rows in {config.path.name}. Received: none after the header.")
     return rows
@@ -147,13 +175,28 @@ class _Csv:
             lines = [header] if is_whole else [header, *file]
         self.columns = next(csv.reader(lines, delimiter=self._delimiter), [])
 
-    def read(self, columns: Collection[str], categories: Collection[str]) -> Rows:
-        self._require_closed_quotes()
-        table, broken = self._parse(columns, categories)
-        numbers: Sequence[int] | np.ndarray = range(1, table.num_rows + 1)
+    def read(self, columns: Collection[str], categories: Collection[str], times: Collection[str]) -> Rows:
+        attempts, is_quoted, block = [*_TIMES] if times else [], self._begins_with_quotes(), _SMALL_BLOCK
+        while True:
+            kind = attempts[0] if attempts else pa.string()
+            types = {name: kind if name in times else pa.string() for name in columns}
+            try:
+                table, broken, quotes = self._parse(types, categories, is_quoted, block)
+            except _QuoteFoundError:
+                is_quoted = True
+            except pa.ArrowInvalid as error:
+                if "straddl" in str(error) and block < _BLOCK:
+                    block = _BLOCK
+                    continue
+                if not attempts or f"conversion error to {kind}" not in str(error):
+                    raise
+                attempts.pop(0)  # Strings are what is left, and are looked at with more patience.
+            else:
+                break
+        if quotes % 2:
+            self._require_closed_quotes()
+        numbers: RowNumbers = range(1, table.num_rows + 1)
         if broken:
-            # The parser counts rows only when it goes through them one by one.
-            table, broken = self._parse(columns, categories, threads=False)
             numbers = np.arange(1, table.num_rows + len(broken) + 1)
             numbers = np.delete(numbers, [number - 1 for number, _ in broken])
         return Rows(table, numbers, broken, broken_values=[self._divide(text) for _, text in broken])
@@ -165,33 +208,65 @@ class _Csv:
             return []
 
     def _parse(
-        self, columns: Collection[str], categories: Collection[str] = (), threads: bool = True
-    ) -> tuple[pa.Table, list[tuple[int, str]]]:
+        self, types: dict[str, pa.DataType], categories: Collection[str], is_quoted: bool, block: int
+    ) -> tuple[pa.Table, list[tuple[int, str]], int]:
+        """Columns, broken rows, and the number of quotes.
+
+        Each block's categories become codes while the next is parsed: the strings of a few blocks are all that is kept.
+
+        Raises:
+            _QuoteFoundError: There is a quote after all.
+        """
         broken: list[tuple[int, str]] = []
 
         def skip(row: pyarrow.csv.InvalidRow) -> str:
             broken.append(((row.number or 1) - 1, row.text))  # the parser's row 1 is the header
             return "skip"
 
-        types = {name: _CATEGORY if name in categories else pa.string() for name in columns}
-        with pa.input_stream(str(self._path), compression="detect") as stream:
-            table = pyarrow.csv.read_csv(
-                stream,
-                pyarrow.csv.ReadOptions(encoding=self._encoding, block_size=_BLOCK, use_threads=threads),
-                pyarrow.csv.ParseOptions(delimiter=self._delimiter, newlines_in_values=True, invalid_row_handler=skip),
+        def encode(batches: list[pa.RecordBatch]) -> list[pa.ChunkedArray]:
+            table = pa.Table.from_batches(batches)
+            return [table[name].dictionary_encode() if name in categories else table[name] for name in types]
+
+        chunks: list[list[pa.Array]] = [[] for _ in types]
+        encodings: deque[Future[list[pa.ChunkedArray]]] = deque()
+
+        def collect() -> None:
+            for column, encoded in zip(chunks, encodings.popleft().result(), strict=True):
+                column += encoded.chunks
+
+        with pa.input_stream(str(self._path), compression="detect") as binary, ThreadPoolExecutor(1) as encoder:
+            stream = _CountingStream(binary, is_quoted)
+            # Without threads of its own the parser counts rows.
+            batches = pyarrow.csv.open_csv(
+                pa.PythonFile(stream, "r"),
+                pyarrow.csv.ReadOptions(encoding=self._encoding, block_size=block, use_threads=False),
+                pyarrow.csv.ParseOptions(
+                    delimiter=self._delimiter,
+                    quote_char='"' if is_quoted else False,
+                    newlines_in_values=is_quoted,
+                    invalid_row_handler=skip,
+                ),
                 pyarrow.csv.ConvertOptions(
-                    include_columns=list(columns), column_types=types, null_values=[""], strings_can_be_null=True
+                    include_columns=list(types), column_types=types, null_values=[""], strings_can_be_null=True
                 ),
             )
-        return table, broken
+            while parsed := list(itertools.islice(batches, _TOGETHER)):
+                encodings.append(encoder.submit(encode, parsed))
+                if len(encodings) > 1:
+                    collect()
+            while encodings:
+                collect()
+        columns = [_joined(chunks.pop(0), _CATEGORY if name in categories else types[name]) for name in types]
+        pa.default_memory_pool().release_unused()  # else what strings took would stay taken
+        return pa.table(columns, names=list(types)), broken, stream.quotes
+
+    def _begins_with_quotes(self) -> bool:
+        with _open(self._path) as file:
+            return b'"' in file.read(_LOOKED_AT)
 
     def _require_closed_quotes(self) -> None:
         """A quote that is never closed would swallow the rest of the file without a word."""
-        with _open(self._path) as file:
-            quotes = sum(block.count(b'"') for block in iter(lambda: file.read(_BLOCK), b""))
-        if quotes % 2 == 0:
-            return
-        table, broken = self._parse(self.columns)
+        table, broken, _ = self._parse(dict.fromkeys(self.columns, pa.string()), (), True, _BLOCK)
         last = [table[name][-1].as_py() for name in table.column_names if table.num_rows]
         if any("\n" in (value or "") for value in [*last, *(text for _, text in broken[-1:])]):
             row = table.num_rows + len(broken)
@@ -202,12 +277,54 @@ class _Csv:
             )
 
 
+class _QuoteFoundError(Exception):
+    """A file that seemed to have no quotes has one."""
+
+
+class _CountingStream:
+    """Counts the quotes of what is read.
+
+    Args:
+        stream: What to read.
+        is_quoted: Whether there may be any.
+    """
+
+    closed = False
+
+    def __init__(self, stream: pa.NativeFile, is_quoted: bool) -> None:
+        self.quotes = 0
+        self._stream, self._is_quoted = stream, is_quoted
+
+    def read(self, size: int) -> pa.Buffer:
+        """The next bytes.
+
+        Raises:
+            _QuoteFoundError: One is a quote, and there may be none.
+        """
+        block = self._stream.read_buffer(size)
+        self.quotes += int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord('"')))
+        if self.quotes and not self._is_quoted:
+            raise _QuoteFoundError
+        return block
+
+    def close(self) -> None:
+        """What opened the stream closes it."""
+
+
+def _joined(chunks: list[pa.Array], kind: pa.DataType) -> pa.ChunkedArray:
+    """The chunks as one column: strings as they are, codes (into one dictionary in order of appearance) and numbers as
+    one array."""
+    column = pa.chunked_array(chunks, kind)
+    chunks.clear()
+    return column if pa.types.is_string(kind) or not len(column) else pa.chunked_array([column.combine_chunks()])
+
+
 class _Parquet:
     def __init__(self, config: TableConfig) -> None:
         self._path = config.path
         self.columns = pyarrow.parquet.read_schema(self._path).names
 
-    def read(self, columns: Collection[str], categories: Collection[str]) -> Rows:
+    def read(self, columns: Collection[str], categories: Collection[str], times: Collection[str]) -> Rows:
         table = pyarrow.parquet.read_table(self._path, columns=list(columns), read_dictionary=list(categories))
         undecodable: dict[str, np.ndarray] = {}
         for place, name in enumerate(table.column_names):
@@ -238,10 +355,106 @@ class _JsonLines:
                 pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="infer"),
             )
 
-    def read(self, columns: Collection[str], categories: Collection[str]) -> Rows:
+    def read(self, columns: Collection[str], categories: Collection[str], times: Collection[str]) -> Rows:
         table = self._table.select(list(columns))
         table.validate(full=True)  # nothing else looks at the bytes of its strings
         return Rows(table, range(1, table.num_rows + 1), [])
+
+
+class _Shards:
+    """Files that are one table."""
+
+    def __init__(self, configs: list[TableConfig]) -> None:
+        self._configs, self._readers = configs, [open_table(config) for config in configs]
+        self.columns = self._readers[0].columns
+        for config, reader in zip(configs, self._readers, strict=True):
+            if set(reader.columns) != set(self.columns):
+                raise InputError(
+                    f"Expected the columns {self.columns} in {config.path}, as in {configs[0].path.name}. "
+                    f"Received: {reader.columns}. The files of a table have the same columns."
+                )
+
+    def read(self, columns: Collection[str], categories: Collection[str], times: Collection[str]) -> Rows:
+        parts = self._read(columns, categories, times)
+        kinds = [{part.table.schema.field(name).type for part in parts if part.table.num_rows} for name in times]
+        if any(len(each) > 1 and not all(map(pa.types.is_integer, each)) for each in kinds):
+            parts = self._read(columns, categories, ())  # Only together it is seen how times are written.
+        undecodable = {
+            name: np.concatenate([part.undecodable.get(name, np.zeros(part.table.num_rows, bool)) for part in parts])
+            for name in sorted(set().union(*(part.undecodable for part in parts)))
+        }
+        numbers = _ShardNumbers([config.path.name for config in self._configs], [part.numbers for part in parts])
+        names = [config.path.name for config in self._configs]
+        broken = [
+            (f"{row} of {name}", text) for name, part in zip(names, parts, strict=True) for row, text in part.broken
+        ]
+        values = [
+            _reordered(each, reader.columns, self.columns)
+            for reader, part in zip(self._readers, parts, strict=True)
+            for each in part.broken_values
+        ]
+        return Rows(self._concatenated([part.table for part in parts]), numbers, broken, undecodable, values)
+
+    def _read(self, columns: Collection[str], categories: Collection[str], times: Collection[str]) -> list[Rows]:
+        parts = []
+        for config, reader in zip(self._configs, self._readers, strict=True):
+            with _explaining(config):
+                parts.append(reader.read(columns, categories, times))
+        return parts
+
+    def _concatenated(self, tables: list[pa.Table]) -> pa.Table:
+        filled = [(table, config) for table, config in zip(tables, self._configs, strict=True) if table.num_rows]
+        if not filled:
+            return tables[0]
+        first, named = filled[0][0], filled[0][1].path.name
+        for name in first.column_names:
+            kinds = [table.schema.field(name).type for table, _ in filled]
+            if len(set(kinds)) > 1 and any(map(pa.types.is_dictionary, kinds)):
+                filled = [(_with_plain(table, name), config) for table, config in filled]
+        for table, config in filled:
+            for name in first.column_names:
+                expected, received = filled[0][0].schema.field(name).type, table.schema.field(name).type
+                try:
+                    pa.unify_schemas(
+                        [pa.schema([(name, expected)]), pa.schema([(name, received)])], promote_options="permissive"
+                    )
+                except (pa.ArrowTypeError, pa.ArrowInvalid):
+                    raise InputError(
+                        f"Expected values of one kind in column '{name}', in {config.path} {expected} as in {named}. "
+                        f"Received: {received}. Write that file's column as the others have it."
+                    ) from None
+        return pa.concat_tables([table for table, _ in filled], promote_options="permissive")
+
+
+class _ShardNumbers:
+    """The rows of several files, as people name them."""
+
+    def __init__(self, names: list[str], numbers: list[RowNumbers]) -> None:
+        self._names, self._numbers = names, numbers
+        self._ends = np.cumsum([len(each) for each in numbers])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, row: int) -> str:
+        shard = int(np.searchsorted(self._ends, row, side="right"))
+        place = row - (self._ends[shard - 1] if shard else 0)
+        return f"{self._numbers[shard][place]} of {self._names[shard]}"
+
+
+def _with_plain(table: pa.Table, name: str) -> pa.Table:
+    """The table with a column of values, not of codes."""
+    column = table[name]
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    return table.set_column(table.column_names.index(name), name, column.cast(kind))
+
+
+def _reordered(values: list[str], columns: list[str], wanted: list[str]) -> list[str]:
+    """The values of a broken row, as far as it has them, in the order of other columns."""
+    if columns == wanted:
+        return values
+    places = [columns.index(column) for column in wanted]
+    return [values[place] for place in places] if len(values) > max(places) else []
 
 
 def _as_written(kind: pa.DataType) -> pa.DataType:
@@ -354,6 +567,9 @@ def _broken_line(config: TableConfig) -> str | None:
 
 
 _CATEGORY = pa.dictionary(pa.int32(), pa.string())
+
+_TIMES = (pa.int64(), pa.timestamp("us", "UTC"), pa.timestamp("us"))
+"""How times may be written in a whole column of a CSV file, one to be tried after the other."""
 
 _READERS: dict[str, type[_Csv] | type[_Parquet] | type[_JsonLines]] = {
     ".csv": _Csv,

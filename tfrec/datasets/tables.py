@@ -67,7 +67,7 @@ def load_tables(config: DataConfig) -> Dataset:
         )
     tables = [table for table in (interactions, items, users) if table]
     dataset = assemble(
-        config.interactions.path.name.split(".")[0],
+        config.interactions.title,
         interactions.columns,
         items.columns.to_pandas() if items else None,
         users.columns.to_pandas() if users else None,
@@ -174,7 +174,9 @@ def _read(name: TableName, config: TableConfig, bad_rows: Literal["error", "drop
 def _rows(reader: Reader, config: TableConfig, columns: list[str], named: dict[str, str]) -> Rows:
     wanted = [column for column in dict.fromkeys(columns) if column != ROW_ORDER]
     ids = [column for role, column in named.items() if role in ("user_id", "item_id", "event")]
-    return read_rows(reader, config, wanted, ids)
+    # What is a time and something else too is read as it is written.
+    times = [column for role, column in named.items() if role == "timestamp" and columns.count(column) == 1]
+    return read_rows(reader, config, wanted, ids, [column for column in times if column != ROW_ORDER])
 
 
 def _named_columns(name: TableName, config: TableConfig, reader: Reader, suspicion: str) -> dict[str, str]:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tfrec.errors import InputError
 from tfrec.evaluation import Report
@@ -116,9 +115,9 @@ def load_reports(run: Run) -> dict[str, Report]:
 
 
 def title_of(run: Run) -> str:
-    """`two_tower on movielens-100k`; of one's own tables their file's name."""
+    """`two_tower on movielens-100k`; of one's own tables their file's or folder's name."""
     data = run.config.data
-    source = data.source if data.interactions is None else Path(data.interactions.path).stem
+    source = data.source if data.interactions is None else data.interactions.title
     return f"{run.config.model.name} on {source}"
 
 
