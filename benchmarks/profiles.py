@@ -5,7 +5,7 @@
 
 Each stage runs in a process of its own under py-spy (pip install py-spy): what it needs is made first and not counted,
 then it is repeated for some seconds, sampled a hundred times a second, waiting included; of `serve`, which answers a
-hundred requests a second of another process, what its threads compute. Then it is done once more under TensorFlow's
+few dozen requests a second of another process, what its threads compute. Then it is done once more under TensorFlow's
 profiler. Left in --folder: STAGE.svg, STAGE.raw (py-spy's stacks) and STAGE.operations (tensorboard --logdir).
 
 Shares of Python's functions are of the stage's time, with all that they call; "itself" are the innermost frames.
@@ -16,6 +16,7 @@ Shares of operations are of the time of all operations over all threads. `two_to
 import argparse
 import asyncio
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,8 @@ SAMPLES = 100
 """A second."""
 REQUESTS = 30.0
 """A second, of which even a busy machine refuses none."""
+NOT_ANSWERING = re.compile(r"profiles\.py|Manager\._watch|;_worker \([^;]*$|;Condition\.wait \([^;]*$")
+"""Of a server: its start, its loads, and what waits for work but looks busy."""
 STEPS = 10
 MOST = 6
 """Lines of each list."""
@@ -259,7 +262,17 @@ def main() -> None:
 def _profile(stage: str, arguments: argparse.Namespace) -> None:
     raw, operations = (arguments.folder / f"{stage}.{kind}" for kind in ("raw", "operations"))
     shutil.rmtree(operations, ignore_errors=True)
-    command = [arguments.py_spy, "record", "--format", "raw", "--function", "--rate", str(SAMPLES), "--output", str(raw)]
+    command = [
+        arguments.py_spy,
+        "record",
+        "--format",
+        "raw",
+        "--function",
+        "--rate",
+        str(SAMPLES),
+        "--output",
+        str(raw),
+    ]
     command += [] if stage == "serve" else ["--idle"]
     command += ["--", sys.executable, __file__, "--run", stage, "--recipe", arguments.recipe]
     command += ["--data-root", str(arguments.data_root), "--seconds", str(arguments.seconds)]
@@ -280,13 +293,13 @@ def _profile(stage: str, arguments: argparse.Namespace) -> None:
 
 
 def _read_stacks(raw: Path, stage: str) -> Stacks:
-    """What is below `measured`; of `serve`, what other threads did."""
+    """What is below `measured`; of `serve`, what answered."""
     stacks: Counter[tuple[str, ...]] = Counter()
     for line in raw.read_text(encoding="utf-8").splitlines():
         text, _, count = line.rpartition(" ")
         frames = text.split(";")
         inside = [place for place, frame in enumerate(frames) if frame.startswith("measured (")]
-        if stage == "serve" and not any("profiles.py" in frame for frame in frames):
+        if stage == "serve" and not NOT_ANSWERING.search(text):
             stacks[tuple(frames)] += int(count)
         elif stage != "serve" and inside:
             stacks[tuple(frames[inside[0] + 1 :])] += int(count)

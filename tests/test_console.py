@@ -20,7 +20,9 @@ class Clock:
 
 def said(monkeypatch: pytest.MonkeyPatch, is_terminal: bool) -> io.StringIO:
     written = io.StringIO()
-    monkeypatch.setattr(console, "CONSOLE", Console(file=written, width=200, force_terminal=is_terminal, highlight=False))
+    monkeypatch.setattr(
+        console, "CONSOLE", Console(file=written, width=200, force_terminal=is_terminal, highlight=False)
+    )
     return written
 
 
