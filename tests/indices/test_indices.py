@@ -279,6 +279,16 @@ def test_as_many_are_looked_at_again_as_it_takes() -> None:
     assert facts[2] == {"kind": "exact"}
 
 
+def test_catalogues_of_several_sizes_are_rounded_in_one_process() -> None:
+    queries = draw(4, DIMENSIONS, seed=1)
+    for number in (NUM_ROWS, 2 * NUM_ROWS, NUM_ROWS + 16):
+        vectors = tf.Variable(draw(number, DIMENSIONS))
+        _, order = best(queries @ vectors.numpy().T, nothing(4))
+        built = build_index(vectors, queries, nothing(4), TOP_K, "rounded")
+        find = tf.function(built.index, autograph=False)
+        np.testing.assert_array_equal(find(tf.constant(queries), tf.constant(nothing(4)), TOP_K)[1], order)
+
+
 def test_without_onednn_rounded_is_refused(vectors: tf.Variable, monkeypatch: pytest.MonkeyPatch) -> None:
     def has_no_kernel(*_: object) -> None:
         raise tf.errors.InternalError(None, None, "Missing 0-th output")

@@ -69,22 +69,18 @@ class RoundedProducts(tf.Module):
         too_much = ZERO * self._step * tf.reduce_sum(scaled, axis=0)
         level = span / LEVELS
         bias = level - too_much - tf.squeeze(least * scale, axis=1)
+        # Outside of a graph the operation has no kernel.
+        multiply = tf.function(_multiply, autograph=False) if tf.executing_eagerly() else _multiply
         return tf.cond(
             tf.shape(queries)[0] > 0,
-            lambda: _multiply(
-                self._integers, tf.constant(255 * self._step), tf.cast(scaled, tf.int8), bias, tf.constant(255 * level)
-            ),
+            lambda: multiply(self._integers, 255 * self._step, tf.cast(scaled, tf.int8), bias, 255 * level),
             lambda: tf.zeros([self.num_rows, 0], tf.uint8),
         )
 
 
-@tf.function(autograph=False, reduce_retracing=True)  # Outside of a graph the operation has no kernel.
-def _multiply(
-    vectors: tf.Variable, largest: tf.Tensor, queries: tf.Tensor, bias: tf.Tensor, most: tf.Tensor
-) -> tf.Tensor:
+def _multiply(vectors: tf.Variable, largest: float, queries: tf.Tensor, bias: tf.Tensor, most: float) -> tf.Tensor:
     """Products of integers; those of vectors mean values up to `largest`, those of the products up to `most`."""
-    multiply = tf.raw_ops.QuantizedMatMulWithBiasAndRequantize
-    products, _, _ = multiply(
+    products, _, _ = tf.raw_ops.QuantizedMatMulWithBiasAndRequantize(
         a=tf.bitcast(vectors, tf.quint8),
         min_a=0.0,
         max_a=largest,
