@@ -100,6 +100,16 @@ def test_only_what_is_allowed_is_found(index: Index, vectors: tf.Variable, num_q
     assert all(may[found].all() for may, found in zip(allowed[1:], indices.numpy()[1:], strict=True))
 
 
+@pytest.mark.parametrize("number", [100, 2_000])
+def test_the_very_best_are_excluded(index: Index, vectors: tf.Variable, number: int) -> None:
+    queries = draw(3, DIMENSIONS, seed=4)
+    products = queries @ vectors.numpy().T
+    _, excluded = best(products, nothing(3), number)
+    _, order = best(products, excluded)
+    _, found = index(tf.constant(queries), tf.constant(excluded, tf.int32), TOP_K)
+    np.testing.assert_array_equal(found, order)
+
+
 def test_as_much_is_excluded_as_there_is(index: Index) -> None:
     queries = tf.constant(draw(2, DIMENSIONS, seed=1))
     padding = tf.zeros([2, NUM_ROWS], tf.int32)

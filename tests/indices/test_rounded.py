@@ -1,6 +1,7 @@
 """Products in 8 bits, worked out by hand."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from tfrec.indices.rounded import RoundedProducts
@@ -20,6 +21,13 @@ def test_what_items_have_in_common_costs_no_steps() -> None:
     query = tf.constant([[3.0, 1.0]])
     apart, together = (RoundedProducts(tf.Variable(CORNERS + shift))(query, has_low=True) for shift in (0.0, 50.0))
     np.testing.assert_array_equal(apart[2:], together[2:])
+
+
+def test_some_rows_at_a_time_are_rounded_as_all_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    query = tf.constant([[3.0, 1.0]])
+    expected = RoundedProducts(tf.Variable(CORNERS))(query, has_low=True)
+    monkeypatch.setattr("tfrec.indices.rounded.ROWS_AT_ONCE", 3)
+    np.testing.assert_array_equal(RoundedProducts(tf.Variable(CORNERS))(query, has_low=True), expected)
 
 
 def test_low_scores_are_alike_unless_they_are_asked_for() -> None:

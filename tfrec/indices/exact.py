@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import tensorflow as tf
 
@@ -17,6 +18,8 @@ FEW_BLOCKS = 2**14
 FEW_QUERIES = 2
 """Of so few the product is quicker the other way round."""
 FACTOR = 1.5
+ONE_IN = 32
+"""Of so many items one may be taken by rounded products: half of what RoundedProducts tells from each other."""
 SCORES_AT_ONCE = 2**27
 """Of queries and items; more queries are answered in turn."""
 
@@ -27,11 +30,12 @@ class ExactIndex(tf.Module):
     1. All products, the maximum of each block of items, of each block of blocks, until few are left.
     2. The k best members lie in the k blocks with the largest maxima: from the largest blocks down to items.
 
-    Rounded, the products are of integers of 8 bits (RoundedProducts): `factor` times as many blocks and items are
-    taken, and their exact products decide.
-
     Of items that are excluded there are so many blocks and items more, and a mask before the last top-k: an excluded
     item can't come back, however few are left.
+
+    Rounded, the products are of integers of 8 bits (RoundedProducts): `factor` times as many blocks and items are
+    taken, for excluded ones, too, and their exact products decide. Where that is more than one of ONE_IN items, nothing
+    is rounded: excluded are mostly the best, and below those all rounded products are alike.
 
     Args:
         vectors: float32 [num_rows, dimensions], a row for each row of the item table: the first two are padding and
@@ -66,12 +70,24 @@ class ExactIndex(tf.Module):
         if self.num_rows <= SMALL or top_k * 2 * BLOCK**2 > self.num_rows:
             return top_items(tf.matmul(queries, self.vectors, transpose_b=True), excluded, top_k, allowed)
         rows = (queries, excluded) if allowed is None else (queries, excluded, allowed)
-        return in_turn(self._in_blocks, SCORES_AT_ONCE // self.num_rows, top_k, *rows)
+        at_once = SCORES_AT_ONCE // self.num_rows
+        exact = partial(in_turn, partial(self._in_blocks, None), at_once, top_k, *rows)
+        if self._rounded is None:
+            return exact()
+        rounded = partial(in_turn, partial(self._in_blocks, self._rounded), at_once, top_k, *rows)
+        num_wanted = self.num_again(top_k) + self.factor * tf.cast(tf.shape(excluded)[1], tf.float32)
+        return tf.cond(num_wanted * ONE_IN <= self.num_rows, rounded, exact)  # type: ignore[no-any-return]
 
     def _in_blocks(
-        self, top_k: int, queries: tf.Tensor, excluded: tf.Tensor, allowed: tf.Tensor | None = None
+        self,
+        rounded: RoundedProducts | None,
+        top_k: int,
+        queries: tf.Tensor,
+        excluded: tf.Tensor,
+        allowed: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        products, num_blocks = self._products(queries, allowed is not None), self.num_rows
+        products = self._products(queries) if rounded is None else rounded(queries, allowed is not None)
+        num_blocks = self.num_rows
         if allowed is not None:
             products = tf.where(tf.transpose(allowed), products, products.dtype.min)
         levels = [products]
@@ -79,8 +95,10 @@ class ExactIndex(tf.Module):
             levels.append(_maxima(levels[-1]))
             num_blocks //= BLOCK
         # The best that are allowed are among so many of all.
-        num_barred = tf.shape(excluded)[1] + NUM_SPECIAL
-        num_taken = num_barred + (top_k if self._rounded is None else self.num_again(top_k))
+        num_taken = tf.shape(excluded)[1] + top_k
+        if rounded is not None:
+            num_taken = tf.cast(tf.math.ceil(self.factor * tf.cast(num_taken, tf.float32)), tf.int32)
+        num_taken += NUM_SPECIAL
         scores = tf.transpose(tf.cast(levels.pop(), tf.float32))  # [num_queries, num_blocks]
         _, members = tf.math.top_k(scores, tf.minimum(num_taken, num_blocks))
         while levels:
@@ -89,15 +107,13 @@ class ExactIndex(tf.Module):
             members, scores = best(_of_columns(values, members), members, num_taken)
         if allowed is not None:
             members = tf.where(scores > tf.cast(products.dtype.min, tf.float32), members, PADDING)
-        if self._rounded is not None:
+        if rounded is not None:
             # Of the value: once a variable was gathered from, TensorFlow copies it whenever it is read as a whole.
             scores = tf.einsum("qd,qcd->qc", queries, tf.gather(self.vectors.value(), members))
         return best_allowed(scores, members, excluded, top_k)
 
-    def _products(self, queries: tf.Tensor, has_low: bool) -> tf.Tensor:
+    def _products(self, queries: tf.Tensor) -> tf.Tensor:
         """Items first, [num_rows, num_queries], by whichever kernel was measured to be the quickest."""
-        if self._rounded is not None:
-            return self._rounded(queries, has_low)
         return tf.cond(
             tf.shape(queries)[0] <= FEW_QUERIES,
             lambda: tf.transpose(tf.matmul(queries, self.vectors, transpose_b=True)),
