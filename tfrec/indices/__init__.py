@@ -95,7 +95,8 @@ def build_index(
             lists, found = of_all, found_of_all
         else:
             lists.num_probes_of_all, found = of_all.num_probes, min(found, found_of_all)
-    console.say(f"index: {lists.num_probes} of {len(cells):,} cells are looked at; recall@{top_k} {found:.3f}")
+    slow = ", as slow as exact" if lists.num_probes > len(cells) // FEWEST_CELLS else ""
+    console.say(f"index: {lists.num_probes} of {len(cells):,} cells are looked at{slow}; recall@{top_k} {found:.3f}")
     probes = {"num_cells": len(cells), "num_probes": lists.num_probes, "num_probes_of_all": lists.num_probes_of_all}
     return BuiltIndex(
         lists, {"kind": kind, f"recall@{top_k}": found, **{name: value for name, value in probes.items() if value}}
