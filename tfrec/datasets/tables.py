@@ -25,7 +25,8 @@ from tfrec.datasets.columns import (
     to_vectors,
 )
 from tfrec.datasets.dataset import Dataset, Roles
-from tfrec.datasets.readers import DELIMITERS, Reader, Rows, looks_like_utf8, open_table, read_rows
+from tfrec.datasets.readers import DELIMITERS, Reader, Rows, looks_like_utf8, read_rows
+from tfrec.datasets.shards import open_table
 from tfrec.errors import InputError
 
 TableName = Literal["interactions", "items", "users"]
