@@ -12,6 +12,13 @@ from tfrec.errors import InputError
 
 LOG = "user_id,item_id,timestamp\nu1,b,1\nu2,a,2\nu1,a,3\n"
 
+LINES = [(f"u{row % 7}", f"i{row % 5}", row) for row in range(40)]
+HEADER = "user_id,item_id,timestamp\n"
+
+
+def lines(some: list[tuple[str, str, int]], time: str = "{}") -> str:
+    return "".join(f"{user},{item},{time.format(moment)}\n" for user, item, moment in some)
+
 
 class Folder:
     """Writes tables and loads them."""
