@@ -30,7 +30,8 @@ import numpy as np
 from recorded_runs import markdown_row
 
 from tfrec.config import EvaluationConfig
-from tfrec.datasets.dataset import EvaluationSet, Ragged
+from tfrec.datasets.dataset import EvaluationSet
+from tfrec.datasets.ragged import Ragged
 from tfrec.evaluation import evaluate, rank
 from tfrec.evaluation.metrics import METRICS
 

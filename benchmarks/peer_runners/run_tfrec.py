@@ -7,8 +7,9 @@ import numpy as np
 from exchange import Cases, Lists, Split, Task, as_arrays, in_batches, ndcg, now
 
 from tfrec.config import Config
-from tfrec.datasets.dataset import EvaluationSet, Ragged
+from tfrec.datasets.dataset import EvaluationSet
 from tfrec.datasets.dataset import Split as TfrecSplit
+from tfrec.datasets.ragged import Ragged
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from tests.baselines.random_data import random_rows
 from tfrec.artifacts.baseline_signatures import BaselineSignatures
 from tfrec.artifacts.scorers import build_scorer
 from tfrec.artifacts.version import write_version
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 from tfrec.evaluation import Recommender
 
 NUM_ITEMS, NUM_USERS, TOP_K, HISTORY_LENGTH = 15, 30, 12, 8

@@ -12,7 +12,7 @@ from tfrec.baselines import EASE, RecentHistory
 from tfrec.compare import app as compare_app
 from tfrec.config import Config
 from tfrec.datasets import load_dataset, split_dataset
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 from tfrec.datasets.splits import all_interactions
 from tfrec.evaluation import Recommender
 from tfrec.export import app as export_app

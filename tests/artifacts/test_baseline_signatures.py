@@ -34,7 +34,7 @@ from tfrec.baselines import (
     WeightedHybrid,
 )
 from tfrec.config import NOT_SERVED
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 from tfrec.errors import InputError
 from tfrec.evaluation import Recommender
 

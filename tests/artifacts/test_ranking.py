@@ -16,7 +16,7 @@ from tfrec.artifacts.signatures import Signatures
 from tfrec.artifacts.version import write_version
 from tfrec.artifacts.warmup import read_warmup
 from tfrec.config import Config, ExportConfig, JDTowerConfig
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 from tfrec.datasets.simulator import Simulation
 from tfrec.errors import InputError
 from tfrec.evaluate import app as evaluate_app

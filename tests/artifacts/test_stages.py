@@ -20,7 +20,7 @@ from tests.conftest import Trained
 from tfrec.artifacts.signatures import Signatures
 from tfrec.artifacts.version import write_version
 from tfrec.config import ExportConfig
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 from tfrec.datasets.simulator import Simulation
 from tfrec.errors import InputError
 from tfrec.features.prepared import Prepared

@@ -22,7 +22,7 @@ from tfrec.artifacts.version import newest_version
 from tfrec.artifacts.warmup import BATCH_SIZES, read_warmup
 from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.config import ExportConfig, IndexKind
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 from tfrec.errors import ExportError, InputError
 from tfrec.features.prepared import Prepared
 from tfrec.indices import exact

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 from tfrec.evaluation.protocol import Recommender
 
 

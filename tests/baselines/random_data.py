@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 
 def random_rows(num_users: int = 30, num_items: int = 14, share: float = 0.3, seed: int = 0) -> Ragged:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfrec.baselines import ContentSimilarity
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 from .contract import RecommenderContract
 

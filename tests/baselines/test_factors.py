@@ -9,7 +9,7 @@ from scipy import optimize
 from tfrec.baselines import BPR, IALS, SVDPlusPlus
 from tfrec.baselines.interaction_matrix import InteractionMatrix
 from tfrec.baselines.pairwise import Adagrad, Unseen, pairwise_slope
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 from .contract import RecommenderContract
 from .random_data import dense, random_rows

@@ -5,7 +5,8 @@ import pytest
 
 from tfrec.baselines import LearnedBlend, Popularity, Random, SwitchingHybrid, WeightedHybrid
 from tfrec.baselines.hybrids import normalised, softmax_weights
-from tfrec.datasets.dataset import EvaluationSet, Ragged
+from tfrec.datasets.dataset import EvaluationSet
+from tfrec.datasets.ragged import Ragged
 from tfrec.errors import InputError
 
 from .contract import RecommenderContract

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfrec.baselines import InteractionMatrix
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 # User 0 did item 2, item 0 and item 2 again; user 1 nothing; user 2 item 2. Items 1 and 3 were never seen.
 ROWS = Ragged(np.array([2, 0, 2, 2], np.int32), np.array([0, 3, 3, 4]))

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from tfrec.baselines import ItemKNN, UserKNN
 from tfrec.baselines.neighbours import highest
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 from .contract import RecommenderContract
 from .random_data import dense, random_rows

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tfrec.baselines import Popularity
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 from .contract import RecommenderContract
 

@@ -5,7 +5,8 @@ import pytest
 
 from tfrec.baselines import Random
 from tfrec.config import EvaluationConfig
-from tfrec.datasets.dataset import EvaluationSet, Ragged
+from tfrec.datasets.dataset import EvaluationSet
+from tfrec.datasets.ragged import Ragged
 from tfrec.evaluation import evaluate
 
 from .contract import RecommenderContract

@@ -3,7 +3,7 @@ import pytest
 
 from tests.baselines.contract import RecommenderContract
 from tfrec.baselines import EASE, RecentHistory
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 
 class TestRecentHistory(RecommenderContract):

@@ -5,7 +5,7 @@ import pytest
 
 from tfrec.baselines import SoftImpute
 from tfrec.baselines import soft_impute as soft_impute_module
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 from .contract import RecommenderContract
 from .random_data import dense, random_rows

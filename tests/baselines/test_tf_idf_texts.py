@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tfrec.baselines import TFIDFTexts
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 from tfrec.errors import InputError
 
 from .contract import RecommenderContract

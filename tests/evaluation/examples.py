@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfrec.datasets.dataset import EvaluationSet, Ragged
+from tfrec.datasets.dataset import EvaluationSet
+from tfrec.datasets.ragged import Ragged
 
 
 class Table:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tfrec.config import EvaluationConfig
-from tfrec.datasets.dataset import EvaluationSet, Ragged
+from tfrec.datasets.dataset import EvaluationSet
+from tfrec.datasets.ragged import Ragged
 from tfrec.errors import InputError
 from tfrec.evaluation import evaluate
 from tfrec.evaluation.protocol import rank

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfrec.datasets.dataset import EvaluationSet, Ragged, Split
+from tfrec.datasets.dataset import EvaluationSet, Split
+from tfrec.datasets.ragged import Ragged
 from tfrec.features.columns import Column
 from tfrec.features.prepared import Prepared
 from tfrec.features.table import FeatureTable

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfrec.config import AugmentationConfig
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 from tfrec.features.context import HISTORY_EVENT, HISTORY_TIME
 from tfrec.features.sequence_augmentation import SequenceAugmentation
 from tfrec.features.windows import SequenceWindows

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tfrec.config import AugmentationConfig, FeaturesConfig
-from tfrec.datasets.dataset import Ragged, stretch
+from tfrec.datasets.ragged import Ragged, stretch
 from tfrec.errors import InputError
 from tfrec.features import sequence_shards
 from tfrec.features.context import HISTORY_TIME

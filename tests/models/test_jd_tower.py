@@ -8,7 +8,7 @@ import tensorflow as tf
 from tests.baselines.contract import RecommenderContract
 from tfrec.config import Config, JDTowerConfig
 from tfrec.datasets import split_dataset
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 from tfrec.datasets.simulator import Simulation, simulate
 from tfrec.errors import InputError
 from tfrec.evaluation import evaluate

@@ -6,7 +6,7 @@ from tests.baselines.contract import RecommenderContract
 from tests.conftest import Trained
 from tfrec.baselines import Popularity, Random
 from tfrec.config import Config
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 from tfrec.datasets.simulator import Simulation
 from tfrec.evaluation import evaluate
 from tfrec.features.prepared import Prepared

@@ -3,8 +3,9 @@
 import numpy as np
 
 from tests.evaluation.examples import cases
-from tfrec.datasets.dataset import Ragged, Split
+from tfrec.datasets.dataset import Split
 from tfrec.datasets.impressions import Impressions
+from tfrec.datasets.ragged import Ragged
 from tfrec.datasets.splits import TEST, TRAINING, VALIDATION
 from tfrec.pages.data_description import describe_impressions, describe_split, doublings, lorenz
 

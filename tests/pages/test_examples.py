@@ -4,7 +4,8 @@ import numpy as np
 
 from tests.evaluation.examples import Table, cases
 from tests.models.ranking import prepared_rankers
-from tfrec.datasets.dataset import Ragged, Split
+from tfrec.datasets.dataset import Split
+from tfrec.datasets.ragged import Ragged
 from tfrec.datasets.splits import TEST
 from tfrec.features.prepared import Prepared
 from tfrec.features.table import FeatureTable

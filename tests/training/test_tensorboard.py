@@ -11,7 +11,8 @@ from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
 from tfrec.config import Config
-from tfrec.datasets.dataset import Ragged, Split
+from tfrec.datasets.dataset import Split
+from tfrec.datasets.ragged import Ragged
 from tfrec.features.prepared import Prepared
 from tfrec.features.table import FeatureTable
 from tfrec.training import tensorboard

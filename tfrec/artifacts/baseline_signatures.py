@@ -12,7 +12,7 @@ from tfrec.artifacts.selection import Cap, select
 from tfrec.artifacts.served import example_histories, with_a_row_each
 from tfrec.artifacts.signatures import EXCLUDED, HISTORY, Inputs
 from tfrec.config import DEFAULT_STAGES, ExportConfig
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 from tfrec.features.sequences import pad_histories
 from tfrec.features.vocabulary import NUM_SPECIAL, Vocabulary
 from tfrec.indices.exact import top_items

@@ -4,7 +4,7 @@ from typing import Literal
 
 import numpy as np
 
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 
 class ContentSimilarity:

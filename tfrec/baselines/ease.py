@@ -5,7 +5,7 @@ from scipy.linalg import lapack
 
 from tfrec.baselines.interaction_matrix import InteractionMatrix
 from tfrec.baselines.item_item import ItemItemModel
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 from tfrec.errors import InputError
 
 

@@ -6,7 +6,8 @@ from typing import Literal, Protocol
 import numpy as np
 from scipy import optimize, special, stats
 
-from tfrec.datasets.dataset import EvaluationSet, Ragged
+from tfrec.datasets.dataset import EvaluationSet
+from tfrec.datasets.ragged import Ragged
 from tfrec.errors import InputError
 
 Normalisation = Literal["rank", "z"]

@@ -5,7 +5,7 @@ from scipy import sparse
 
 from tfrec.baselines.interaction_matrix import InteractionMatrix
 from tfrec.baselines.least_squares import solve_rows
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 
 class IALS:

@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 TOP_SHARES = (0.01, 0.1, 0.2)
 """The most popular shares of the catalogue that `describe` looks at: the head of the long tail."""

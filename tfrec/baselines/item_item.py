@@ -4,7 +4,7 @@ import numpy as np
 from scipy import sparse
 
 from tfrec.baselines.interaction_matrix import InteractionMatrix
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 
 class ItemItemModel:

@@ -8,7 +8,7 @@ from scipy import sparse
 from tfrec.baselines.interaction_matrix import InteractionMatrix
 from tfrec.baselines.item_item import ItemItemModel
 from tfrec.baselines.neighbours import Weighting, most_alike
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 
 class ItemKNN(ItemItemModel):

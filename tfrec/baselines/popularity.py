@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 
 class Popularity:

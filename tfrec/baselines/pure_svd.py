@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils.extmath import randomized_svd
 
 from tfrec.baselines.interaction_matrix import InteractionMatrix
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 
 class PureSVD:

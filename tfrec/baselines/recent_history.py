@@ -3,7 +3,7 @@
 import numpy as np
 
 from tfrec.baselines.hybrids import Scorer
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 
 class RecentHistory:

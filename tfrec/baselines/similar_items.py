@@ -4,7 +4,7 @@ import numpy as np
 
 from tfrec.baselines.interaction_matrix import InteractionMatrix
 from tfrec.baselines.neighbours import ROWS_AT_ONCE, most_alike
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 
 def similar_items(train: Ragged, num_items: int, count: int, vectors: np.ndarray | None = None) -> np.ndarray:

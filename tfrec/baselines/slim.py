@@ -10,7 +10,7 @@ from sklearn.linear_model import ElasticNet
 from tfrec.baselines.interaction_matrix import InteractionMatrix
 from tfrec.baselines.item_item import ItemItemModel
 from tfrec.baselines.neighbours import most_alike
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 
 class SLIM(ItemItemModel):

@@ -8,7 +8,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from tfrec.baselines.interaction_matrix import InteractionMatrix
 from tfrec.baselines.least_squares import solve_rows
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 ENTRIES_AT_ONCE = 2**24
 

@@ -5,7 +5,7 @@ from scipy import sparse
 
 from tfrec.baselines.interaction_matrix import InteractionMatrix
 from tfrec.baselines.pairwise import Adagrad, Unseen, pairwise_slope
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 
 class SVDPlusPlus:

@@ -7,7 +7,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from tfrec.baselines.interaction_matrix import InteractionMatrix
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 from tfrec.errors import InputError
 
 

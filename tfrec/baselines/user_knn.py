@@ -7,7 +7,7 @@ from scipy import sparse
 
 from tfrec.baselines.interaction_matrix import InteractionMatrix
 from tfrec.baselines.neighbours import Weighting, highest
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 
 class UserKNN:

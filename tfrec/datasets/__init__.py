@@ -10,13 +10,14 @@ from tfrec import console
 from tfrec.config import Config, DataConfig
 from tfrec.config.models import MULTI_TASK_NAMES
 from tfrec.datasets.ads import load_avazu, load_criteo
-from tfrec.datasets.dataset import Dataset, EvaluationSet, Ragged, Roles, Split
+from tfrec.datasets.dataset import Dataset, EvaluationSet, Roles, Split
 from tfrec.datasets.history_context import history_context
 from tfrec.datasets.impressions import Impressions, check_labels, check_outcomes, check_values, split_impressions
 from tfrec.datasets.movielens import load_movielens
 from tfrec.datasets.negatives import draw_negatives
 from tfrec.datasets.online_retail import load_online_retail
 from tfrec.datasets.open_bandit import load_open_bandit
+from tfrec.datasets.ragged import Ragged
 from tfrec.datasets.splits import split_dataset
 from tfrec.datasets.tables import load_tables
 

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from tfrec.datasets.dataset import EvaluationSet, Ragged, Split
+from tfrec.datasets.dataset import EvaluationSet, Split
 from tfrec.datasets.ordering import stretches
+from tfrec.datasets.ragged import Ragged
 from tfrec.errors import InputError
 
 _VALUES_AT_ONCE = 1 << 19  # of histories, so that what is computed of them stays small

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tfrec.config import SplitConfig
-from tfrec.datasets.dataset import Dataset, EvaluationSet, Ragged, Split
+from tfrec.datasets.dataset import Dataset, EvaluationSet, Split
 from tfrec.datasets.leakage import check_split
 from tfrec.datasets.ordering import from_zero, gather, stretches
+from tfrec.datasets.ragged import Ragged
 from tfrec.errors import InputError
 
 _AT_ONCE = 1 << 20  # interactions that are looked at together

@@ -6,7 +6,7 @@ Lists are item codes, best first, int [num_cases, k]; -1 for none. Each list hol
 import numpy as np
 import scipy.sparse
 
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 from tfrec.evaluation.background import Background
 
 SMOOTHING = 0.01

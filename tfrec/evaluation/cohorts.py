@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 from tfrec.evaluation.background import Background
 
 HEAD, MID = 0.5, 0.9

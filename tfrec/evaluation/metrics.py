@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 
 
 def recall(ranks: Ragged, k: int) -> np.ndarray:

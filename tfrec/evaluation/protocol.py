@@ -10,7 +10,8 @@ from typing import Protocol
 
 import numpy as np
 
-from tfrec.datasets.dataset import EvaluationSet, Ragged
+from tfrec.datasets.dataset import EvaluationSet
+from tfrec.datasets.ragged import Ragged
 from tfrec.errors import InputError
 
 BATCH_SIZE = 128

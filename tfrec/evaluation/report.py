@@ -11,7 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tfrec.config import EvaluationConfig
-from tfrec.datasets.dataset import EvaluationSet, Ragged
+from tfrec.datasets.dataset import EvaluationSet
+from tfrec.datasets.ragged import Ragged
 from tfrec.errors import InputError
 from tfrec.evaluation.background import Background
 from tfrec.evaluation.beyond_accuracy import beyond_accuracy, seen

@@ -6,8 +6,9 @@ import numpy as np
 import pandas as pd
 import tensorflow as tf
 
-from tfrec.datasets.dataset import Dataset, Ragged, Split
+from tfrec.datasets.dataset import Dataset, Split
 from tfrec.datasets.history_context import EVENT, TIME
+from tfrec.datasets.ragged import Ragged
 from tfrec.features.columns import Column
 
 HISTORY_EVENT, HISTORY_TIME = "history_event", "history_time"

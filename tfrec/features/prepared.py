@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tfrec.datasets.dataset import EvaluationSet, Ragged, Split
+from tfrec.datasets.dataset import EvaluationSet, Split
+from tfrec.datasets.ragged import Ragged
 from tfrec.errors import InputError
 from tfrec.features.columns import Column
 from tfrec.features.context import HISTORY_TIME

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfrec.config import FeaturesConfig
-from tfrec.datasets.dataset import Ragged, stretch
+from tfrec.datasets.ragged import Ragged, stretch
 from tfrec.features.context import HISTORY_TIME
 from tfrec.features.epochs import EpochBatches
 from tfrec.features.numbered_examples import NumberedExamples

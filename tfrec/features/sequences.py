@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import tensorflow as tf
 
-from tfrec.datasets.dataset import Ragged, stretch
+from tfrec.datasets.ragged import Ragged, stretch
 from tfrec.errors import InputError
 from tfrec.features.context import HISTORY_TIME
 from tfrec.features.numbered_examples import NumberedExamples

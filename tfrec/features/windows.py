@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 from tfrec.errors import InputError
 from tfrec.features.numbered_examples import NumberedExamples
 from tfrec.features.sequence_augmentation import SequenceAugmentation

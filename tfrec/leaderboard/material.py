@@ -12,7 +12,8 @@ from tfrec import console
 from tfrec.baselines import InteractionMatrix
 from tfrec.config import HYBRID_NAMES, Config
 from tfrec.datasets import load_dataset, split_dataset
-from tfrec.datasets.dataset import Dataset, Ragged, Split
+from tfrec.datasets.dataset import Dataset, Split
+from tfrec.datasets.ragged import Ragged
 from tfrec.datasets.splits import all_interactions
 from tfrec.errors import InputError
 from tfrec.features.text import render_texts

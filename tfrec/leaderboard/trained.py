@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from tfrec.datasets.dataset import EvaluationSet, Ragged, Split
+from tfrec.datasets.dataset import EvaluationSet, Split
+from tfrec.datasets.ragged import Ragged
 from tfrec.errors import InputError
 from tfrec.features.prepared import Prepared
 from tfrec.models.retrieval_model import RetrievalRecommender

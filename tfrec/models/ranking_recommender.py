@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 from tfrec.features.sequences import pad_histories
 from tfrec.features.vocabulary import NUM_SPECIAL
 from tfrec.indices.exact import top_items

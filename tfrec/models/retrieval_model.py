@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfrec import console
 from tfrec.backbones.text_encoder import TextEncoder
 from tfrec.config import Config, FeaturesConfig, TowersConfig
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets.ragged import Ragged
 from tfrec.evaluation.report import evaluate
 from tfrec.features.prepared import Prepared
 from tfrec.features.sequences import pad_context, pad_histories, target_counts

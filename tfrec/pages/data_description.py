@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from tfrec.baselines import InteractionMatrix
-from tfrec.datasets.dataset import Ragged, Split
+from tfrec.datasets.dataset import Split
 from tfrec.datasets.impressions import PARTS, Impressions
+from tfrec.datasets.ragged import Ragged
 from tfrec.datasets.splits import TEST, TRAINING
 from tfrec.pages.findings import DataDescription
 

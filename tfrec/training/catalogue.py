@@ -11,7 +11,8 @@ import pandas as pd
 from tfrec import console
 from tfrec.config import Config, DataConfig
 from tfrec.datasets import load_dataset
-from tfrec.datasets.dataset import EvaluationSet, Ragged, Roles, Split
+from tfrec.datasets.dataset import EvaluationSet, Roles, Split
+from tfrec.datasets.ragged import Ragged
 from tfrec.datasets.tables import load_items
 from tfrec.errors import InputError
 from tfrec.features.prepared import Prepared

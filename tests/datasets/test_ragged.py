@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tfrec.datasets import dataset
-from tfrec.datasets.dataset import Ragged
+from tfrec.datasets import ragged as module
+from tfrec.datasets.ragged import Ragged
 
 ROWS = st.lists(st.lists(st.integers(0, 99), max_size=5), max_size=8)
 
@@ -77,7 +77,7 @@ def test_is_in_looks_into_the_same_row(rows: list[list[int]], others: list[list[
     others = [*others, *([] for _ in rows)][: len(rows)]
     expected = [value in other for row, other in zip(rows, others, strict=True) for value in row]
     for at_once in (1, 4, 1 << 18):
-        with mock.patch.object(dataset, "_VALUES_AT_ONCE", at_once):
+        with mock.patch.object(module, "_VALUES_AT_ONCE", at_once):
             assert ragged(rows).is_in(ragged(others)).tolist() == expected
 
 
