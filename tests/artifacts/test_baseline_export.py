@@ -13,7 +13,6 @@ from tfrec.compare import app as compare_app
 from tfrec.config import Config
 from tfrec.datasets import load_dataset, split_dataset
 from tfrec.datasets.ragged import Ragged
-from tfrec.datasets.splits import all_interactions
 from tfrec.evaluation import Recommender
 from tfrec.export import app as export_app
 from tfrec.recommend import app as recommend_app
@@ -89,7 +88,7 @@ def fitted(everything: bool = False) -> tuple[Recommender, np.ndarray]:
     """With what was chosen, and the items' ids."""
     config = Config.load("visits.toml")
     dataset = load_dataset(config.data, Path("data"))
-    train = all_interactions(dataset) if everything else split_dataset(dataset, config.split).train
+    train = dataset.by_user() if everything else split_dataset(dataset, config.split).train
     chosen = json.loads((Path(FOLDER) / "results" / "ease.json").read_text())["parameters"]
     length = chosen.pop("history_length", None)
     ease = EASE(train, dataset.num_items, **chosen)

@@ -27,17 +27,20 @@ def dataset(times: list[float], events: list[str | None] | None = None, **option
     return assemble("diary", pa.table(columns), **options)
 
 
-def test_codes_of_events_and_whole_seconds() -> None:
+def test_columns_that_are_asked_for() -> None:
     diary = dataset([10.9, 20.0, -1.5, 70.0], ["view", None, "buy", "view"])
-    context = history_context(diary, FeaturesConfig(history_events=True, history_time_gaps=True))
-    assert {name: array.dtype for name, array in context.items()} == {"event": np.int32, "timestamp": np.int64}
+    assert history_context(diary, FeaturesConfig(history_events=True, history_time_gaps=True)) == ("event", "timestamp")
+    assert history_context(diary, EVENTS) == ("event",)
+    assert history_context(dataset([1, 2, 3, 4]), FeaturesConfig()) == ()
+
+
+def test_what_they_hold_is_by_user_and_in_order() -> None:
+    diary = dataset([10.9, 20.0, -1.5, 70.0], ["view", None, "buy", "view"])
+    histories = diary.by_user(["event", "timestamp"])
     names = np.append(diary.interactions["event"].cat.categories, "none")
-    assert names[context["event"]].tolist() == ["view", "none", "buy", "view"]
-    assert context["timestamp"].tolist() == [10, 20, -2, 70]
-
-
-def test_nothing_is_read_that_is_not_asked_for() -> None:
-    assert history_context(dataset([1, 2, 3, 4]), FeaturesConfig()) == {}
+    assert names[histories.context["event"]].tolist() == ["buy", "view", "none", "view"]
+    assert histories.context["event"].dtype == np.int32
+    assert histories.context["timestamp"].tolist() == [-1.5, 10.9, 20.0, 70.0]
 
 
 def test_no_events() -> None:

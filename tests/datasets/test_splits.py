@@ -1,6 +1,6 @@
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import ClassVar
+from typing import Any, ClassVar
 from unittest import mock
 
 import numpy as np
@@ -234,19 +234,25 @@ def test_a_split_that_leaks_is_refused_where_it_is_made(monkeypatch: pytest.Monk
     make = splits._split
     with monkeypatch.context() as patch:
         # Training has all that users did.
-        patch.setattr(splits, "_split", lambda history, *rest: replace(make(history, *rest), train=history))
+        def all_trained(histories: Ragged, *rest: Any) -> tuple[Split, None, None]:
+            return replace(make(histories, *rest)[0], train=histories), None, None
+
+        patch.setattr(splits, "_split", all_trained)
         with pytest.raises(InputError, match="The split leaks"):
             divide(events, "leave_last_out")
     # A user of whom nothing is asked was trained on after the cut: no case shows it.
     events += [(3, 0, 99)]
-    in_time = splits._PARTS["global_time"]
+    in_time = splits._RULES["global_time"]
 
-    def late(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
-        parts = in_time(dataset, config, order)
-        parts[dataset.user_codes[order] == 3] = splits.TRAINING
-        return parts
+    def late(dataset: Dataset, config: SplitConfig, histories: Ragged) -> splits._Rule:
+        part_of = in_time(dataset, config, histories)
 
-    monkeypatch.setitem(splits._PARTS, "global_time", late)
+        def all_trained_of_user_3(some: Ragged, first: int) -> np.ndarray:
+            return np.where(some.rows + first == 3, splits.TRAINING, part_of(some, first))
+
+        return all_trained_of_user_3
+
+    monkeypatch.setitem(splits._RULES, "global_time", late)
     with pytest.raises(InputError, match=r"before the cut, at .* Received: a training interaction at 99"):
         divide(events, "global_time", validation_fraction=0.25, test_fraction=0.25)
 
@@ -322,10 +328,11 @@ def test_a_seed_that_no_generator_takes_is_refused(seed: float) -> None:
 def test_context_stays_with_its_interactions(events: list[Event], kind: str) -> None:
     data = dataset(events)
     # A number of its own for each interaction, from which item, user and time can be told again.
-    context = {"row": np.arange(len(events)), "negative": -np.arange(len(events), dtype=np.float32)}
+    numbers = np.arange(len(events))
+    data = replace(data, interactions=data.interactions.assign(row=numbers, negative=-numbers.astype(np.float32)))
     config = SplitConfig(kind=kind, minimum_users=1, validation_fraction=0.3, test_fraction=0.3, origins=2)
     try:
-        split = split_dataset(data, config, context)
+        split = split_dataset(data, config, ["row", "negative"])
     except InputError:
         return
     plain = split_dataset(data, config)

@@ -38,7 +38,7 @@ CONFIG = EvaluationConfig(cutoffs=(5,), monitor="ndcg@5", bootstrap_samples=50)
 @pytest.fixture(scope="module")
 def material(simulation: Simulation, config: Config) -> Material:
     dataset = simulation.dataset
-    split = split_dataset(dataset, config.split, {"timestamp": dataset.interactions["timestamp"].to_numpy()})
+    split = split_dataset(dataset, config.split, ["timestamp"])
     return Material(split, dataset.num_items, [f"word{item % 7}" for item in range(dataset.num_items)])
 
 

@@ -1,13 +1,13 @@
 """The validated tables that everything else is computed from."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
 import pandas as pd
 
-from tfrec.datasets.ordering import by_group_and_time
+from tfrec.datasets.ordering import by_group_and_time, gather
 from tfrec.datasets.ragged import Ragged
 from tfrec.errors import InputError
 
@@ -55,6 +55,8 @@ class Dataset:
             user's own history, and only order it.
         has_times: Whether timestamps are times, so that their differences are seconds. False: they are positions, and
             only order.
+        log: What `by_user` gives, of interactions that lie on the disk, where they are too many for the memory.
+            `interactions` has no rows then, and still tells the columns and the categories of `event`.
     """
 
     name: str
@@ -69,6 +71,12 @@ class Dataset:
     notes: tuple[str, ...] = field(default=())
     shared_clock: bool = True
     has_times: bool = True
+    log: Ragged | None = None
+
+    @property
+    def num_interactions(self) -> int:
+        """In memory or on the disk."""
+        return len(self.interactions) if self.log is None else len(self.log.values)
 
     @property
     def num_items(self) -> int:
@@ -94,6 +102,26 @@ class Dataset:
     def order(self) -> np.ndarray:
         """The rows of the interactions by user, time and row, int32 or int64 [num_interactions]."""
         return by_group_and_time(self.user_codes, self.interactions["timestamp"].to_numpy())
+
+    def by_user(self, columns: Collection[str] = ()) -> Ragged:
+        """The items of each user, oldest first, those of a time in the order of the source: row u is user code u.
+
+        Args:
+            columns: Of the interactions, what the context holds of each: `event` as codes (int32, -1 where there is
+                none), others as they are.
+        """
+        if self.log is not None:
+            return replace(self.log, context={name: self.log.context[name] for name in columns})
+        order = self.order
+        return Ragged.from_lengths(
+            gather(self.item_codes, order),
+            np.bincount(self.user_codes, minlength=self.num_users),
+            {name: gather(self._column(name), order) for name in columns},
+        )
+
+    def _column(self, name: str) -> np.ndarray:
+        values = self.interactions[name]
+        return values.cat.codes.to_numpy(np.int32) if name == "event" else values.to_numpy()
 
     def positives(self, events: tuple[str, ...] = ()) -> Self:
         """Only the interactions that say what to recommend: of these events, and with a label above 0.

@@ -90,19 +90,19 @@ def split_impressions(dataset: Dataset, config: SplitConfig) -> Impressions:
             f"Received: {list(dataset.interactions)}. Map it with --column label=COLUMN, or set data.label_threshold "
             "to the least value that counts as liked."
         )
-    times = dataset.interactions["timestamp"].to_numpy()
     order = dataset.order
-    users, times = dataset.user_codes[order], times[order]
+    histories = dataset.by_user(["timestamp"])
+    users, times = dataset.user_codes[order], histories.context["timestamp"]
     is_first = np.ones(len(order), bool)
     is_first[1:] = (users[1:] != users[:-1]) | (times[1:] != times[:-1])
-    parts = divide(dataset, config, order)
+    parts = divide(dataset, config, histories)
     labels = dataset.interactions["label"].to_numpy(np.float32)[order]
     values = np.zeros_like(labels)
     if "value" in dataset.interactions:
         values = np.where(labels > 0, dataset.interactions["value"].to_numpy(np.float32)[order], 0)
     impressions = Impressions(
         users=users,
-        items=dataset.item_codes[order],
+        items=histories.values,
         labels=labels,
         outcomes=dataset.interactions[list(dataset.outcomes)].to_numpy(np.float32)[order],
         values=values,

@@ -1,7 +1,9 @@
 """Rows of different lengths, end to end, in memory or on the disk."""
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -10,6 +12,9 @@ from tfrec.datasets.ordering import by_group_and_time, stretches
 
 _VALUES_AT_ONCE = 1 << 18
 """So many values of rows are looked at together, so that what is computed of them stays small."""
+
+_COUNTED_AT_ONCE = 1 << 22
+"""So many are counted together: more, as the counts of all codes are added each time."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,14 @@ class Ragged:
             counts[is_filled] = np.add.reduceat(mask, self.offsets[:-1][is_filled], dtype=np.int64)
         return counts
 
+    def count_values(self, number: int) -> np.ndarray:
+        """How often each of so many codes is a value, int64 [number]. Values below 0 are not counted."""
+        counts = np.zeros(number + 1, np.int64)
+        for low in range(0, len(self.values), _COUNTED_AT_ONCE):
+            some = np.maximum(stretch(self.values, low, low + _COUNTED_AT_ONCE), -1)
+            counts += np.bincount(some + 1, minlength=number + 1)
+        return counts[1:]
+
     def take(self, rows: np.ndarray) -> Self:
         """Only these rows (numbers or a mask), in this order. Rows that are all there is share their memory."""
         rows = np.asarray(rows)
@@ -98,6 +111,12 @@ class Ragged:
         low, high = self.offsets[first], self.offsets[end]
         context = {name: array[low:high] for name, array in self.context.items()}
         return type(self)(self.values[low:high], self.offsets[first : end + 1] - low, context)
+
+    def load(self, first: int, end: int) -> Self:
+        """A copy of the rows from `first` on that are before `end`, in memory."""
+        low, high = self.offsets[first], self.offsets[end]
+        context = {name: stretch(array, low, high) for name, array in self.context.items()}
+        return type(self)(stretch(self.values, low, high), self.offsets[first : end + 1] - low, context)
 
     def last(self, number: int) -> Self:
         """The same rows with their last values alone."""
@@ -170,3 +189,14 @@ def stretch(array: np.ndarray, low: int, high: int) -> np.ndarray:
         return np.array(array[low:high])
     offset = array.offset + low * array.itemsize
     return np.fromfile(array.filename, array.dtype, max(high - low, 0), offset=offset)
+
+
+def mapped(array: np.ndarray, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """What a function of single values makes of an array; of a memory-mapped file a stretch at a time, in a new file
+    beside it."""
+    if not isinstance(array, np.memmap) or array.filename is None:
+        return function(array)
+    with tempfile.NamedTemporaryFile(dir=Path(array.filename).parent, suffix=".bin", delete=False) as file:
+        for low in range(0, len(array), _COUNTED_AT_ONCE):
+            function(stretch(array, low, low + _COUNTED_AT_ONCE)).tofile(file)
+    return np.memmap(file.name, function(array[:0]).dtype, "r")

@@ -1,16 +1,23 @@
 """Divides a data set into training, validation and test, without letting the future or the held-out leak."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 from tfrec.config import SplitConfig
 from tfrec.datasets.dataset import Dataset, EvaluationSet, Split
 from tfrec.datasets.leakage import check_split
-from tfrec.datasets.ordering import from_zero, gather, stretches
+from tfrec.datasets.ordering import at_places, gather, stretches
 from tfrec.datasets.ragged import Ragged
+from tfrec.datasets.ragged_parts import RaggedParts
 from tfrec.errors import InputError
+
+_Rule = Callable[[Ragged, int], np.ndarray]
+"""The parts of some users' interactions, int8 [total], given these and the code of the first user."""
+
+_IN_TIME = ("global_time", "rolling_origin")
 
 _AT_ONCE = 1 << 20  # interactions that are looked at together
 
@@ -19,7 +26,9 @@ LATER = 3
 """The part of what comes after the test, which nothing may see: of rolling_origin alone."""
 
 
-def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, np.ndarray] | None = None) -> Split:
+def split_dataset(
+    dataset: Dataset, config: SplitConfig, context: Collection[str] = (), folder: Path | None = None
+) -> Split:
     """Divides `dataset` as `config` says.
 
     A user's interactions are ordered by time, those of equal time by their row.
@@ -52,8 +61,9 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
     Args:
         dataset: What to divide.
         config: How.
-        context: What else training and histories shall tell of each interaction, by name: arrays [num_interactions],
-            as `history_context` makes them.
+        context: Columns of the interactions that training and histories shall tell beside the items, as
+            `Dataset.by_user` has them.
+        folder: An empty one, for the arrays of a division that is too large for the memory. None: they are in memory.
 
     Raises:
         InputError: Validation or test has fewer than `config.minimum_users` users, training has no interaction, or
@@ -64,16 +74,10 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
         >>> split.test.histories[0]
         array([ 49, 256, 110], dtype=int32)
     """
-    order = dataset.order
-    parts = divide(dataset, config, order)
-    in_time = config.kind in ("global_time", "rolling_origin")
-    trained_until, cut = (
-        _borders(dataset.interactions["timestamp"].to_numpy(), order, parts) if in_time else (None, None)
-    )
-    history = _by_user(dataset, order, context or {})
-    del order  # The rest needs the memory.
-    split = _split(history, parts, config)
-    del history
+    histories = dataset.by_user({*context, "timestamp"} if config.kind in _IN_TIME else context)
+    part_of = _RULES[config.kind](dataset, config, histories)
+    split, trained_until, cut = _split(histories, part_of, dataset.num_items, config, context, folder)
+    del histories
     if not len(split.train.values):
         raise InputError(f"Expected interactions to train on after split '{config.kind}'. Received: none. {_REMEDY}")
     for name, part in (("validation", split.validation), ("test", split.test)):
@@ -87,43 +91,58 @@ def split_dataset(dataset: Dataset, config: SplitConfig, context: Mapping[str, n
     return split
 
 
-def all_interactions(dataset: Dataset, context: Mapping[str, np.ndarray] | None = None) -> Ragged:
-    """Undivided, as `Split.train` has its part: what to fit to once nothing is left to measure."""
-    return _by_user(dataset, dataset.order, context or {})
-
-
 _REMEDY = (
     "Bring more interactions, choose another split.kind (leave_last_out, last_fraction, global_time, rolling_origin, "
     "cold_items, cold_users) or other fractions, or lower split.minimum_users."
 )
 
 
-def _split(history: Ragged, parts: np.ndarray, config: SplitConfig) -> Split:
-    """Some users at a time, so that nothing but the result is as long as the history."""
-    trained, found = list[Ragged](), {name: list[_Cases]() for name in ("validation", "test")}
-    held_out = np.zeros(int(history.values.max(initial=-1)) + 1, bool)
-    for first, end in stretches(history.offsets, _AT_ONCE):
-        some, some_parts = history.stretch(first, end), parts[history.offsets[first] : history.offsets[end]]
-        before, targets = _sides(some, some_parts, config.kind)
-        for name in found:
-            found[name].append(_cases(some, before[name], targets[name], first))
+def _split(
+    histories: Ragged,
+    part_of: _Rule,
+    num_items: int,
+    config: SplitConfig,
+    context: Collection[str],
+    folder: Path | None,
+) -> tuple[Split, float | None, float | None]:
+    """Some users at a time, so that nothing but the result is as long as the histories.
+
+    Returns:
+        The division; where the timeline is cut, the time of the last training interaction, and of the first other one.
+    """
+    train = RaggedParts(folder, "train")
+    found = {name: _FoundCases(name, folder) for name in ("validation", "test")}
+    held_out = np.zeros(num_items, bool)
+    trained_until, cut = -np.inf, np.inf
+    for first, end in stretches(histories.offsets, _AT_ONCE):
+        some = histories.load(first, end)
+        parts = part_of(some, first)
+        if "timestamp" in some.context:
+            times, is_training = some.context["timestamp"], parts == TRAINING
+            if is_training.any():
+                trained_until = max(trained_until, float(times[is_training].max()))
+            if not is_training.all():
+                cut = min(cut, float(times[~is_training].min()))
+            some = replace(some, context={name: some.context[name] for name in context})
+        before, targets = _sides(some, parts, config.kind)
+        for name, its_cases in found.items():
+            its_cases.add(some, before[name], targets[name], first)
             held_out[some.values[targets[name]]] = True
-        trained.append(some.where(some_parts == TRAINING))
-    lengths = history.lengths
-    short = int(((lengths > 0) & (lengths < 3)).sum())
-    train = Ragged.concatenate(trained)
-    del history, trained, some
-    drawn, notes, notes_on_draws = {}, tuple[str, ...](), tuple[str, ...]()
+        train.append(some.where(parts == TRAINING))
+    short = int(((histories.lengths > 0) & (histories.lengths < 3)).sum())
+    del histories
+    notes = tuple(note for each in found.values() for note in each.notes())
+    drawn, notes_on_draws = {}, tuple[str, ...]()
     for name in list(found):
-        cases, its_notes = _joined_cases(name, found.pop(name))
-        notes += its_notes
+        cases = found.pop(name).joined()
         drawn[name] = cases.drawn(config.max_cases, config.seed)
         if len(drawn[name]) < len(cases):
             notes_on_draws += (f"{len(drawn[name]):,} of {len(cases):,} users in {name} are drawn (split.max_cases).",)
     if config.kind == "leave_last_out" and short:
         notes += (f"{short:,} users with fewer than 3 interactions are only trained on.",)
     candidates = np.flatnonzero(held_out).astype(np.int32) if config.kind == "cold_items" else None
-    return Split(train, drawn["validation"], drawn["test"], candidates, notes + notes_on_draws)
+    split = Split(train.joined(), drawn["validation"], drawn["test"], candidates, notes + notes_on_draws)
+    return split, *((trained_until, cut) if config.kind in _IN_TIME else (None, None))
 
 
 def _sides(history: Ragged, parts: np.ndarray, kind: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -142,30 +161,36 @@ def _sides(history: Ragged, parts: np.ndarray, kind: str) -> tuple[dict[str, np.
     return {"validation": before_validation, "test": before_test}, {"validation": is_validation, "test": is_test}
 
 
-def divide(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
-    """The part that each interaction falls into: TRAINING, VALIDATION, TEST or LATER, int8 [num_interactions].
+def divide(dataset: Dataset, config: SplitConfig, histories: Ragged) -> np.ndarray:
+    """The part that each interaction falls into: TRAINING, VALIDATION, TEST or LATER, int8 [total].
 
     Args:
         dataset: What to divide.
         config: How; see `split_dataset`.
-        order: The rows of the interactions by user and time.
+        histories: Its interactions by user, with their times as context if the timeline is cut.
 
     Raises:
         InputError: `global_time` is asked of times that cannot be compared between users.
     """
-    return _PARTS[config.kind](dataset, config, order)
+    return _RULES[config.kind](dataset, config, histories)(histories, 0)
 
 
-def _leave_last_out(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
-    lengths = np.bincount(dataset.user_codes)
-    is_asked = lengths >= 3
-    return _ends(lengths, is_asked, is_asked)
+def _leave_last_out(dataset: Dataset, config: SplitConfig, histories: Ragged) -> _Rule:
+    def part_of(some: Ragged, first: int) -> np.ndarray:
+        is_asked = some.lengths >= 3
+        return _ends(some.lengths, is_asked, is_asked)
+
+    return part_of
 
 
-def _last_fraction(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
-    lengths = np.bincount(dataset.user_codes)
-    num_test = np.floor(config.test_fraction * lengths)
-    return _ends(lengths, np.floor(config.validation_fraction * lengths), num_test)
+def _last_fraction(dataset: Dataset, config: SplitConfig, histories: Ragged) -> _Rule:
+    def part_of(some: Ragged, first: int) -> np.ndarray:
+        num_validation, num_test = (
+            np.floor(fraction * some.lengths) for fraction in (config.validation_fraction, config.test_fraction)
+        )
+        return _ends(some.lengths, num_validation, num_test)
+
+    return part_of
 
 
 def _ends(lengths: np.ndarray, num_validation: np.ndarray, num_test: np.ndarray) -> np.ndarray:
@@ -181,15 +206,15 @@ def runs(users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return starts, np.diff(starts, append=len(users))
 
 
-def _global_time(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
-    return _in_time(dataset, config, order, 0.0)
+def _global_time(dataset: Dataset, config: SplitConfig, histories: Ragged) -> _Rule:
+    return _in_time(dataset, config, histories, 0.0)
 
 
-def _rolling_origin(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
-    return _in_time(dataset, config, order, (config.origins - config.origin) * config.test_fraction)
+def _rolling_origin(dataset: Dataset, config: SplitConfig, histories: Ragged) -> _Rule:
+    return _in_time(dataset, config, histories, (config.origins - config.origin) * config.test_fraction)
 
 
-def _in_time(dataset: Dataset, config: SplitConfig, order: np.ndarray, later: float) -> np.ndarray:
+def _in_time(dataset: Dataset, config: SplitConfig, histories: Ragged, later: float) -> _Rule:
     """Validation and test are the windows before the last `later` of the timeline.
 
     Raises:
@@ -200,58 +225,41 @@ def _in_time(dataset: Dataset, config: SplitConfig, order: np.ndarray, later: fl
             f"Expected times that users share, to split by {config.kind}. Received: positions within each user's own "
             "history. Use split.kind = leave_last_out, last_fraction, cold_items or cold_users."
         )
-    timestamps = dataset.interactions["timestamp"].to_numpy()
+    timestamps = histories.context["timestamp"]
     end = 1 - later
     shares = (end - config.validation_fraction - config.test_fraction, end - config.test_fraction, end)
     places = [min(max(round(share * len(timestamps)), 0), len(timestamps) - 1) for share in shares]
-    validation_start, test_start, test_end = _at_places(timestamps, places)
-    parts = np.zeros(len(timestamps), np.int8)
-    for part, start in (
-        (VALIDATION, validation_start),
-        (TEST, test_start),
-        *([(LATER, test_end)] if later > 0 else []),
-    ):
-        parts[timestamps >= start] = part
-    return gather(parts, order)
+    validation_start, test_start, test_end = at_places(timestamps, places)
+    starts = {VALIDATION: validation_start, TEST: test_start} | ({LATER: test_end} if later > 0 else {})
+
+    def part_of(some: Ragged, first: int) -> np.ndarray:
+        parts = np.zeros(len(some.values), np.int8)
+        for part, start in starts.items():
+            parts[some.context["timestamp"] >= start] = part
+        return parts
+
+    return part_of
 
 
-def _at_places(timestamps: np.ndarray, places: list[int]) -> list[float]:
-    """What would stand at these places if times were sorted."""
-    ordered, low = from_zero(timestamps)
-    ordered = ordered.copy() if ordered is timestamps else ordered
-    ordered.partition(places)
-    return [low + each for each in ordered[places].tolist()]
+def _cold_items(dataset: Dataset, config: SplitConfig, histories: Ragged) -> _Rule:
+    parts = _draw(histories.count_values(dataset.num_items), config)
+    return lambda some, first: gather(parts, some.values)
 
 
-def _borders(timestamps: np.ndarray, order: np.ndarray, parts: np.ndarray) -> tuple[float, float]:
-    """The time of the last training interaction, and of the first other one; `parts` are in order."""
-    trained_until, cut = -np.inf, np.inf
-    for low in range(0, len(order), _AT_ONCE):
-        times, is_training = timestamps[order[low : low + _AT_ONCE]], parts[low : low + _AT_ONCE] == TRAINING
-        if is_training.any():
-            trained_until = max(trained_until, float(times[is_training].max()))
-        if not is_training.all():
-            cut = min(cut, float(times[~is_training].min()))
-    return trained_until, cut
+def _cold_users(dataset: Dataset, config: SplitConfig, histories: Ragged) -> _Rule:
+    parts = _draw(histories.lengths, config)
+    return lambda some, first: np.repeat(parts[first : first + len(some)], some.lengths)
 
 
-def _cold_items(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
-    return gather(_draw(dataset.item_codes, dataset.num_items, config), order)
-
-
-def _cold_users(dataset: Dataset, config: SplitConfig, order: np.ndarray) -> np.ndarray:
-    return gather(_draw(dataset.user_codes, dataset.num_users, config), order)
-
-
-def _draw(codes: np.ndarray, number: int, config: SplitConfig) -> np.ndarray:
-    """The part of each interaction by that of its item or user: fractions of those that occur are drawn."""
-    seen = np.flatnonzero(np.bincount(codes, minlength=number))
+def _draw(counts: np.ndarray, config: SplitConfig) -> np.ndarray:
+    """The part of each item or user, of which so many interactions are: fractions of those that occur are drawn."""
+    seen = np.flatnonzero(counts)
     num_validation = round(config.validation_fraction * len(seen))
     num_test = round(config.test_fraction * len(seen))
     drawn = np.random.default_rng(config.seed).permutation(seen)[: num_validation + num_test]
-    parts = np.full(number, TRAINING, np.int8)
+    parts = np.full(len(counts), TRAINING, np.int8)
     parts[drawn[:num_validation]], parts[drawn[num_validation:]] = VALIDATION, TEST
-    return gather(parts, codes)
+    return parts
 
 
 def _before_first(history: Ragged, is_target: np.ndarray) -> np.ndarray:
@@ -264,62 +272,61 @@ def _before_first(history: Ragged, is_target: np.ndarray) -> np.ndarray:
     return np.repeat(np.tile([True, False], len(history)), counts.reshape(-1))
 
 
-@dataclass(frozen=True)
-class _Cases:
-    """Cases of some users, how many of these have targets but no history, and how many targets were known."""
-
-    cases: EvaluationSet
-    num_unknown: int
-    num_repeated: int
-
-
-def _cases(history: Ragged, before: np.ndarray, target: np.ndarray, first: int) -> _Cases:
-    """Makes one case for each user who has a target.
+class _FoundCases:
+    """The cases of validation or test, found some users at a time: one of each user who has a target.
 
     Args:
-        history: All that each user did, oldest first.
-        before: What a user's history may hold, bool [total].
-        target: What a user is asked for, bool [total].
-        first: The code of the first user.
+        name: The part, for the notes.
+        folder: Where to keep them; None: in memory.
     """
-    asked = history.count(target) > 0
-    known = asked & (history.count(before) > 0)
-    users = np.flatnonzero(known).astype(np.int32)
-    is_known = np.repeat(known, history.lengths)
-    histories = history.where(before & is_known).take(users)
-    targets = replace(history, context={}).where(target & is_known).take(users)
 
-    targets = targets.where(~targets.is_repeat())
-    is_repeated = targets.is_in(histories)
-    targets = targets.where(~is_repeated)
-    answered = targets.lengths > 0
-    cases = EvaluationSet(users[answered] + np.int32(first), histories.take(answered), targets.take(answered))
-    return _Cases(cases, int((asked & ~known).sum()), int(is_repeated.sum()))
+    def __init__(self, name: str, folder: Path | None) -> None:
+        self._name = name
+        self._users = list[np.ndarray]()
+        self._histories, self._targets = (RaggedParts(folder, f"{name}_{part}") for part in ("histories", "targets"))
+        self._num_unknown = self._num_repeated = 0
+
+    def add(self, histories: Ragged, before: np.ndarray, target: np.ndarray, first: int) -> None:
+        """Finds those of some users.
+
+        Args:
+            histories: All that each user did, oldest first.
+            before: What a user's history may hold, bool [total].
+            target: What a user is asked for, bool [total].
+            first: The code of the first user.
+        """
+        asked = histories.count(target) > 0
+        known = asked & (histories.count(before) > 0)
+        users = np.flatnonzero(known).astype(np.int32)
+        is_known = np.repeat(known, histories.lengths)
+        past = histories.where(before & is_known).take(users)
+        targets = replace(histories, context={}).where(target & is_known).take(users)
+
+        targets = targets.where(~targets.is_repeat())
+        is_repeated = targets.is_in(past)
+        targets = targets.where(~is_repeated)
+        answered = targets.lengths > 0
+        self._users.append(users[answered] + np.int32(first))
+        self._histories.append(past.take(answered))
+        self._targets.append(targets.take(answered))
+        self._num_unknown += int((asked & ~known).sum())
+        self._num_repeated += int(is_repeated.sum())
+
+    def notes(self) -> list[str]:
+        """What to tell of users that have targets and are no case."""
+        notes = []
+        if self._num_unknown:
+            notes.append(f"{self._num_unknown:,} users have {self._name} targets but no history before them: left out.")
+        if self._num_repeated:
+            notes.append(f"{self._num_repeated:,} {self._name} targets were in their user's history already: left out.")
+        return notes
+
+    def joined(self) -> EvaluationSet:
+        """The cases of all users."""
+        return EvaluationSet(np.concatenate(self._users), self._histories.joined(), self._targets.joined())
 
 
-def _joined_cases(name: str, found: list[_Cases]) -> tuple[EvaluationSet, tuple[str, ...]]:
-    """The cases of all users, and what to tell of those that are none. `name`: the part, for the notes."""
-    notes: tuple[str, ...] = ()
-    if num_unknown := sum(each.num_unknown for each in found):
-        notes += (f"{num_unknown:,} users have {name} targets but no history before them: left out.",)
-    if num_repeated := sum(each.num_repeated for each in found):
-        notes += (f"{num_repeated:,} {name} targets were in their user's history already: left out.",)
-    users, histories, targets = (
-        [getattr(each.cases, which) for each in found] for which in ("users", "histories", "targets")
-    )
-    found.clear()
-    return EvaluationSet(np.concatenate(users), Ragged.concatenate(histories), Ragged.concatenate(targets)), notes
-
-
-def _by_user(dataset: Dataset, order: np.ndarray, context: Mapping[str, np.ndarray]) -> Ragged:
-    """The items of each user in order; row u is user code u."""
-    lengths = np.bincount(dataset.user_codes, minlength=dataset.num_users)
-    return Ragged.from_lengths(
-        gather(dataset.item_codes, order), lengths, {name: gather(array, order) for name, array in context.items()}
-    )
-
-
-_PARTS: dict[str, Callable[[Dataset, SplitConfig, np.ndarray], np.ndarray]] = {
+_RULES: dict[str, Callable[[Dataset, SplitConfig, Ragged], _Rule]] = {
     "leave_last_out": _leave_last_out,
     "last_fraction": _last_fraction,
     "global_time": _global_time,

@@ -66,14 +66,10 @@ class Column:
                 several = [[part.strip() for part in term.split(separator)] for term in terms]
                 num_values = min(max(map(len, several), default=1), MOST_VALUES)
                 terms = pd.Series([part for parts in several for part in parts], dtype="str")
-            counts = terms[terms != ""].value_counts()
-            counts = counts[counts >= minimum_count]
-            order = sorted(zip(-counts.to_numpy(), counts.index, strict=True))
-            vocabulary = tuple(str(term) for _, term in order)
             return cls(
                 name,
                 "categorical",
-                vocabulary=vocabulary,
+                vocabulary=vocabulary_of(terms[terms != ""].value_counts(), minimum_count),
                 num_buckets=num_buckets,
                 separator=separator,
                 num_values=num_values,
@@ -153,6 +149,12 @@ class Column:
 
     def encoder(self) -> "ColumnEncoder":
         return ColumnEncoder(self)
+
+
+def vocabulary_of(counts: pd.Series, minimum_count: int = 1) -> tuple[str, ...]:
+    """The categories by how often they occur, most often first, those of a count by name. `counts`: by category."""
+    counts = counts[counts >= minimum_count]
+    return tuple(str(term) for _, term in sorted(zip(-counts.to_numpy(), counts.index, strict=True)))
 
 
 def cross(values: Sequence[tf.Tensor]) -> tf.Tensor:

@@ -8,8 +8,8 @@ import tensorflow as tf
 
 from tfrec.datasets.dataset import Dataset, Split
 from tfrec.datasets.history_context import EVENT, TIME
-from tfrec.datasets.ragged import Ragged
-from tfrec.features.columns import Column
+from tfrec.datasets.ragged import Ragged, mapped
+from tfrec.features.columns import Column, vocabulary_of
 
 HISTORY_EVENT, HISTORY_TIME = "history_event", "history_time"
 
@@ -29,17 +29,19 @@ def encode_context(dataset: Dataset, split: Split) -> tuple[Split, Column | None
     column, indices = None, np.zeros(0, np.int32)
     if EVENT in split.train.context:
         events = dataset.interactions["event"].cat.categories
-        seen = pd.Categorical.from_codes(split.train.context[EVENT], events)
-        column = Column.fit(HISTORY_EVENT, "categorical", pd.Series(seen))
+        codes = Ragged(split.train.context[EVENT], split.train.offsets)
+        counts = codes.count_values(len(events))
+        seen = pd.Series(counts, events.astype(str))
+        column = Column(HISTORY_EVENT, "categorical", vocabulary=vocabulary_of(seen[seen.index != ""]))
         # The last: for what has no event, code -1.
         indices = column.encoder()(tf.constant([*events, ""])).numpy()
 
     def encode(rows: Ragged) -> Ragged:
         context = {}
         if EVENT in rows.context:
-            context[HISTORY_EVENT] = indices[rows.context[EVENT]]
+            context[HISTORY_EVENT] = mapped(rows.context[EVENT], lambda codes: indices[codes])
         if TIME in rows.context:
-            context[HISTORY_TIME] = rows.context[TIME]
+            context[HISTORY_TIME] = mapped(rows.context[TIME], lambda times: np.floor(times).astype(np.int64))
         return replace(rows, context=context)
 
     validation, test = (replace(cases, histories=encode(cases.histories)) for cases in (split.validation, split.test))

@@ -14,7 +14,6 @@ from tfrec.config import HYBRID_NAMES, Config
 from tfrec.datasets import load_dataset, split_dataset
 from tfrec.datasets.dataset import Dataset, Split
 from tfrec.datasets.ragged import Ragged
-from tfrec.datasets.splits import all_interactions
 from tfrec.errors import InputError
 from tfrec.features.text import render_texts
 from tfrec.features.vocabulary import NUM_SPECIAL
@@ -78,14 +77,10 @@ def gather(config: Config, data_root: Path, names: Collection[str], everything: 
         InputError: The data are not as they should be.
     """
     dataset = load_dataset(config.data, data_root).positives(config.data.events)
-    context = {}
-    if dataset.shared_clock:
-        context["timestamp"] = dataset.interactions["timestamp"].to_numpy()
-    if "value" in dataset.interactions:
-        context["value"] = dataset.interactions["value"].to_numpy()
+    context = ["timestamp"] * dataset.shared_clock + ["value"] * ("value" in dataset.interactions)
     split = split_dataset(dataset, config.split, context)
     if everything:
-        split = replace(split, train=all_interactions(dataset, context))
+        split = replace(split, train=dataset.by_user(context))
     console.say(f"{dataset.name}, what is trained on:\n{InteractionMatrix(split.train, dataset.num_items)}")
     for note in (*dataset.notes, *split.notes):
         console.say(f"note: {note}")

@@ -59,7 +59,7 @@ def prepare(dataset: Dataset, split: Split, texts: list[str] | None, config: Con
             f"note: the only event of training is {list(event.vocabulary)}, so features.history_events tells nothing; "
             "data.events may leave the others out"
         )
-    counts = np.bincount(split.train.values, minlength=dataset.num_items)
+    counts = split.train.count_values(dataset.num_items)
     item_columns, item_arrays = build_attributes(dataset.items, dataset.item_roles, item_names)
     user_columns, user_arrays = build_attributes(dataset.users, dataset.user_roles, user_names)
     if config.model.use_id:
