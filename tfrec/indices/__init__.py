@@ -115,14 +115,12 @@ def _build_rounded(vectors: tf.Variable, queries: np.ndarray, excluded: np.ndarr
             "Expected TensorFlow with oneDNN for --index rounded, as for Linux on x86. Received: one without. "
             "Set TF_ENABLE_ONEDNN_OPTS=1, here and where the model is served, or choose --index exact."
         ) from None
-    again = f"{rounded.num_again(top_k)} items"
+    num_again = int(rounded.num_again(top_k))
     if found < ROUNDED_RECALL:
-        console.say(f"index: exact, for of products in 8 bits {again} hold {found:.3f} of it")
+        console.say(f"index: exact, for of products in 8 bits {num_again} items hold {found:.3f} of it")
         return BuiltIndex(ExactIndex(vectors), {"kind": "exact"})
-    console.say(f"index: {again} are looked at again; recall@{top_k} {found:.4f}")
-    return BuiltIndex(
-        rounded, {"kind": "rounded", f"recall@{top_k}": found, "num_looked_at_again": rounded.num_again(top_k)}
-    )
+    console.say(f"index: {num_again} items are looked at again; recall@{top_k} {found:.4f}")
+    return BuiltIndex(rounded, {"kind": "rounded", f"recall@{top_k}": found, "num_looked_at_again": num_again})
 
 
 def _answers(index: Index, queries: np.ndarray, excluded: np.ndarray, top_k: int) -> np.ndarray:
