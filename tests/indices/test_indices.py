@@ -220,13 +220,13 @@ class TestLists:
         assert (after[1].numpy() != order[:-1]).any()
 
     def test_each_way_down_is_taken_where_it_pays(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        vectors, queries = tf.Variable(draw(10_000, 3)), draw(64, 3, seed=1)
+        vectors, queries = tf.Variable(draw(10_000, 3)), draw(16, 3, seed=1)
         monkeypatch.setattr("tfrec.indices.FEW_CELLS", 100)
         expected = {(8, 8): False, (8, 10_000): True, (10_000, 10_000): True}
         for (deep, deep_of_many), looks_at_all in expected.items():
             monkeypatch.setattr("tfrec.indices.FEWEST_DEEP", deep)
             monkeypatch.setattr("tfrec.indices.FEWEST_DEEP_OF_MANY", deep_of_many)
-            facts = build_index(vectors, queries, nothing(64), TOP_K, "lists", recall=0.99).facts
+            facts = build_index(vectors, queries, nothing(16), TOP_K, "lists", recall=0.99).facts
             assert ("num_probes_of_all" in facts) == looks_at_all, facts
 
     def test_equal_items_are_divided_too(self) -> None:
@@ -251,17 +251,33 @@ class TestLists:
         assert all(number <= 1_000 for size, number in sizes[1:])
 
     def test_as_many_probes_as_the_recall_takes(self) -> None:
-        vectors, queries = tf.Variable(draw(10_000, DIMENSIONS)), draw(64, DIMENSIONS, seed=1)
-        few = build_index(vectors, queries, nothing(64), TOP_K, "lists", recall=0.3)
-        many = build_index(vectors, queries, nothing(64), TOP_K, "lists", recall=0.99)
+        vectors, queries = tf.Variable(draw(10_000, DIMENSIONS)), draw(32, DIMENSIONS, seed=1)
+        few = build_index(vectors, queries, nothing(32), TOP_K, "lists", recall=0.3)
+        many = build_index(vectors, queries, nothing(32), TOP_K, "lists", recall=0.99)
         assert 0.3 <= few.facts[f"recall@{TOP_K}"] < 0.99 <= many.facts[f"recall@{TOP_K}"]  # type: ignore[operator]
         assert few.facts["num_probes"] < many.facts["num_probes"] <= many.facts["num_cells"]  # type: ignore[operator]
         # What the card says is what it does.
         products = queries @ vectors.numpy().T
-        _, order = best(products, np.zeros((64, 1), int))
-        _, found = few.index(tf.constant(queries), tf.zeros([64, 0], tf.int32), TOP_K)
+        _, order = best(products, np.zeros((32, 1), int))
+        _, found = few.index(tf.constant(queries), tf.zeros([32, 0], tf.int32), TOP_K)
         shares = [np.isin(row, others).mean() for row, others in zip(order, found.numpy(), strict=True)]
         assert np.mean(shares) == pytest.approx(few.facts[f"recall@{TOP_K}"], abs=1e-3)
+
+    def test_what_is_exact_only_in_company_does_not_count(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        # The cells of the first query hold one item each, too few for an answer: all 32 are answered exactly.
+        vectors, queries = draw(10_002, DIMENSIONS), draw(32, DIMENSIONS, seed=1)
+        order = 2 + np.argsort(-(vectors[2:] @ queries[0]), kind="stable")
+        alone = np.pad(order[:32].reshape(32, 1), [[0, 0], [0, CELL - 1]])
+        cells = np.concatenate([alone, order[32:].reshape(-1, CELL)]).astype(np.int32)
+        monkeypatch.setattr("tfrec.indices.divide", lambda _: cells)
+        built = build_index(tf.Variable(vectors), queries, nothing(32), TOP_K, "lists", recall=0.1)
+        _, expected = best(queries @ vectors.T, nothing(32))
+        together = built.index(tf.constant(queries), tf.constant(nothing(32)), TOP_K)[1]
+        np.testing.assert_array_equal(together, expected)
+        found = [built.index(tf.constant(query[None]), tf.constant(nothing(1)), TOP_K)[1][0] for query in queries]
+        shares = [np.isin(row, others).mean() for row, others in zip(expected, found, strict=True)]
+        assert shares[0] == 1 and np.mean(shares) < 0.5
+        assert built.facts[f"recall@{TOP_K}"] == pytest.approx(np.mean(shares))
 
 
 def test_the_size_of_the_catalogue_chooses(monkeypatch: pytest.MonkeyPatch) -> None:

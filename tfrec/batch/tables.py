@@ -14,7 +14,7 @@ from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
 from tfrec.batch.rejected import REJECTED, Counters, reject
-from tfrec.datasets.readers import DELIMITERS
+from tfrec.datasets.csv_reader import DELIMITERS
 from tfrec.errors import InputError
 
 CHUNK_ROWS = 4096

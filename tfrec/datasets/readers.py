@@ -1,59 +1,25 @@
 """Opens CSV, Parquet and JSON lines files as Arrow tables. What the values mean is for others to say."""
 
 import codecs
-import csv
-import gzip
-import itertools
 import json
 import re
 import zlib
-from collections import deque
-from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
 from tfrec.config import TableConfig
-from tfrec.datasets.checks import RowNumbers
+from tfrec.datasets.csv_reader import DELIMITERS as DELIMITERS  # for those who import it from here
+from tfrec.datasets.csv_reader import CsvReader
+from tfrec.datasets.rows import Rows
+from tfrec.datasets.text_files import BLOCK, beginning, is_single_byte, open_bytes
 from tfrec.errors import InputError
-
-DELIMITERS = ",\t;|"
-"""What may divide the columns of a CSV file if nobody says what does."""
-
-_LOOKED_AT = 1 << 20  # bytes that tell an encoding
-_BLOCK = 1 << 24  # bytes that Arrow parses at once; no single value may be longer
-_SMALL_BLOCK = 1 << 20  # as long as no value is longer: Arrow reads 32 blocks ahead
-_TOGETHER = 8  # parsed blocks whose values become codes together
-
-
-@dataclass(frozen=True)
-class Rows:
-    """What a file holds.
-
-    Attributes:
-        table: Its columns. Those of a CSV file are strings, null where nothing is written.
-        numbers: The row number of each row of `table`, as people count: from 1, after the header. Of several files,
-            text that names the file too.
-        broken: Row number, or such text, and what is in the rows that do not have a value for each column; they are not
-            in `table`.
-        broken_values: What each of them has instead.
-        undecodable: Of a column that has values which are no UTF-8, the rows of these, bool [num_rows]. They hold
-            replacement characters.
-    """
-
-    table: pa.Table
-    numbers: RowNumbers
-    broken: Sequence[tuple[int | str, str]]
-    undecodable: dict[str, np.ndarray] = field(default_factory=dict)
-    broken_values: list[list[str]] = field(default_factory=list)
 
 
 class Reader(Protocol):
@@ -107,25 +73,17 @@ def looks_like_utf8(config: TableConfig) -> bool:
     """Whether the text of an opened table is UTF-8 beyond ASCII, but declared to be in an encoding of one byte a
     character, in which any bytes are text."""
     files = [file for file in config.files if file.suffix != ".parquet"]
-    return _is_single_byte(config.encoding) and any(_is_utf8_beyond_ascii(config, file) for file in files)
+    return is_single_byte(config.encoding) and any(_is_utf8_beyond_ascii(config, file) for file in files)
 
 
 def _is_utf8_beyond_ascii(config: TableConfig, path: Path) -> bool:
-    with explaining(config), _open(path) as file:
-        start = file.read(_LOOKED_AT)
+    with explaining(config):
+        start = beginning(path)
     try:
         codecs.getincrementaldecoder("utf-8")().decode(start)  # its last character may be cut
     except UnicodeDecodeError:
         return False
     return not start.isascii()
-
-
-def _is_single_byte(encoding: str) -> bool:
-    decodable = 0
-    for byte in range(0x80, 0x100):
-        with suppress(UnicodeError):
-            decodable += len(bytes([byte]).decode(encoding)) == 1
-    return decodable > 64  # Shift JIS has 63 characters of one such byte, others of several bytes fewer
 
 
 def read_rows(
@@ -152,168 +110,6 @@ def read_rows(
     if not rows.table.num_rows and not rows.broken:
         raise InputError(f"Expected rows in {config.path.name}. Received: none after the header.")
     return rows
-
-
-class _Csv:
-    def __init__(self, config: TableConfig) -> None:
-        self._path, self._encoding = config.path, config.encoding
-        with _open(config.path) as binary, codecs.getreader(config.encoding)(binary) as file:
-            header = file.readline().removeprefix("\ufeff")
-            if _is_single_byte(config.encoding) and header.encode(config.encoding).startswith(codecs.BOM_UTF8):
-                raise InputError(
-                    f"Expected text in {config.encoding} in {config.path.name}. Received: the mark that begins a file "
-                    "in UTF-8. Leave --encoding out; it can be set for one table alone, as in --set "
-                    "data.items.encoding=utf-8."
-                )
-            self._delimiter = config.delimiter or _sniff(header)
-            if len(self._delimiter) != 1:
-                raise InputError(f"Expected one character as --delimiter. Received: {self._delimiter!r}.")
-            is_whole = header.count('"') % 2 == 0  # else a quoted column name goes on in the next line
-            lines = [header] if is_whole else [header, *file]
-        self.columns = next(csv.reader(lines, delimiter=self._delimiter), [])
-
-    def read(self, columns: Collection[str], categories: Collection[str], times: Collection[str]) -> Rows:
-        attempts, is_quoted, block = [*_TIMES] if times else [], self._begins_with_quotes(), _SMALL_BLOCK
-        while True:
-            kind = attempts[0] if attempts else pa.string()
-            types = {name: kind if name in times else pa.string() for name in columns}
-            try:
-                table, broken, quotes = self._parse(types, categories, is_quoted, block)
-            except _QuoteFoundError:
-                is_quoted = True
-            except pa.ArrowInvalid as error:
-                if "straddl" in str(error) and block < _BLOCK:
-                    block = _BLOCK
-                    continue
-                if not attempts or f"conversion error to {kind}" not in str(error):
-                    raise
-                attempts.pop(0)  # Strings are what is left, and are looked at with more patience.
-            else:
-                break
-        if quotes % 2:
-            self._require_closed_quotes()
-        numbers: RowNumbers = range(1, table.num_rows + 1)
-        if broken:
-            numbers = np.arange(1, table.num_rows + len(broken) + 1)
-            numbers = np.delete(numbers, [number - 1 for number, _ in broken])
-        return Rows(table, numbers, broken, broken_values=[self._divide(text) for _, text in broken])
-
-    def _divide(self, row: str) -> list[str]:
-        try:
-            return next(csv.reader([row], delimiter=self._delimiter), [])
-        except csv.Error:  # a line break that is not quoted, a value beyond the module's limit
-            return []
-
-    def _parse(
-        self, types: dict[str, pa.DataType], categories: Collection[str], is_quoted: bool, block: int
-    ) -> tuple[pa.Table, list[tuple[int, str]], int]:
-        """Columns, broken rows, and the number of quotes.
-
-        Each block's categories become codes while the next is parsed: the strings of a few blocks are all that is kept.
-
-        Raises:
-            _QuoteFoundError: There is a quote after all.
-        """
-        broken: list[tuple[int, str]] = []
-
-        def skip(row: pyarrow.csv.InvalidRow) -> str:
-            broken.append(((row.number or 1) - 1, row.text))  # the parser's row 1 is the header
-            return "skip"
-
-        def encode(batches: list[pa.RecordBatch]) -> list[pa.ChunkedArray]:
-            table = pa.Table.from_batches(batches)
-            return [table[name].dictionary_encode() if name in categories else table[name] for name in types]
-
-        chunks: list[list[pa.Array]] = [[] for _ in types]
-        encodings: deque[Future[list[pa.ChunkedArray]]] = deque()
-
-        def collect() -> None:
-            for column, encoded in zip(chunks, encodings.popleft().result(), strict=True):
-                column += encoded.chunks
-
-        with pa.input_stream(str(self._path), compression="detect") as binary, ThreadPoolExecutor(1) as encoder:
-            stream = _CountingStream(binary, is_quoted)
-            # Without threads of its own the parser counts rows.
-            batches = pyarrow.csv.open_csv(
-                pa.PythonFile(stream, "r"),
-                pyarrow.csv.ReadOptions(encoding=self._encoding, block_size=block, use_threads=False),
-                pyarrow.csv.ParseOptions(
-                    delimiter=self._delimiter,
-                    quote_char='"' if is_quoted else False,
-                    newlines_in_values=is_quoted,
-                    invalid_row_handler=skip,
-                ),
-                pyarrow.csv.ConvertOptions(
-                    include_columns=list(types), column_types=types, null_values=[""], strings_can_be_null=True
-                ),
-            )
-            while parsed := list(itertools.islice(batches, _TOGETHER)):
-                encodings.append(encoder.submit(encode, parsed))
-                if len(encodings) > 1:
-                    collect()
-            while encodings:
-                collect()
-        columns = [_joined(chunks.pop(0), _CATEGORY if name in categories else types[name]) for name in types]
-        pa.default_memory_pool().release_unused()  # else what strings took would stay taken
-        return pa.table(columns, names=list(types)), broken, stream.quotes
-
-    def _begins_with_quotes(self) -> bool:
-        with _open(self._path) as file:
-            return b'"' in file.read(_LOOKED_AT)
-
-    def _require_closed_quotes(self) -> None:
-        """A quote that is never closed would swallow the rest of the file without a word."""
-        table, broken, _ = self._parse(dict.fromkeys(self.columns, pa.string()), (), True, _BLOCK)
-        last = [table[name][-1].as_py() for name in table.column_names if table.num_rows]
-        if any("\n" in (value or "") for value in [*last, *(text for _, text in broken[-1:])]):
-            row = table.num_rows + len(broken)
-            raise InputError(
-                f'Expected each " in {self._path.name} to have a second one that closes it. Received one without: the '
-                f'value that begins at row {row:,} goes on to the end of the file. Close it, or write "" for a " '
-                "inside of a quoted value."
-            )
-
-
-class _QuoteFoundError(Exception):
-    """A file that seemed to have no quotes has one."""
-
-
-class _CountingStream:
-    """Counts the quotes of what is read.
-
-    Args:
-        stream: What to read.
-        is_quoted: Whether there may be any.
-    """
-
-    closed = False
-
-    def __init__(self, stream: pa.NativeFile, is_quoted: bool) -> None:
-        self.quotes = 0
-        self._stream, self._is_quoted = stream, is_quoted
-
-    def read(self, size: int) -> pa.Buffer:
-        """The next bytes.
-
-        Raises:
-            _QuoteFoundError: One is a quote, and there may be none.
-        """
-        block = self._stream.read_buffer(size)
-        self.quotes += int(np.count_nonzero(np.frombuffer(block, np.uint8) == ord('"')))
-        if self.quotes and not self._is_quoted:
-            raise _QuoteFoundError
-        return block
-
-    def close(self) -> None:
-        """What opened the stream closes it."""
-
-
-def _joined(chunks: list[pa.Array], kind: pa.DataType) -> pa.ChunkedArray:
-    """The chunks as one column: strings as they are, codes (into one dictionary in order of appearance) and numbers as
-    one array."""
-    column = pa.chunked_array(chunks, kind)
-    chunks.clear()
-    return column if pa.types.is_string(kind) or not len(column) else pa.chunked_array([column.combine_chunks()])
 
 
 class _Parquet:
@@ -348,7 +144,7 @@ class _JsonLines:
             decoded = pa.transcoding_input_stream(stream, config.encoding, "utf-8")
             return pyarrow.json.read_json(
                 decoded,
-                pyarrow.json.ReadOptions(block_size=_BLOCK),
+                pyarrow.json.ReadOptions(block_size=BLOCK),
                 pyarrow.json.ParseOptions(explicit_schema=schema, unexpected_field_behavior="infer"),
             )
 
@@ -405,15 +201,6 @@ def _replace(value: bytes | None) -> str | None:
     return None if value is None else value.decode(errors="replace")
 
 
-def _open(path: Path) -> BinaryIO:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
-
-
-def _sniff(header: str) -> str:
-    unquoted = re.sub(r'"[^"]*"', "", header)
-    return max(DELIMITERS, key=unquoted.count)
-
-
 @contextmanager
 def explaining(config: TableConfig) -> Iterator[None]:
     """Says in the reader's place what is wrong with a file."""
@@ -447,7 +234,7 @@ def _undecodable(config: TableConfig) -> str | None:
     """The first line that is not in the declared encoding, where lines can be told apart before decoding."""
     if "\n".encode(config.encoding) != b"\n":
         return None
-    with _open(config.path) as file:
+    with open_bytes(config.path) as file:
         for number, line in enumerate(file, 1):
             try:
                 line.decode(config.encoding)
@@ -457,7 +244,7 @@ def _undecodable(config: TableConfig) -> str | None:
 
 
 def _broken_line(config: TableConfig) -> str | None:
-    with _open(config.path) as binary:
+    with open_bytes(config.path) as binary:
         for number, line in enumerate(binary, 1):
             try:
                 if line.strip() and not isinstance(json.loads(line.decode(config.encoding)), dict):
@@ -467,15 +254,10 @@ def _broken_line(config: TableConfig) -> str | None:
     return None
 
 
-_CATEGORY = pa.dictionary(pa.int32(), pa.string())
-
-_TIMES = (pa.int64(), pa.timestamp("us", "UTC"), pa.timestamp("us"))
-"""How times may be written in a whole column of a CSV file, one to be tried after the other."""
-
-_READERS: dict[str, type[_Csv] | type[_Parquet] | type[_JsonLines]] = {
-    ".csv": _Csv,
-    ".tsv": _Csv,
-    ".txt": _Csv,
+_READERS: dict[str, type[CsvReader] | type[_Parquet] | type[_JsonLines]] = {
+    ".csv": CsvReader,
+    ".tsv": CsvReader,
+    ".txt": CsvReader,
     ".parquet": _Parquet,
     ".jsonl": _JsonLines,
     ".ndjson": _JsonLines,

@@ -50,6 +50,9 @@ def build_index(
 ) -> BuiltIndex:
     """Builds an index, and measures what share of the exact answer it finds.
 
+    Lists are measured with many queries at once and with each alone, and the lower recall is what they have: a batch
+    with a query for which the cells hold too little is answered exactly as a whole.
+
     Args:
         vectors: float32 [num_rows, dimensions], a row for each row of the item table.
         queries: What will be asked, or is like it: float32 [num_queries, dimensions]; at least one.
@@ -95,6 +98,7 @@ def build_index(
             lists, found = of_all, found_of_all
         else:
             lists.num_probes_of_all, found = of_all.num_probes, min(found, found_of_all)
+    found = min(found, _recall(lists, *asked_for, expected, at_once=1))
     slow = ", as slow as exact" if lists.num_probes > len(cells) // FEWEST_CELLS else ""
     console.say(f"index: {lists.num_probes} of {len(cells):,} cells are looked at{slow}; recall@{top_k} {found:.3f}")
     probes = {"num_cells": len(cells), "num_probes": lists.num_probes, "num_probes_of_all": lists.num_probes_of_all}
@@ -115,24 +119,26 @@ def _build_rounded(vectors: tf.Variable, queries: np.ndarray, excluded: np.ndarr
             "Expected TensorFlow with oneDNN for --index rounded, as for Linux on x86. Received: one without. "
             "Set TF_ENABLE_ONEDNN_OPTS=1, here and where the model is served, or choose --index exact."
         ) from None
-    again = f"{rounded.num_again(top_k)} items"
+    num_again = int(rounded.num_again(top_k))
     if found < ROUNDED_RECALL:
-        console.say(f"index: exact, for of products in 8 bits {again} hold {found:.3f} of it")
+        console.say(f"index: exact, for of products in 8 bits {num_again} items hold {found:.3f} of it")
         return BuiltIndex(ExactIndex(vectors), {"kind": "exact"})
-    console.say(f"index: {again} are looked at again; recall@{top_k} {found:.4f}")
-    return BuiltIndex(
-        rounded, {"kind": "rounded", f"recall@{top_k}": found, "num_looked_at_again": rounded.num_again(top_k)}
-    )
+    console.say(f"index: {num_again} items are looked at again; recall@{top_k} {found:.4f}")
+    return BuiltIndex(rounded, {"kind": "rounded", f"recall@{top_k}": found, "num_looked_at_again": num_again})
 
 
-def _answers(index: Index, queries: np.ndarray, excluded: np.ndarray, top_k: int) -> np.ndarray:
-    parts = [slice(low, low + QUERIES_AT_ONCE) for low in range(0, len(queries), QUERIES_AT_ONCE)]
+def _answers(
+    index: Index, queries: np.ndarray, excluded: np.ndarray, top_k: int, at_once: int = QUERIES_AT_ONCE
+) -> np.ndarray:
+    parts = [slice(low, low + at_once) for low in range(0, len(queries), at_once)]
     return np.concatenate(
         [index(tf.constant(queries[part]), tf.constant(excluded[part]), top_k)[1].numpy() for part in parts]
     )
 
 
-def _recall(index: Index, queries: np.ndarray, excluded: np.ndarray, expected: np.ndarray) -> float:
-    found = _answers(index, queries, excluded, expected.shape[1])
+def _recall(
+    index: Index, queries: np.ndarray, excluded: np.ndarray, expected: np.ndarray, at_once: int = QUERIES_AT_ONCE
+) -> float:
+    found = _answers(index, queries, excluded, expected.shape[1], at_once)
     shares = [np.isin(row, others).mean() for row, others in zip(expected, found, strict=True)]
     return float(np.mean(shares))

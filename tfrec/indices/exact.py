@@ -1,6 +1,5 @@
 """Exact top-k over the whole catalogue."""
 
-import math
 from collections.abc import Callable
 from functools import partial
 
@@ -60,9 +59,9 @@ class ExactIndex(tf.Module):
         self._rounded = RoundedProducts(vectors) if is_rounded and self.num_rows > SMALL else None
         self.factor = FACTOR
 
-    def num_again(self, top_k: int) -> int:
-        """How many of the best by rounded products are looked at again, exactly."""
-        return math.ceil(self.factor * top_k)
+    def num_again(self, number: tf.Tensor | int) -> tf.Tensor:
+        """How many of the best by rounded products are looked at again, exactly, for so many wanted and excluded."""
+        return tf.cast(tf.math.ceil(self.factor * tf.cast(number, tf.float32)), tf.int32)
 
     def __call__(
         self, queries: tf.Tensor, excluded: tf.Tensor, top_k: int, allowed: tf.Tensor | None = None
@@ -75,8 +74,8 @@ class ExactIndex(tf.Module):
         if self._rounded is None:
             return exact()
         rounded = partial(in_turn, partial(self._in_blocks, self._rounded), at_once, top_k, *rows)
-        num_wanted = self.num_again(top_k) + self.factor * tf.cast(tf.shape(excluded)[1], tf.float32)
-        return tf.cond(num_wanted * ONE_IN <= self.num_rows, rounded, exact)  # type: ignore[no-any-return]
+        are_few = self.num_again(tf.shape(excluded)[1] + top_k) <= self.num_rows // ONE_IN
+        return tf.cond(are_few, rounded, exact)  # type: ignore[no-any-return]
 
     def _in_blocks(
         self,
@@ -97,7 +96,7 @@ class ExactIndex(tf.Module):
         # The best that are allowed are among so many of all.
         num_taken = tf.shape(excluded)[1] + top_k
         if rounded is not None:
-            num_taken = tf.cast(tf.math.ceil(self.factor * tf.cast(num_taken, tf.float32)), tf.int32)
+            num_taken = self.num_again(num_taken)
         num_taken += NUM_SPECIAL
         scores = tf.transpose(tf.cast(levels.pop(), tf.float32))  # [num_queries, num_blocks]
         _, members = tf.math.top_k(scores, tf.minimum(num_taken, num_blocks))

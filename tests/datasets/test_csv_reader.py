@@ -1,16 +1,16 @@
-"""Files that are read in blocks."""
+"""CSV files, read in blocks."""
 
 import numpy as np
 import pytest
 
 from tests.datasets.folder import HEADER, LINES, Folder, lines, rows
-from tfrec.datasets import readers
+from tfrec.datasets import csv_reader, text_files
 
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(readers, "_SMALL_BLOCK", 64)
-    monkeypatch.setattr(readers, "_LOOKED_AT", 32)
+    monkeypatch.setattr(csv_reader, "_SMALL_BLOCK", 64)
+    monkeypatch.setattr(text_files, "_LOOKED_AT", 32)
 
 
 @pytest.mark.usefixtures("small_blocks")
