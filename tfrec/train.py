@@ -1,8 +1,11 @@
 """`python -m tfrec.train`: trains a recommender from a recipe or from one's own tables."""
 
 import json
+import shutil
 import sys
+import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -227,8 +230,14 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool, cluster: 
     # The data are looked at before TensorFlow is started, so that what is wrong with them shows within a second, and
     # before --fresh removes anything.
     goes_on = not fresh and Run.exists(folder) and Run.open(folder).keeps(config)
-    data = None if goes_on else _load(config, data_root)
-    with Run.alone_in(folder):
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        reading = tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-reading-")
+        data = None if goes_on else _load(config, data_root, Path(stack.enter_context(reading)))
+        stack.enter_context(Run.alone_in(folder))
+        for leftover in folder.parent.glob(f".{folder.name}-reading-*"):  # of runs that were killed
+            if leftover != Path(reading.name):
+                shutil.rmtree(leftover, ignore_errors=True)
         run = Run.create(folder, config, fresh)
         if data is not None:
             write_json(run.stamps, stamps)
@@ -245,6 +254,7 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool, cluster: 
         if data is not None:
             (prepare_impressions if config.ranks else prepare)(*data, config, data_root).save(run.prepared)
             data = None  # Training needs the memory.
+            reading.cleanup()
         with messages_for_lost_workers(cluster):
             meet(strategy)
             prepared = (PreparedImpressions if config.ranks else Prepared).load(run.prepared)
@@ -276,20 +286,17 @@ def _follow(folder: Path, config: Config, data_root: Path, cluster: Cluster) -> 
     console.say("done; the chief says how well")
 
 
-def _load(config: Config, data_root: Path) -> "tuple[Dataset, Any, list[str] | None]":
-    """The data, their division (a Split, or Impressions of a model that predicts the click), and the items' texts."""
-    from tfrec.datasets import history_context, load_dataset, load_impressions, split_dataset
+def _load(config: Config, data_root: Path, folder: Path) -> "tuple[Dataset, Any, list[str] | None]":
+    """The data, their division (a Split, or Impressions of a model that predicts the click), and the items' texts. What
+    is too much for the memory is in the folder."""
+    from tfrec.datasets import history_context, load_dataset, load_impressions, load_positives, split_dataset
     from tfrec.features.text import item_texts
 
-    dataset = load_dataset(config.data, data_root)
-    if not config.ranks:
-        dataset = dataset.positives(config.data.events)
-        if dataset.context_roles.columns:
-            unread = ", ".join(dataset.context_roles.columns)
-            console.say(
-                f"note: {config.model.name} does not read the interactions' {unread}; rankers do (docs/ranking.md)"
-            )
-    counts = f"{len(dataset.interactions):,} interactions, {dataset.num_users:,} users, {dataset.num_items:,} items"
+    dataset = load_dataset(config.data, data_root) if config.ranks else load_positives(config, data_root, folder)
+    if not config.ranks and dataset.context_roles.columns:
+        unread = ", ".join(dataset.context_roles.columns)
+        console.say(f"note: {config.model.name} does not read the interactions' {unread}; rankers do (docs/ranking.md)")
+    counts = f"{dataset.num_interactions:,} interactions, {dataset.num_users:,} users, {dataset.num_items:,} items"
     console.say(f"{dataset.name}: {counts}")
     notes = dataset.notes
     divided: Split | Impressions
@@ -301,7 +308,8 @@ def _load(config: Config, data_root: Path) -> "tuple[Dataset, Any, list[str] | N
         if dataset.outcomes and config.model.name not in MULTI_TASK_NAMES:
             notes += (f"{config.model.name} predicts the label alone, and not {', '.join(dataset.outcomes)}.",)
     else:
-        divided = split_dataset(dataset, config.split, history_context(dataset, config.features))
+        context = history_context(dataset, config.features)
+        divided = split_dataset(dataset, config.split, context, None if dataset.log is None else folder)
         notes += divided.notes
         longest = config.features.history_length
         num_long = int((divided.train.lengths > longest).sum())

@@ -1,5 +1,6 @@
 """Files → `Dataset` → `Split`."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from tfrec.datasets.negatives import draw_negatives
 from tfrec.datasets.online_retail import load_online_retail
 from tfrec.datasets.open_bandit import load_open_bandit
 from tfrec.datasets.ragged import Ragged
+from tfrec.datasets.shards import reckoned_rows
 from tfrec.datasets.splits import split_dataset
-from tfrec.datasets.tables import load_tables
+from tfrec.datasets.tables import load_tables, load_tables_by_parts
+from tfrec.errors import InputError
 
 __all__ = [
     "Dataset",
@@ -31,6 +34,7 @@ __all__ = [
     "history_context",
     "load_dataset",
     "load_impressions",
+    "load_positives",
     "split_dataset",
     "split_impressions",
 ]
@@ -65,6 +69,36 @@ def load_dataset(config: DataConfig, data_root: Path) -> Dataset:
     if config.negatives and "label" not in dataset.interactions and config.label_threshold is None:
         dataset = replace(dataset, interactions=dataset.interactions.assign(label=np.float32(1)))
     return dataset if config.label_threshold is None else dataset.labelled(config.label_threshold)
+
+
+def load_positives(config: Config, data_root: Path, folder: Path) -> Dataset:
+    """What a recommender learns from: `Dataset.positives` of the data. Tables in files that hold more interactions than
+    `features.interactions_at_once` together are read file by file, and lie in `folder`, an empty one.
+
+    Raises:
+        InputError: As `load_dataset`; or there is no room on the disk.
+    """
+    data = config.data.located(data_root)
+    if data.interactions is not None and len(data.interactions.files) > 1:
+        rows = reckoned_rows(data.interactions)
+        if rows > config.features.interactions_at_once:
+            _require_room(rows, folder)
+            console.say(f"{data.interactions.title}: some {rows:,} rows, to be read file by file")
+            return load_tables_by_parts(data, config.features.interactions_at_once, folder)
+    return load_dataset(config.data, data_root).positives(config.data.events)
+
+
+_BYTES_OF_A_ROW = 64
+"""On the disk while files are read and divided: the log, what it is made of, and the division."""
+
+
+def _require_room(rows: int, folder: Path) -> None:
+    wanted, room = rows * _BYTES_OF_A_ROW, shutil.disk_usage(folder).free
+    if room < wanted:
+        raise InputError(
+            f"Expected {wanted / 1e9:,.0f} GB of room in {folder.parent}, to read some {rows:,} rows. Received: "
+            f"{room / 1e9:,.0f} GB. Make room, or put the run elsewhere with --run."
+        )
 
 
 def load_impressions(dataset: Dataset, config: Config) -> Impressions:

@@ -65,7 +65,7 @@ def assemble(
         }
         notes += _settle_unknown(unknown_items, found, bool(unknown.all()))
         if unknown_items == "keep":
-            items = pd.concat([items, _blank_rows("item_id", ids, items, item_roles)], ignore_index=True)
+            items = pd.concat([items, blank_rows("item_id", ids, items, item_roles)], ignore_index=True)
         else:
             interactions = interactions.filter(pa.array(~unknown))
             item_codes = item_codes[~unknown]
@@ -76,7 +76,7 @@ def assemble(
         users = pd.DataFrame({"user_id": seen_users})
     missing = seen_users[~seen_users.isin(users["user_id"])]
     if len(missing):
-        users = pd.concat([users, _blank_rows("user_id", missing, users, user_roles)], ignore_index=True)
+        users = pd.concat([users, blank_rows("user_id", missing, users, user_roles)], ignore_index=True)
         notes += (f"{len(missing):,} users of the interactions are not in the users table: added without attributes.",)
 
     frame = {
@@ -143,7 +143,8 @@ def _settle_unknown(policy: str, found: dict[str, pd.Series], is_all: bool) -> t
     return tuple(f"{each}: left out." for each in said)
 
 
-def _blank_rows(key: str, ids: pd.Series, table: pd.DataFrame, roles: Roles) -> pd.DataFrame:
+def blank_rows(key: str, ids: pd.Series, table: pd.DataFrame, roles: Roles) -> pd.DataFrame:
+    """Rows of ids without attributes, to follow those of a table."""
     columns: dict[str, pd.Series] = {key: ids.reset_index(drop=True)}
     for column in roles.columns:
         if column in roles.text:

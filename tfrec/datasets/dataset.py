@@ -142,7 +142,8 @@ class Dataset:
         rows = self.interactions
         keep, notes = np.ones(len(rows), bool), list[str]()
         if events:
-            is_event = _is_one_of(events, rows)
+            is_event = is_of_events(events, rows)
+            _require_events(events, rows)
             notes += _count(keep & ~is_event, f"are no {' or '.join(events)}")
             keep &= is_event
         if "label" in rows:
@@ -167,27 +168,17 @@ class Dataset:
             InputError: There are no values, or there are labels already; or no interaction has a value.
         """
         rows = self.interactions
-        if "value" not in rows or "label" in rows:
-            raise InputError(
-                "Expected interactions with a column 'value' and without 'label', for data.label_threshold. "
-                f"Received: {list(rows)}. Map it with --column value=COLUMN, or leave data.label_threshold out."
-            )
+        is_valued = has_value(rows)
         values = rows["value"].to_numpy()
-        has_value = ~np.isnan(values)
-        if not has_value.any():
+        if not is_valued.any():
             raise InputError("Expected interactions with a value, for data.label_threshold. Received: none has one.")
         rows = rows.assign(label=(values >= threshold).astype(np.float32))
-        notes = _count(~has_value, "have no value")
-        return replace(self, interactions=rows[has_value].reset_index(drop=True), notes=(*self.notes, *notes))
+        notes = _count(~is_valued, "have no value")
+        return replace(self, interactions=rows[is_valued].reset_index(drop=True), notes=(*self.notes, *notes))
 
 
-def _is_one_of(events: tuple[str, ...], interactions: pd.DataFrame) -> np.ndarray:
-    """Whether an interaction is of these events, bool [num_interactions]."""
-    if "event" not in interactions:
-        raise InputError(
-            f"Expected interactions with a column 'event', of which data.events names {list(events)}. "
-            f"Received: {list(interactions)}. Map it with --column event=COLUMN, or leave data.events empty."
-        )
+def _require_events(events: tuple[str, ...], interactions: pd.DataFrame) -> None:
+    """Whether there are such events."""
     names = interactions["event"].cat.categories
     codes = interactions["event"].cat.codes.to_numpy()
     occurs = np.bincount(codes.astype(np.intp) + 1, minlength=len(names) + 1)[1:] > 0
@@ -196,7 +187,36 @@ def _is_one_of(events: tuple[str, ...], interactions: pd.DataFrame) -> np.ndarra
         raise InputError(
             f"Expected data.events to name events that occur: {sorted(names[occurs])}. Received: {unknown}."
         )
+
+
+def is_of_events(events: tuple[str, ...], interactions: pd.DataFrame) -> np.ndarray:
+    """Whether an interaction is of these events, bool [num_interactions].
+
+    Raises:
+        InputError: The interactions have no column of events.
+    """
+    if "event" not in interactions:
+        raise InputError(
+            f"Expected interactions with a column 'event', of which data.events names {list(events)}. "
+            f"Received: {list(interactions)}. Map it with --column event=COLUMN, or leave data.events empty."
+        )
+    names = interactions["event"].cat.categories
+    codes = interactions["event"].cat.codes.to_numpy()
     return np.append(names.isin(events), False)[codes]  # the last: for what has no event, code -1
+
+
+def has_value(interactions: pd.DataFrame) -> np.ndarray:
+    """Whether an interaction has a value, for `data.label_threshold` to label it: bool [num_interactions].
+
+    Raises:
+        InputError: The interactions have no column of values, or labels already.
+    """
+    if "value" not in interactions or "label" in interactions:
+        raise InputError(
+            "Expected interactions with a column 'value' and without 'label', for data.label_threshold. "
+            f"Received: {list(interactions)}. Map it with --column value=COLUMN, or leave data.label_threshold out."
+        )
+    return ~np.isnan(interactions["value"].to_numpy())
 
 
 def _count(left_out: np.ndarray, why: str) -> list[str]:

@@ -4,6 +4,7 @@ import difflib
 import json
 import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tfrec import console
 from tfrec.config import DataConfig, TableConfig
 from tfrec.datasets.assemble import assemble
 from tfrec.datasets.checks import RowChecks
@@ -25,6 +27,7 @@ from tfrec.datasets.columns import (
     to_vectors,
 )
 from tfrec.datasets.dataset import Dataset, Roles
+from tfrec.datasets.interaction_log import InteractionLog
 from tfrec.datasets.readers import DELIMITERS, Reader, Rows, looks_like_utf8, read_rows
 from tfrec.datasets.shards import open_table
 from tfrec.errors import InputError
@@ -103,6 +106,60 @@ def load_items(config: DataConfig) -> tuple[pd.DataFrame, Roles, tuple[str, ...]
     return table.columns.to_pandas(), table.roles, table.notes
 
 
+def load_tables_by_parts(config: DataConfig, rows_at_once: int, folder: Path) -> Dataset:
+    """The same of interactions in many files that are too much for the memory, as a recommender learns from them:
+    `data.label_threshold` and `data.events` are applied, and other columns are not read. Files are read one after the
+    other; what they say lies on the disk, by user and in order.
+
+    Notes are of single files, or of as many together as are read at once.
+
+    Args:
+        config: The tables.
+        rows_at_once: So many interactions are held in memory, or those of one file.
+        folder: An empty one, for `Dataset.log`.
+
+    Raises:
+        InputError: A file, a column or a row is not as it should be.
+    """
+    assert config.interactions is not None
+    items = _read("items", config.items, config.bad_rows) if config.items else None
+    users = _read("users", config.users, config.bad_rows) if config.users else None
+    log = InteractionLog(folder, config)
+    if items:
+        log.item_ids = items.columns["item_id"].to_pandas().astype("str")
+    if users:
+        log.user_ids = users.columns["user_id"].to_pandas().astype("str")
+    left_out = items.left_out_ids if items else frozenset()
+    waiting, total, kept, notes = list[pa.Table](), 0, 0, list[str]()
+    files = config.interactions.files
+    with console.progress("reading files", len(files)) as advance:
+        for number, file in enumerate(files):
+            of_file = config.interactions.model_copy(update={"path": file})
+            table = _read("interactions", of_file, config.bad_rows, total, with_attributes=False)
+            if waiting and set(table.columns.column_names) != set(waiting[0].column_names):
+                raise InputError(
+                    f"Expected the columns {waiting[0].column_names} in {file}, as in {files[0].name}. "
+                    f"Received: {table.columns.column_names}. The files of a table have the same columns."
+                )
+            notes += table.notes
+            total, kept = total + table.total, kept + table.columns.num_rows
+            waiting.append(table.columns)
+            if sum(each.num_rows for each in waiting) >= rows_at_once or number == len(files) - 1:
+                log.add(pa.concat_tables(waiting, promote_options="permissive").unify_dictionaries(), left_out)
+                waiting = [waiting[0].slice(0, 0)]
+            advance(1)
+    if kept * 2 < total:
+        notes.append(f"More than half of the interactions are left out: {total - kept:,} of {total:,} rows.")
+    return log.dataset(
+        items.columns.to_pandas() if items else None,
+        users.columns.to_pandas() if users else None,
+        item_roles=items.roles if items else Roles(),
+        user_roles=users.roles if users else Roles(),
+        notes=tuple(notes) + (items.notes if items else ()) + (users.notes if users else ()),
+        has_times=config.interactions.columns.get("timestamp") != ROW_ORDER,
+    )
+
+
 @dataclass(frozen=True)
 class _Table:
     columns: pa.Table
@@ -124,7 +181,14 @@ def _warn_of_losses(left: "dict[str, tuple[_Table, int]]") -> tuple[str, ...]:
     )
 
 
-def _read(name: TableName, config: TableConfig, bad_rows: Literal["error", "drop"]) -> _Table:
+def _read(
+    name: TableName,
+    config: TableConfig,
+    bad_rows: Literal["error", "drop"],
+    first_row: int = 0,
+    with_attributes: bool = True,
+) -> _Table:
+    """Reads and checks a table. `first_row`: how many rows were read before it, where their order is the time."""
     reader = open_table(config)
     suspicion = ""
     if looks_like_utf8(config):
@@ -135,9 +199,12 @@ def _read(name: TableName, config: TableConfig, bad_rows: Literal["error", "drop
     named = _named_columns(name, config, reader, suspicion)
     roles = Roles(config.text, config.categorical, config.numeric, config.vector, config.separators)
     _require_declared(name, config, reader, roles, named, suspicion)
+    outcomes = config.outcomes
+    if not with_attributes:
+        roles, outcomes = Roles(), ()
     notes: tuple[str, ...] = (suspicion,) if suspicion else ()
     if roles.columns or name == "interactions":
-        rows = _rows(reader, config, [*named.values(), *roles.columns, *config.outcomes], named)
+        rows = _rows(reader, config, [*named.values(), *roles.columns, *outcomes], named)
     else:
         rows = _rows(reader, config, reader.columns, named)
         roles = _guess_roles(name, rows.table.drop_columns(list(set(named.values()))), config.decimal)
@@ -148,9 +215,9 @@ def _read(name: TableName, config: TableConfig, bad_rows: Literal["error", "drop
     for column, bad in rows.undecodable.items():
         if column in named.values():
             checks.reject(bad, f"column '{column}', expected text in UTF-8", rows.table[column])
-    convert = _Conversion(name, config, checks)
+    convert = _Conversion(name, config, checks, first_row)
     columns = {role: convert.role(role, column, rows.table) for role, column in named.items()}
-    for column in config.outcomes:
+    for column in outcomes:
         columns[column] = convert.outcome(column, rows.table[column])
     for column in roles.columns:
         columns[column] = convert.attribute(column, rows.table[column], roles, rows.undecodable.get(column))
@@ -312,10 +379,11 @@ class _Conversion:
     table: TableName
     config: TableConfig
     checks: RowChecks
+    first_row: int = 0
 
     def role(self, role: str, column: str, rows: pa.Table) -> pa.Array:
         if column == ROW_ORDER:
-            return pa.array(np.arange(rows.num_rows))
+            return pa.array(np.arange(self.first_row, self.first_row + rows.num_rows))
         values, remedy = rows[column], ""
         if role == "value":
             return self._number(column, values, is_used=False)
