@@ -280,6 +280,7 @@ class FeaturesConfig(Section):
 
     interactions_at_once: PositiveInt = 30_000_000
     """Models that recommend: so many training interactions are shuffled together in memory, at up to 90 bytes each. Of
-    more, stretches from all over the data are read from the run's folder in turn, two groups of so many at a time."""
+    more, stretches from all over the data are read from the run's folder in turn, two groups of so many at a time. A
+    table in several files that have more rows than this is read file by file, and put into order on the disk."""
 
     augmentation: AugmentationConfig = AugmentationConfig()
