@@ -233,10 +233,11 @@ def _train(folder: Path, config: Config, data_root: Path, fresh: bool, cluster: 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         reading = tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-reading-")
-        data = None if goes_on else _load(config, data_root, Path(stack.enter_context(reading)))
+        scratch = Path(stack.enter_context(reading))
+        data = None if goes_on else _load(config, data_root, scratch)
         stack.enter_context(Run.alone_in(folder))
         for leftover in folder.parent.glob(f".{folder.name}-reading-*"):  # of runs that were killed
-            if leftover != Path(reading.name):
+            if leftover != scratch:
                 shutil.rmtree(leftover, ignore_errors=True)
         run = Run.create(folder, config, fresh)
         if data is not None:

@@ -31,7 +31,8 @@ def test_from_many_files_to_a_trained_model(tmp_path: Path) -> None:
     for number in range(4):
         lines = (f"{generator.integers(20)},{generator.integers(30)},{generator.integers(9_999)}" for _ in range(100))
         (tmp_path / "logs" / f"{number}.csv").write_text("\n".join(["user_id,item_id,timestamp", *lines, ""]))
-    (tmp_path / "items.csv").write_text("\n".join(["item_id,name", *(f"{item},thing {item}" for item in range(30)), ""]))
+    items = (f"{item},thing {item}" for item in range(30))
+    (tmp_path / "items.csv").write_text("\n".join(["item_id,name", *items, ""]))
     by_parts, said = train(tmp_path, "parts", 150)
     whole, said_of_whole = train(tmp_path, "whole", 400)
     assert "some 400 rows, to be read file by file" in said
