@@ -35,6 +35,7 @@ QUICK = {"run": "--epochs 1", "compared": "--no-tune --baseline popularity --bas
 BENCHMARKS = {
     "stages": ("stages.py {recipe} --data-root {data_root}", "--rounds 1 --steps 5"),
     "load_tables": ("load_tables.py", "--rows 100000 --rounds 1"),
+    "load_files": ("load_files.py", "--rows 300000 --at-once 100000 --rounds 1"),
     "scale": (
         "scale.py --folder {folder}/scale --growth {folder}/scale.svg",
         "--rows 100000 --items 20000 --users 4000",
