@@ -123,6 +123,24 @@ def test_the_same_as_in_memory(tables: Path, tmp_path: Path, at_once: int, setti
         np.testing.assert_array_equal(split.candidates, wanted.candidates)
 
 
+def test_files_may_be_empty(tables: Path, tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    for name in ("-.csv", "2-.csv", "9.csv"):  # the first, one between, the last
+        (tables / "logs" / name).write_text("user_id,item_id,timestamp,event,value\n")
+    config = configuration(tables, 100)
+    dataset = load_positives(config, tables, tmp_path / "scratch")
+    expected = load_dataset(config.data, tables)
+    assert rows(dataset.by_user(["timestamp"])) == rows(expected.by_user(["timestamp"]))
+
+
+def test_a_title_is_a_text_of_the_items(tables: Path, tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    with pytest.raises(InputError, match=r"data\.title to be one of .* \['says'\]"):
+        load_positives(
+            configuration(tables, 100, **BOTH_TABLES, **{"data.title": "cries"}), tables, tmp_path / "scratch"
+        )
+
+
 def test_few_interactions_are_in_memory(tables: Path) -> None:
     config = configuration(tables, 600)
     assert load_positives(config, tables, tables).log is None

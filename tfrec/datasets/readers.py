@@ -92,6 +92,7 @@ def read_rows(
     columns: Collection[str],
     categories: Collection[str] = (),
     times: Collection[str] = (),
+    may_be_empty: bool = False,
 ) -> Rows:
     """Reads columns of an opened file.
 
@@ -101,13 +102,14 @@ def read_rows(
         columns: Names of what is read.
         categories: Of these, those with the same values again and again.
         times: Of these, those that are likely whole numbers or moments.
+        may_be_empty: Whether a file without rows is one of many.
 
     Raises:
         InputError: The file has no rows, is broken, or not in the declared encoding.
     """
     with explaining(config):
         rows = reader.read(columns, categories, times)
-    if not rows.table.num_rows and not rows.broken:
+    if not rows.table.num_rows and not rows.broken and not may_be_empty:
         raise InputError(f"Expected rows in {config.path.name}. Received: none after the header.")
     return rows
 

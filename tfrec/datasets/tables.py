@@ -64,11 +64,7 @@ def load_tables(config: DataConfig) -> Dataset:
     items = _read("items", config.items, config.bad_rows) if config.items else None
     users = _read("users", config.users, config.bad_rows) if config.users else None
     item_roles = items.roles if items else Roles()
-    if config.title is not None and config.title not in item_roles.text:
-        raise InputError(
-            f"Expected data.title to be one of the items' text columns {list(item_roles.text)}. "
-            f"Received: {config.title!r}. Add it with --text {config.title}."
-        )
+    _require_title(config, item_roles)
     tables = [table for table in (interactions, items, users) if table]
     dataset = assemble(
         config.interactions.title,
@@ -89,6 +85,14 @@ def load_tables(config: DataConfig) -> Dataset:
     left |= {"items": (items, items.columns.num_rows)} if items else {}
     left |= {"users": (users, users.columns.num_rows)} if users else {}
     return replace(dataset, notes=dataset.notes + _warn_of_losses(left))
+
+
+def _require_title(config: DataConfig, item_roles: Roles) -> None:
+    if config.title is not None and config.title not in item_roles.text:
+        raise InputError(
+            f"Expected data.title to be one of the items' text columns {list(item_roles.text)}. "
+            f"Received: {config.title!r}. Add it with --text {config.title}."
+        )
 
 
 def load_items(config: DataConfig) -> tuple[pd.DataFrame, Roles, tuple[str, ...]]:
@@ -124,6 +128,7 @@ def load_tables_by_parts(config: DataConfig, rows_at_once: int, folder: Path) ->
     assert config.interactions is not None
     items = _read("items", config.items, config.bad_rows) if config.items else None
     users = _read("users", config.users, config.bad_rows) if config.users else None
+    _require_title(config, items.roles if items else Roles())
     log = InteractionLog(folder, config)
     if items:
         log.item_ids = items.columns["item_id"].to_pandas().astype("str")
@@ -135,16 +140,16 @@ def load_tables_by_parts(config: DataConfig, rows_at_once: int, folder: Path) ->
     with console.progress("reading files", len(files)) as advance:
         for number, file in enumerate(files):
             of_file = config.interactions.model_copy(update={"path": file})
-            table = _read("interactions", of_file, config.bad_rows, total, with_attributes=False)
-            if waiting and set(table.columns.column_names) != set(waiting[0].column_names):
+            table = _read("interactions", of_file, config.bad_rows, total)
+            notes += table.notes
+            total, kept = total + table.total, kept + table.columns.num_rows
+            if waiting and table.total and set(table.columns.column_names) != set(waiting[0].column_names):
                 raise InputError(
                     f"Expected the columns {waiting[0].column_names} in {file}, as in {files[0].name}. "
                     f"Received: {table.columns.column_names}. The files of a table have the same columns."
                 )
-            notes += table.notes
-            total, kept = total + table.total, kept + table.columns.num_rows
-            waiting.append(table.columns)
-            if sum(each.num_rows for each in waiting) >= rows_at_once or number == len(files) - 1:
+            waiting += [table.columns] if table.columns.num_rows else []
+            if waiting and (sum(each.num_rows for each in waiting) >= rows_at_once or number == len(files) - 1):
                 log.add(pa.concat_tables(waiting, promote_options="permissive").unify_dictionaries(), left_out)
                 waiting = [waiting[0].slice(0, 0)]
             advance(1)
@@ -185,10 +190,11 @@ def _read(
     name: TableName,
     config: TableConfig,
     bad_rows: Literal["error", "drop"],
-    first_row: int = 0,
-    with_attributes: bool = True,
+    rows_before: int | None = None,
 ) -> _Table:
-    """Reads and checks a table. `first_row`: how many rows were read before it, where their order is the time."""
+    """Reads and checks a table; or a file of interactions that is a part of one, if so many `rows_before` it are
+    given: it may be empty, and what recommenders do not learn from is not read."""
+    is_part = rows_before is not None
     reader = open_table(config)
     suspicion = ""
     if looks_like_utf8(config):
@@ -200,11 +206,11 @@ def _read(
     roles = Roles(config.text, config.categorical, config.numeric, config.vector, config.separators)
     _require_declared(name, config, reader, roles, named, suspicion)
     outcomes = config.outcomes
-    if not with_attributes:
+    if is_part:
         roles, outcomes = Roles(), ()
     notes: tuple[str, ...] = (suspicion,) if suspicion else ()
     if roles.columns or name == "interactions":
-        rows = _rows(reader, config, [*named.values(), *roles.columns, *outcomes], named)
+        rows = _rows(reader, config, [*named.values(), *roles.columns, *outcomes], named, is_part)
     else:
         rows = _rows(reader, config, reader.columns, named)
         roles = _guess_roles(name, rows.table.drop_columns(list(set(named.values()))), config.decimal)
@@ -215,7 +221,7 @@ def _read(
     for column, bad in rows.undecodable.items():
         if column in named.values():
             checks.reject(bad, f"column '{column}', expected text in UTF-8", rows.table[column])
-    convert = _Conversion(name, config, checks, first_row)
+    convert = _Conversion(name, config, checks, rows_before or 0)
     columns = {role: convert.role(role, column, rows.table) for role, column in named.items()}
     for column in outcomes:
         columns[column] = convert.outcome(column, rows.table[column])
@@ -239,12 +245,14 @@ def _read(
     return _Table(table, roles, notes, checks.total, left_out)
 
 
-def _rows(reader: Reader, config: TableConfig, columns: list[str], named: dict[str, str]) -> Rows:
+def _rows(
+    reader: Reader, config: TableConfig, columns: list[str], named: dict[str, str], may_be_empty: bool = False
+) -> Rows:
     wanted = [column for column in dict.fromkeys(columns) if column != ROW_ORDER]
     ids = [column for role, column in named.items() if role in ("user_id", "item_id", "event")]
     # What is a time and something else too is read as it is written.
     times = [column for role, column in named.items() if role == "timestamp" and columns.count(column) == 1]
-    return read_rows(reader, config, wanted, ids, [column for column in times if column != ROW_ORDER])
+    return read_rows(reader, config, wanted, ids, [column for column in times if column != ROW_ORDER], may_be_empty)
 
 
 def _named_columns(name: TableName, config: TableConfig, reader: Reader, suspicion: str) -> dict[str, str]:
@@ -379,11 +387,11 @@ class _Conversion:
     table: TableName
     config: TableConfig
     checks: RowChecks
-    first_row: int = 0
+    rows_before: int
 
     def role(self, role: str, column: str, rows: pa.Table) -> pa.Array:
         if column == ROW_ORDER:
-            return pa.array(np.arange(self.first_row, self.first_row + rows.num_rows))
+            return pa.array(np.arange(self.rows_before, self.rows_before + rows.num_rows))
         values, remedy = rows[column], ""
         if role == "value":
             return self._number(column, values, is_used=False)
