@@ -15,7 +15,6 @@ import pyarrow.json
 import pyarrow.parquet
 
 from tfrec.config import TableConfig
-from tfrec.datasets.csv_reader import DELIMITERS as DELIMITERS  # for those who import it from here
 from tfrec.datasets.csv_reader import CsvReader
 from tfrec.datasets.rows import Rows
 from tfrec.datasets.text_files import BLOCK, beginning, is_single_byte, open_bytes

@@ -26,9 +26,10 @@ from tfrec.datasets.columns import (
     to_timestamps,
     to_vectors,
 )
+from tfrec.datasets.csv_reader import DELIMITERS
 from tfrec.datasets.dataset import Dataset, Roles
 from tfrec.datasets.interaction_log import InteractionLog
-from tfrec.datasets.readers import DELIMITERS, Reader, Rows, looks_like_utf8, read_rows
+from tfrec.datasets.readers import Reader, Rows, looks_like_utf8, read_rows
 from tfrec.datasets.shards import open_table
 from tfrec.errors import InputError
 
